@@ -31,8 +31,16 @@ export const ERROR_TABLE = {
   'auth.forbidden': row(403, 'permanent', 'Ask an administrator for a role that allows this.'),
   'auth.rate-limited': row(429, 'transient', 'Too many attempts; wait and try again.'),
   'signature.missing': row(401, 'permanent', 'The request is not signed; join the site to the hub first.'),
-  'signature.malformed': row(401, 'permanent', 'Signature, Signature-Input or Content-Digest does not follow RFC 9421.'),
-  'signature.rejected': row(401, 'permanent', 'The signature does not verify: the key is wrong or the message changed.'),
+  'signature.malformed': row(
+    401,
+    'permanent',
+    'Signature, Signature-Input or Content-Digest does not follow RFC 9421.',
+  ),
+  'signature.rejected': row(
+    401,
+    'permanent',
+    'The signature does not verify: the key is wrong or the message changed.',
+  ),
   'signature.stale': row(401, 'permanent', 'The clocks differ too much; set the clock by NTP, then try again.'),
   'signature.replayed': row(401, 'permanent', 'This request was already received once; sign a new one.'),
   'site.unknown': row(401, 'permanent', 'The key is not enrolled here; join with a new one-time code.'),
@@ -40,33 +48,57 @@ export const ERROR_TABLE = {
   'enrolment.code-rejected': row(403, 'permanent', 'The one-time code is wrong, used or expired; ask for a new one.'),
   // State
   'not-found': row(404, 'permanent', 'Check the id; it may have been removed or belong to another site.'),
-  'conflict': row(409, 'permanent', 'Somebody else changed it first; read it again.'),
-  'state.transition-refused': row(409, 'permanent', 'The current state does not allow this; the message says what does.'),
+  conflict: row(409, 'permanent', 'Somebody else changed it first; read it again.'),
+  'state.transition-refused': row(
+    409,
+    'permanent',
+    'The current state does not allow this; the message says what does.',
+  ),
   // Policy of a site
   'policy.not-approved': row(403, 'permanent', 'The site has no valid approval for this; ask its governance lead.'),
   'policy.refused': row(403, 'permanent', 'The site does not allow this; the message names the rule.'),
-  'disclosure.refused': row(403, 'permanent', 'The disclosure gate does not let this leave; the message names the rule.'),
+  'disclosure.refused': row(
+    403,
+    'permanent',
+    'The disclosure gate does not let this leave; the message names the rule.',
+  ),
   'disclosure.budget-spent': row(429, 'permanent', 'The question budget is spent; a governance lead may grant more.'),
   // Data
   'dataset.invalid': row(422, 'permanent', 'Correct the table or its schema; the message names column, row and rule.'),
   'dataset.schema-mismatch': row(409, 'permanent', 'The sites describe the dataset differently; align the schemas.'),
   'tensor.invalid': row(422, 'permanent', 'The file is not valid safetensors or breaks a limit; the message names it.'),
-  'update.invalid': row(422, 'permanent', 'The update is not what the plan asked for; the message names tensor and rule.'),
+  'update.invalid': row(
+    422,
+    'permanent',
+    'The update is not what the plan asked for; the message names tensor and rule.',
+  ),
   'bundle.invalid': row(422, 'permanent', 'Correct the bundle; the message names file and rule.'),
-  'training.diverged': row(422, 'permanent', 'The computation left the finite numbers; lower the learning rate or check units.'),
+  'training.diverged': row(
+    422,
+    'permanent',
+    'The computation left the finite numbers; lower the learning rate or check units.',
+  ),
   'training.refused': row(422, 'permanent', 'This data cannot train this model; the message says why.'),
-  'envelope.rejected': row(422, 'permanent', 'The signed document was changed or signed by another key; do not use it.'),
+  'envelope.rejected': row(
+    422,
+    'permanent',
+    'The signed document was changed or signed by another key; do not use it.',
+  ),
   // Machines
   'storage.full': row(507, 'transient', 'The disk is full; free space, work then resumes by itself.'),
-  'storage.corrupt': row(500, 'permanent', 'Stored bytes no longer match their digest; restore this object from a backup.'),
+  'storage.corrupt': row(
+    500,
+    'permanent',
+    'Stored bytes no longer match their digest; restore this object from a backup.',
+  ),
   'database.unavailable': row(503, 'transient', 'The database is not reachable; it is tried again.'),
   'peer.unreachable': row(503, 'transient', 'The other side does not answer; it is tried again.'),
   'peer.ambiguous': row(504, 'ambiguous', 'The other side may or may not have acted; the same request is sent again.'),
   'executor.failed': row(500, 'transient', 'The algorithm process ended early; it is started again.'),
   'config.invalid': row(500, 'permanent', 'Correct the named setting.'),
   'set-up.failed': row(500, 'permanent', 'Run `lantern doctor`; it says what is missing.'),
-  'stopped': row(503, 'transient', 'The process is shutting down; try again.'),
-  'internal': row(500, 'permanent', 'A fault in Lantern; report it with the correlation id.'),
+  stopped: row(503, 'transient', 'The process is shutting down; try again.'),
+  internal: row(500, 'permanent', 'A fault in Lantern; report it with the correlation id.'),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;

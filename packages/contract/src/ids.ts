@@ -2,7 +2,7 @@
  * Branded identifiers. An id is a prefix that says what it names and 24 lower-case base-32 characters (120 random bits),
  * so that a site id pasted where a project id is wanted is refused by compiler and schema alike.
  */
-import { Type, type TUnsafe } from 'typebox';
+import { type TUnsafe, Type } from 'typebox';
 
 const PREFIXES = {
   SiteId: 'site',

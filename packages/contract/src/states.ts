@@ -94,7 +94,11 @@ export type ModelVersionState = StateOf<typeof MODEL_VERSION_STATES>;
 export type DeploymentState = StateOf<typeof DEPLOYMENT_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
-export function nextState<T extends StateTable>(table: T, state: StateOf<T>, event: EventOf<T>): StateOf<T> | undefined {
+export function nextState<T extends StateTable>(
+  table: T,
+  state: StateOf<T>,
+  event: EventOf<T>,
+): StateOf<T> | undefined {
   const events = table[state];
   return events !== undefined && Object.hasOwn(events, event) ? events[event] : undefined;
 }
