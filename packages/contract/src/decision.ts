@@ -1,0 +1,72 @@
+/**
+ * A decision: one site's signed word on one project. The site keeps it, obeys it and can withdraw it; the hub keeps a copy
+ * to show and cannot make, change or lengthen one.
+ */
+import { type Static, Type } from 'typebox';
+import { DatasetNameSchema } from './dataset.ts';
+import { CountPolicySchema, RunStatisticsPolicySchema } from './disclosure.ts';
+import { DigestSchema, IdSchema } from './ids.ts';
+import { EGRESS_KINDS, EgressKindSchema, ProjectSpecSchema } from './project.ts';
+import { SignedEnvelopeSchema } from './signed-envelope.ts';
+import type { DecisionState } from './states.ts';
+
+/** What an approval allows. Never more than the project asked; may be less. */
+export const ConditionsSchema = Type.Object(
+  {
+    datasets: Type.Array(DatasetNameSchema, { maxItems: 50, uniqueItems: true }),
+    bundleDigests: Type.Array(DigestSchema, { maxItems: 50, uniqueItems: true }),
+    egress: Type.Array(EgressKindSchema, { maxItems: EGRESS_KINDS.length, uniqueItems: true }),
+    counts: CountPolicySchema,
+    runStatistics: RunStatisticsPolicySchema,
+  },
+  { additionalProperties: false },
+);
+export type Conditions = Static<typeof ConditionsSchema>;
+
+export const DecisionSchema = Type.Object(
+  {
+    schema: Type.Literal('lantern.decision/1'),
+    decisionId: IdSchema('DecisionId'),
+    siteId: IdSchema('SiteId'),
+    projectId: IdSchema('ProjectId'),
+    projectDigest: DigestSchema,
+    verdict: Type.Union([Type.Literal('approved'), Type.Literal('refused'), Type.Literal('withdrawn')]),
+    conditions: Type.Optional(ConditionsSchema),
+    reason: Type.String({ minLength: 1, maxLength: 2000 }),
+    decidedBy: Type.String({ minLength: 1, maxLength: 64 }),
+    decidedAt: Type.String({ format: 'date-time' }),
+    expiresAt: Type.Optional(Type.String({ format: 'date-time' })),
+    sequence: Type.Integer({ minimum: 1, description: 'rises by one with each decision of this site on this project' }),
+  },
+  { additionalProperties: false },
+);
+export type Decision = Static<typeof DecisionSchema>;
+
+/** What a governance lead types. The site completes, checks and signs it. */
+export const NewDecisionSchema = Type.Object(
+  {
+    verdict: Type.Union([Type.Literal('approved'), Type.Literal('refused'), Type.Literal('withdrawn')]),
+    reason: Type.String({ minLength: 1, maxLength: 2000 }),
+    expiresAt: Type.Optional(Type.String({ format: 'date-time' })),
+    egress: Type.Optional(Type.Array(EgressKindSchema, { maxItems: EGRESS_KINDS.length, uniqueItems: true })),
+    bundleDigests: Type.Optional(Type.Array(DigestSchema, { maxItems: 50, uniqueItems: true })),
+    counts: Type.Optional(Type.Partial(CountPolicySchema, { additionalProperties: false })),
+    runStatistics: Type.Optional(Type.Partial(RunStatisticsPolicySchema, { additionalProperties: false })),
+  },
+  { additionalProperties: false },
+);
+export type NewDecision = Static<typeof NewDecisionSchema>;
+
+/** A project as one site sees it: what is asked, and where its own decision stands. */
+export const SiteProjectSchema = Type.Object(
+  {
+    projectId: IdSchema('ProjectId'),
+    projectDigest: DigestSchema,
+    spec: ProjectSpecSchema,
+    state: Type.Unsafe<DecisionState>(Type.String()),
+    decision: Type.Optional(DecisionSchema),
+    envelope: Type.Optional(SignedEnvelopeSchema),
+  },
+  { additionalProperties: false },
+);
+export type SiteProject = Static<typeof SiteProjectSchema>;

@@ -1,0 +1,206 @@
+/**
+ * What hub and site say to each other once a site is enrolled: tasks down (signed by the hub), answers up (signed by the
+ * site). Tensors travel beside them as safetensors blobs, named by digest.
+ */
+import { type Static, Type } from 'typebox';
+import { BundleManifestSchema } from './bundle.ts';
+import { ColumnNameSchema, DatasetNameSchema } from './dataset.ts';
+import { DisclosureFindingSchema, ReleasedCountSchema, ReleasedTableSchema } from './disclosure.ts';
+import { StandardisationKindSchema, StandardisationSchema } from './features.ts';
+import { FilterSchema } from './filter.ts';
+import { DigestSchema, IdSchema } from './ids.ts';
+import { LocalTrainingSchema, StrategySchema } from './run.ts';
+
+/** A blob by name. `role` says what it is to the step, e.g. "weights", "control". */
+export const BlobRefSchema = Type.Object(
+  { digest: DigestSchema, sizeBytes: Type.Integer({ minimum: 0 }) },
+  { additionalProperties: false },
+);
+export type BlobRef = Static<typeof BlobRefSchema>;
+
+const taskHead = {
+  schema: Type.Literal('lantern.task/1'),
+  taskId: IdSchema('TaskId'),
+  siteId: IdSchema('SiteId'),
+  projectId: IdSchema('ProjectId'),
+  createdAt: Type.String({ format: 'date-time' }),
+};
+
+export const CountTaskSchema = Type.Object(
+  { ...taskHead, kind: Type.Literal('count'), dataset: DatasetNameSchema, filter: FilterSchema },
+  { additionalProperties: false },
+);
+
+export const SummaryTaskSchema = Type.Object(
+  {
+    ...taskHead,
+    kind: Type.Literal('summary'),
+    dataset: DatasetNameSchema,
+    filter: FilterSchema,
+    columns: Type.Array(ColumnNameSchema, { minItems: 1, maxItems: 50, uniqueItems: true }),
+  },
+  { additionalProperties: false },
+);
+
+/** Each step of a run, with what it needs. `weights` are the global parameters; `theta` fits in the message itself. */
+export const StepSchema = Type.Union([
+  Type.Object({ kind: Type.Literal('prepare') }, { additionalProperties: false }),
+  Type.Object({ kind: Type.Literal('standardise') }, { additionalProperties: false }),
+  Type.Object(
+    { kind: Type.Literal('newton'), theta: Type.Array(Type.Number(), { maxItems: 10_001 }) },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('train'),
+      weights: BlobRefSchema,
+      control: Type.Optional(BlobRefSchema),
+      strategy: StrategySchema,
+      local: LocalTrainingSchema,
+      seed: Type.Integer({ minimum: 0 }),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('evaluate'),
+      weights: Type.Optional(BlobRefSchema),
+      theta: Type.Optional(Type.Array(Type.Number(), { maxItems: 10_001 })),
+    },
+    { additionalProperties: false },
+  ),
+]);
+export type Step = Static<typeof StepSchema>;
+
+export const RoundTaskSchema = Type.Object(
+  {
+    ...taskHead,
+    kind: Type.Literal('round'),
+    projectDigest: DigestSchema,
+    runId: IdSchema('RunId'),
+    round: Type.Integer({ minimum: 0 }),
+    algorithm: Type.String({ minLength: 1, maxLength: 64 }),
+    manifest: BundleManifestSchema,
+    bundleDigest: DigestSchema,
+    standardisation: Type.Union([
+      Type.Object({ kind: StandardisationKindSchema }, { additionalProperties: false }),
+      Type.Object({ kind: Type.Literal('pooled'), values: StandardisationSchema }, { additionalProperties: false }),
+    ]),
+    step: StepSchema,
+  },
+  { additionalProperties: false },
+);
+export type RoundTask = Static<typeof RoundTaskSchema>;
+
+export const SiteTaskSchema = Type.Union([CountTaskSchema, SummaryTaskSchema, RoundTaskSchema]);
+export type SiteTask = Static<typeof SiteTaskSchema>;
+
+/** Feature-wise count, mean and sum of squared deviations (Chan et al. 1983): merges exactly. */
+export const MomentsSchema = Type.Object(
+  {
+    rowCount: Type.Integer({ minimum: 0 }),
+    mean: Type.Array(Type.Number(), { maxItems: 10_000 }),
+    m2: Type.Array(Type.Number({ minimum: 0 }), { maxItems: 10_000 }),
+  },
+  { additionalProperties: false },
+);
+export type MomentsMessage = Static<typeof MomentsSchema>;
+
+/** Score histogram by true class over equal-width bins of [0, 1], and the sums that need exact scores. */
+export const EvaluationMessageSchema = Type.Object(
+  {
+    rowCount: Type.Integer({ minimum: 0 }),
+    positives: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 1000 }),
+    negatives: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 1000 }),
+    squaredErrorSum: Type.Number({ minimum: 0 }),
+    logLossSum: Type.Number({ minimum: 0 }),
+    withheld: Type.Array(Type.String({ maxLength: 64 }), { maxItems: 16 }),
+  },
+  { additionalProperties: false },
+);
+export type EvaluationMessage = Static<typeof EvaluationMessageSchema>;
+
+export const AnswerBodySchema = Type.Union([
+  Type.Object(
+    { kind: Type.Literal('count'), count: ReleasedCountSchema, questionsLeft: Type.Integer({ minimum: 0 }) },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('summary'),
+      total: ReleasedCountSchema,
+      tables: Type.Array(ReleasedTableSchema, { maxItems: 50 }),
+      questionsLeft: Type.Integer({ minimum: 0 }),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('prepared'),
+      schemaDigest: DigestSchema,
+      trainRowCount: Type.Integer({ minimum: 0 }),
+      testRowCount: Type.Integer({ minimum: 0 }),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object({ kind: Type.Literal('moments'), moments: MomentsSchema }, { additionalProperties: false }),
+  Type.Object(
+    {
+      kind: Type.Literal('newton'),
+      rowCount: Type.Integer({ minimum: 1 }),
+      gradient: Type.Array(Type.Number(), { maxItems: 10_001 }),
+      hessian: Type.Array(Type.Number(), { maxItems: 1_000_000, description: 'row-major, symmetric' }),
+      logLikelihood: Type.Number(),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('update'),
+      rowCount: Type.Integer({ minimum: 1 }),
+      stepCount: Type.Integer({ minimum: 1 }),
+      delta: BlobRefSchema,
+      controlDelta: Type.Optional(BlobRefSchema),
+      meanLoss: Type.Number(),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    { kind: Type.Literal('evaluation'), evaluation: EvaluationMessageSchema },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      kind: Type.Literal('refused'),
+      code: Type.Union([
+        Type.Literal('policy.not-approved'),
+        Type.Literal('policy.refused'),
+        Type.Literal('disclosure.refused'),
+        Type.Literal('disclosure.budget-spent'),
+        Type.Literal('training.refused'),
+        Type.Literal('not-found'),
+      ]),
+      message: Type.String({ maxLength: 1000 }),
+      findings: Type.Array(DisclosureFindingSchema, { maxItems: 200 }),
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    { kind: Type.Literal('failed'), code: Type.String({ maxLength: 64 }), message: Type.String({ maxLength: 1000 }) },
+    { additionalProperties: false },
+  ),
+]);
+export type AnswerBody = Static<typeof AnswerBodySchema>;
+
+export const AnswerSchema = Type.Object(
+  {
+    schema: Type.Literal('lantern.answer/1'),
+    taskId: IdSchema('TaskId'),
+    siteId: IdSchema('SiteId'),
+    decisionDigest: Type.Optional(DigestSchema),
+    answeredAt: Type.String({ format: 'date-time' }),
+    body: AnswerBodySchema,
+  },
+  { additionalProperties: false },
+);
+export type Answer = Static<typeof AnswerSchema>;
