@@ -99,7 +99,7 @@ export function nextState<T extends StateTable>(
   state: StateOf<T>,
   event: EventOf<T>,
 ): StateOf<T> | undefined {
-  const events = table[state];
+  const events = Object.hasOwn(table, state) ? table[state] : undefined;
   return events !== undefined && Object.hasOwn(events, event) ? events[event] : undefined;
 }
 

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Type } from 'typebox';
+import { AppError } from './errors.ts';
+import { FilterSchema } from './filter.ts';
+import { parse } from './parse.ts';
+import { ProjectSpecSchema } from './project.ts';
+
+const refusal = (schema: Parameters<typeof parse>[0], value: unknown): AppError => {
+  try {
+    parse(schema, value, { what: 'thing' });
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
+  return assert.fail('was accepted');
+};
+
+describe('parse', () => {
+  const schema = Type.Object({ age: Type.Integer({ minimum: 0 }) }, { additionalProperties: false });
+
+  it('names the field and the rule, never the value', () => {
+    const error = refusal(schema, { age: -987654 });
+    assert.equal(error.code, 'input.invalid');
+    assert.equal(error.field, '/age');
+    assert.match(error.message, /field \/age must be >= 0/);
+    assert.ok(!error.message.includes('987654'));
+  });
+
+  it('refuses a field it does not know', () => {
+    assert.match(refusal(schema, { age: 1, nhsNumber: '9990000018' }).message, /\/nhsNumber is not a known field/);
+  });
+
+  it('reads a nested filter and refuses an unknown operator deep inside it', () => {
+    const good = {
+      kind: 'not',
+      of: { kind: 'any', of: [{ kind: 'compare', column: 'age', operator: '>', value: 60 }] },
+    };
+    assert.deepEqual(parse(FilterSchema, good, { what: 'filter' }), good);
+    refusal(FilterSchema, { kind: 'not', of: { kind: 'compare', column: 'age', operator: 'like', value: 60 } });
+    refusal(FilterSchema, { kind: 'all', of: [{ kind: 'sql', text: 'drop table' }] });
+  });
+
+  it('holds a project to the kinds of egress there are', () => {
+    assert.equal(refusal(ProjectSpecSchema, { egress: ['rows'] }).code, 'input.invalid');
+  });
+});
