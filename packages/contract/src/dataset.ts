@@ -25,7 +25,7 @@ export const CodingSchema = Type.Object(
 );
 export type Coding = Static<typeof CodingSchema>;
 
-const RangeSchema = Type.Object({ min: Type.Number(), max: Type.Number() }, { additionalProperties: false });
+export const RangeSchema = Type.Object({ min: Type.Number(), max: Type.Number() }, { additionalProperties: false });
 
 const shared = {
   name: ColumnNameSchema,

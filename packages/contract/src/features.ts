@@ -6,7 +6,7 @@
  * Order of features = order of entries, then of categories.
  */
 import { type Static, Type } from 'typebox';
-import { CodingSchema, ColumnNameSchema, DatasetNameSchema } from './dataset.ts';
+import { CodingSchema, ColumnNameSchema, DatasetNameSchema, RangeSchema } from './dataset.ts';
 import { FilterSchema } from './filter.ts';
 
 export const FEATURE_COUNT_MAX = 10_000; // bounds the design matrix; wider inputs are images, not tables
@@ -62,7 +62,8 @@ export type StandardisationKind = Static<typeof StandardisationKindSchema>;
 
 /**
  * Where a feature's column comes from at the bedside: FHIR R4 Patient or Observation. `units` maps each accepted UCUM unit to
- * the factor that turns its value into the column's unit; a unit not listed is refused, never guessed.
+ * the factor that turns its value into the column's unit; a unit not listed is refused, never guessed. `range` (in the
+ * column's unit) is narrower than the dataset's where old files write 0 for "not measured".
  */
 export const InputSourceSchema = Type.Union([
   Type.Object({ kind: Type.Literal('patient-age'), column: ColumnNameSchema }, { additionalProperties: false }),
@@ -86,6 +87,7 @@ export const InputSourceSchema = Type.Union([
         ),
         { minItems: 1, maxItems: 8 },
       ),
+      range: RangeSchema,
       ageMaxDays: Type.Integer({ minimum: 1, maximum: 36_500 }),
     },
     { additionalProperties: false },
@@ -102,6 +104,7 @@ export const InputSourceSchema = Type.Union([
         ),
         { minItems: 1, maxItems: 8 },
       ),
+      range: RangeSchema,
       above: Type.Number(),
       valueAbove: Type.String(),
       valueOtherwise: Type.String(),

@@ -65,6 +65,7 @@ export {
   type NumberColumn,
   NumberColumnSchema,
   PatientKeyColumnSchema,
+  RangeSchema,
 } from './dataset.ts';
 export {
   type Conditions,
