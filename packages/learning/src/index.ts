@@ -1,1 +1,16 @@
-export {};
+export {
+  type Dtype,
+  decodeTensors,
+  elementCount,
+  encodeHeader,
+  encodeTensors,
+  headerBytesNeeded,
+  parseHeader,
+  requireTensors,
+  TENSOR_LIMITS,
+  type Tensor,
+  type TensorEntry,
+  type TensorLayout,
+  type TensorLimits,
+  tensorAt,
+} from './safetensors.ts';
