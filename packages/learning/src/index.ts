@@ -1,4 +1,14 @@
 export {
+  type LabelledRows,
+  localNewtonStatistics,
+  logisticProbabilities,
+  mergeNewtonStatistics,
+  type NewtonStatistics,
+  newtonConverged,
+  newtonStep,
+} from './analyses/logistic-regression.ts';
+export { localMoments, mergeMoments, standardisationOf } from './analyses/moments.ts';
+export {
   type Dtype,
   decodeTensors,
   elementCount,
