@@ -1,0 +1,110 @@
+/**
+ * A route is an operation of the contract, who may call it, and what answers.
+ *
+ * `access` is a closed union, so no route can be added without saying who may use it; `assertRouteAuthorisation` then asks
+ * every route with every credential. The types of parameters, query, body, answer and caller follow from the contract and
+ * the access.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { BodyOf, Endpoint, ParamsOf, QueryOf, ResponseOf, UserId } from '@lantern/contract';
+import type { TSchema } from 'typebox';
+
+export type Access =
+  /** Anybody; `why` stands in the list of routes. */
+  | { readonly kind: 'public'; readonly why: string }
+  /** A person or program with a token that has one of these roles. */
+  | { readonly kind: 'roles'; readonly roles: readonly string[] }
+  /** An enrolled site, by a signed request. */
+  | { readonly kind: 'site' }
+  /** A trusted EHR, by its own verifier. */
+  | { readonly kind: 'cds-client' };
+
+/** The holder of a valid token: the roles are those of the account now, narrowed by the token. */
+export type Principal = { readonly userId: UserId; readonly name: string; readonly roles: readonly string[] };
+
+export type Anonymous = { readonly kind: 'anonymous' };
+export type UserCaller = Principal & { readonly kind: 'user' };
+export type SiteCaller = { readonly kind: 'site'; readonly siteId: string; readonly keyId: string };
+export type CdsCaller = { readonly kind: 'cds-client'; readonly clientId: string };
+export type Caller = Anonymous | UserCaller | SiteCaller | CdsCaller;
+
+export type CallerOf<A extends Access> = A extends { kind: 'public' }
+  ? Anonymous
+  : A extends { kind: 'roles' }
+    ? UserCaller
+    : A extends { kind: 'site' }
+      ? SiteCaller
+      : CdsCaller;
+
+export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access> = {
+  readonly params: ParamsOf<E>;
+  readonly query: QueryOf<E>;
+  readonly body: BodyOf<E>;
+  readonly headers: IncomingHttpHeaders;
+  readonly caller: CallerOf<A>;
+  readonly correlationId: string;
+  /** Aborts when the client goes away or the server closes; a long poll must end then. */
+  readonly signal: AbortSignal;
+  /**
+   * The body of a `stream` route: not buffered, bounded by `bodyLimitBytes`, digest-checked when the request is signed.
+   * Throws at its end when the digest differs, so nothing may be acknowledged before it has ended.
+   */
+  readonly bodyStream: AsyncIterable<Uint8Array>;
+  /**
+   * For a request signed with a key that is not enrolled yet (enrolment itself): verifies signature, nonce and body with
+   * that key. Throws the `signature.*` codes; `site.unknown` when the signature names another key.
+   */
+  readonly verifySignedBy: (publicKeyPem: string) => Promise<void>;
+};
+
+/** A byte answer. `body` must hold exactly `sizeBytes`; `status` 206 with `contentRange` for a part. */
+export type ByteResponse = {
+  readonly status: 200 | 206;
+  readonly body: Readable;
+  readonly sizeBytes: number;
+  readonly contentType?: string;
+  readonly contentRange?: string;
+};
+
+export type HandlerResult<E extends Endpoint> = E['response'] extends TSchema ? ResponseOf<E> : ByteResponse;
+
+export type RouteOptions<E extends Endpoint, A extends Access> = {
+  readonly access: A;
+  /** Status of a success of a JSON route; 200 when absent. */
+  readonly status?: 200 | 201 | 202;
+  /** Greatest body; the server's default when absent. */
+  readonly bodyLimitBytes?: number;
+  /** The body is `application/octet-stream` and handed over as `bodyStream`. */
+  readonly stream?: true;
+  readonly handler: (request: HttpRequest<E, A>) => Promise<HandlerResult<E>>;
+};
+
+/** A route whose types were checked by `defineRoute` and are no longer needed. */
+export type Route = {
+  readonly endpoint: Endpoint;
+  readonly access: Access;
+  readonly status: number;
+  readonly bodyLimitBytes: number | undefined;
+  readonly stream: boolean;
+  readonly handler: (request: HttpRequest) => Promise<unknown>;
+};
+
+/**
+ * Binds an operation of the contract to its access and handler: `defineRoute(HUB_API.listSites)({ access, handler })`.
+ * Two calls, because only then does the compiler read the handler's answer as the contract's type.
+ */
+export function defineRoute<const E extends Endpoint>(
+  endpoint: E,
+): <const A extends Access>(options: RouteOptions<E, A>) => Route {
+  return (options) => ({
+    endpoint,
+    access: options.access,
+    status: options.status ?? 200,
+    bodyLimitBytes: options.bodyLimitBytes,
+    stream: options.stream ?? false,
+    // The server parses params, query and body by the schemas of `endpoint` and authenticates by `access` before it calls,
+    // so the request it hands over is of the narrower type.
+    handler: (request) => options.handler(request as unknown as HttpRequest<E, typeof options.access>),
+  });
+}

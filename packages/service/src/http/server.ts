@@ -1,0 +1,363 @@
+/**
+ * The HTTP server of hub and site: Fastify under a list of routes.
+ *
+ * A request passes, in this order: correlation id, caller (from the head alone), body (bounded, digest), path, query and
+ * body schemas, handler, answer schema. Every failure leaves in one form. An answer that does not fit its schema is a
+ * fault of ours and is not sent: what the contract does not name cannot slip out.
+ *
+ * States: built, listening, closing (new requests are refused with `stopped`, running ones told to end by their signal),
+ * closed. Logs hold method, route pattern, status, duration and caller id; never a body, a query or a path value.
+ */
+import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import swagger from '@fastify/swagger';
+import { AppError, parse } from '@lantern/contract';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from 'fastify';
+import type { Clock } from '../clock.ts';
+import { verifyRequest } from '../identity/http-signature.ts';
+import { publicKeyFromPem } from '../identity/key-pair.ts';
+import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { type Authenticators, authenticate } from './authentication.ts';
+import { builtInRoutes, type ReadyCheck } from './built-in-routes.ts';
+import { errorResponse, fromServerError, parserFaultAnswer } from './error-response.ts';
+import { describeFault } from './fault-log.ts';
+import {
+  BODY_BYTES_MAX_DEFAULT,
+  CLOSE_WAIT_MS_MAX,
+  CONNECTION_COUNT_MAX,
+  HEADER_BYTES_MAX,
+  HEADERS_TIMEOUT_MS,
+  KEEP_ALIVE_MS,
+  PARAM_LENGTH_MAX,
+  REQUEST_TIMEOUT_MS,
+} from './limits.ts';
+import { openApiOptions, openApiSchema } from './open-api.ts';
+import { checkUnreadBody, installBodyParsers, noBody, streamedBody } from './request-body.ts';
+import { parseTextFields } from './request-input.ts';
+import { type RequestState, RequestStates } from './request-state.ts';
+import type { Access, ByteResponse, Caller, HttpRequest, Route } from './route.ts';
+
+export type HttpServerOptions = {
+  readonly routes: readonly Route[];
+  readonly authenticators: Authenticators;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  /** Name and version as the OpenAPI document shows them. */
+  readonly title: string;
+  readonly version: string;
+  /** What `/ready` asks; ready when all are. */
+  readonly readyChecks?: readonly ReadyCheck[];
+  /** Who may read `/metrics`; role `admin` when absent. */
+  readonly metricsAccess?: Access;
+  /** Greatest body of a route that names none [bytes]. */
+  readonly bodyLimitBytes?: number;
+  /** PEM texts; plain HTTP when absent. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+};
+
+export type HttpServer = {
+  readonly app: FastifyInstance;
+  /** Every route of the server with its access, built-in ones too. */
+  readonly routes: readonly Route[];
+  /** Listens and gives the URL, with the real port when 0 was asked for. */
+  readonly listen: (at: { readonly host: string; readonly port: number }) => Promise<string>;
+  /** Ends long polls, waits for running requests up to a limit, then cuts them. May be called twice. */
+  readonly close: () => Promise<void>;
+};
+
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
+const STRICT_TRANSPORT_SECURITY = 'max-age=31536000';
+
+function correlationIdOf(header: string | readonly string[] | undefined): string {
+  return typeof header === 'string' && /^[A-Za-z0-9-]{8,64}$/.test(header) ? header : randomUUID();
+}
+
+function callerName(caller: Caller): string {
+  switch (caller.kind) {
+    case 'anonymous':
+      return 'anonymous';
+    case 'user':
+      return caller.userId;
+    case 'site':
+      return caller.siteId;
+    case 'cds-client':
+      return 'cds-client';
+  }
+}
+
+function createListener(options: HttpServerOptions, listener: RequestListener): Server {
+  const settings = {
+    noDelay: true, // answers are small and waited for
+    keepAlive: true, // finds peers that went away while a long poll waits
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+  };
+  const server =
+    options.tls === undefined
+      ? createServer(settings, listener)
+      : createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener);
+  server.maxConnections = CONNECTION_COUNT_MAX;
+  server.on('clientError', (fault: Error & { code?: string }, socket) => {
+    if (socket.writable && fault.code !== 'ECONNRESET') socket.end(parserFaultAnswer(fault.code ?? '', randomUUID()));
+    else socket.destroy();
+  });
+  return server;
+}
+
+function sendError(reply: FastifyReply, error: AppError, correlationId: string): void {
+  reply
+    .code(error.httpStatus)
+    .headers({ ...SECURITY_HEADERS, 'x-correlation-id': correlationId })
+    .type('application/json; charset=utf-8')
+    .send(JSON.stringify(errorResponse(error, correlationId)));
+}
+
+function createFastify(options: HttpServerOptions): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    exposeHeadRoutes: false, // a HEAD of a large blob would read it
+    return503OnClosing: false, // we answer in our own form
+    bodyLimit: options.bodyLimitBytes ?? BODY_BYTES_MAX_DEFAULT,
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    genReqId: (raw) => correlationIdOf(raw.headers['x-correlation-id']),
+    serverFactory: (listener) => createListener(options, listener),
+    frameworkErrors: (fault, request, reply) => {
+      const error = fromServerError(fault);
+      sendError(reply, error, request.id);
+    },
+  });
+  app.setValidatorCompiler(() => () => true); // the contract's `parse` does it, with our error texts
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value));
+  return app;
+}
+
+type Duration = { record(seconds: number, attributes: Record<string, string | number>): void };
+
+function installHooks(app: FastifyInstance, states: RequestStates, options: HttpServerOptions, closing: () => boolean) {
+  const { clock, log } = options;
+  const duration: Duration = options.metrics.meter.createHistogram('http.server.request.duration', {
+    unit: 's',
+    description: 'Time from the head of a request to the end of its answer',
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const state = states.open(request, clock.monotonicMs());
+    reply.headers(SECURITY_HEADERS).header('x-correlation-id', state.correlationId);
+    if (options.tls !== undefined) reply.header('strict-transport-security', STRICT_TRANSPORT_SECURITY);
+    reply.raw.once('close', () => states.end(state));
+    if (closing()) throw new AppError('stopped', 'The server is shutting down.');
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    if (closing()) reply.header('connection', 'close');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const state = states.of(request);
+    const route = request.routeOptions.url ?? 'unknown';
+    const durationMs = clock.monotonicMs() - state.startedMs;
+    const attributes = { 'http.request.method': request.method, 'http.route': route };
+    duration.record(durationMs / 1000, { ...attributes, 'http.response.status_code': reply.statusCode });
+    log.info(
+      {
+        correlationId: state.correlationId,
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        durationMs: Math.round(durationMs * 10) / 10,
+        caller: callerName(state.caller),
+      },
+      'request',
+    );
+  });
+  app.setErrorHandler((fault, request, reply) => {
+    const error = fromServerError(fault);
+    if (error.httpStatus >= 500) {
+      log.error({ correlationId: request.id, code: error.code, fault: describeFault(error) }, 'request failed');
+    }
+    sendError(reply, error, request.id);
+  });
+  app.setNotFoundHandler(() => {
+    throw new AppError('not-found', 'There is no operation with this path.');
+  });
+}
+
+function sendBytes(reply: FastifyReply, response: ByteResponse): FastifyReply {
+  if (response.contentRange !== undefined) reply.header('content-range', response.contentRange);
+  return reply
+    .code(response.status)
+    .header('content-type', response.contentType ?? 'application/octet-stream')
+    .header('content-length', response.sizeBytes)
+    .header('accept-ranges', 'bytes')
+    .send(response.body);
+}
+
+function isByteResponse(result: unknown): result is ByteResponse {
+  return typeof result === 'object' && result !== null && 'body' in result && 'sizeBytes' in result;
+}
+
+async function verifySelfSigned(
+  publicKeyPem: string,
+  request: FastifyRequest,
+  state: RequestState,
+  authenticators: Authenticators,
+): Promise<void> {
+  const { site } = authenticators;
+  if (site === undefined) throw new AppError('internal', 'No verifier for signed requests was given.');
+  const { keyId, publicKey } = publicKeyFromPem(publicKeyPem);
+  const { bodyDigest } = await verifyRequest(
+    { method: request.method, target: request.raw.url ?? '', headers: request.headers },
+    {
+      ...site,
+      lookupKey: async (named) =>
+        named === keyId ? { state: 'active', publicKey, owner: keyId } : { state: 'unknown' },
+    },
+  );
+  state.signedDigest = bodyDigest;
+  if (state.receivedDigest === undefined) checkUnreadBody(state);
+  else if (state.receivedDigest !== bodyDigest) {
+    throw new AppError('input.digest-mismatch', 'The body does not have the digest that Content-Digest names.');
+  }
+}
+
+function requestOf(
+  route: Route,
+  request: FastifyRequest,
+  state: RequestState,
+  options: HttpServerOptions,
+): HttpRequest {
+  const { endpoint } = route;
+  const limit = route.bodyLimitBytes ?? options.bodyLimitBytes ?? BODY_BYTES_MAX_DEFAULT;
+  const params = parseTextFields(endpoint.params, request.params, 'path');
+  const query = parseTextFields(endpoint.query, request.query, 'query');
+  if (!route.stream && endpoint.body === undefined && request.body !== undefined && request.body !== null) {
+    throw new AppError('input.invalid', 'body: this operation takes none.');
+  }
+  if (!route.stream) checkUnreadBody(state);
+  return {
+    params,
+    query,
+    body: endpoint.body === undefined ? undefined : parse(endpoint.body, request.body, { what: 'body' }),
+    headers: request.headers,
+    caller: state.caller,
+    correlationId: state.correlationId,
+    signal: state.controller.signal,
+    bodyStream: route.stream ? streamedBody(request.raw, state, limit) : noBody(),
+    verifySignedBy: (publicKeyPem) => verifySelfSigned(publicKeyPem, request, state, options.authenticators),
+  };
+}
+
+function registerRoute(app: FastifyInstance, route: Route, states: RequestStates, options: HttpServerOptions): void {
+  const { endpoint } = route;
+  app.route({
+    method: endpoint.method,
+    url: endpoint.path,
+    schema: openApiSchema(route),
+    ...(route.bodyLimitBytes === undefined ? {} : { bodyLimit: route.bodyLimitBytes }),
+    onRequest: async (request) => {
+      const state = states.of(request);
+      state.route = route;
+      const head = { method: request.method, target: request.raw.url ?? '', headers: request.headers };
+      const { caller, bodyDigest } = await authenticate(head, route.access, options.authenticators);
+      state.caller = caller;
+      state.signedDigest = bodyDigest;
+    },
+    handler: async (request, reply) => {
+      const result = await route.handler(requestOf(route, request, states.of(request), options));
+      if (endpoint.response === undefined) {
+        if (!isByteResponse(result)) throw new AppError('internal', 'A byte route gave no byte answer.');
+        return sendBytes(reply, result);
+      }
+      const body = parse(endpoint.response, result, { what: 'response', code: 'internal' });
+      return reply.code(route.status).type('application/json; charset=utf-8').send(JSON.stringify(body));
+    },
+  });
+}
+
+/** Answers 405 with `Allow` for a known path under another method. */
+function registerRefusedMethods(app: FastifyInstance, routes: readonly Route[]): void {
+  const allowed = Map.groupBy(routes, (route) => route.endpoint.path);
+  for (const [path, here] of allowed) {
+    const methods = here.map((route) => route.endpoint.method);
+    app.route({
+      method: METHODS.filter((method) => !methods.some((known) => known === method)),
+      url: path,
+      schema: { hide: true },
+      onRequest: async (_request, reply) => {
+        reply.header('allow', methods.join(', '));
+        throw new AppError('input.method-not-allowed', `This path takes ${methods.join(', ')}.`);
+      },
+      handler: async () => undefined,
+    });
+  }
+}
+
+function closer(app: FastifyInstance, stopRequests: () => void): () => Promise<void> {
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    stopRequests();
+    const ended = new Promise<void>((resolve) => {
+      app.server.close(() => resolve()); // an error here only says that it never listened
+    });
+    app.server.closeIdleConnections();
+    const cut = setTimeout(() => app.server.closeAllConnections(), CLOSE_WAIT_MS_MAX);
+    await ended;
+    clearTimeout(cut);
+    await app.close();
+  };
+  return () => {
+    closed ??= close();
+    return closed;
+  };
+}
+
+async function listenOn(
+  app: FastifyInstance,
+  at: { readonly host: string; readonly port: number },
+  scheme: 'http' | 'https',
+): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    const failed = (cause: Error): void => {
+      reject(new AppError('set-up.failed', `Cannot listen on ${at.host} port ${at.port}.`, { cause }));
+    };
+    app.server.once('error', failed);
+    app.server.listen({ host: at.host, port: at.port }, () => {
+      app.server.off('error', failed);
+      resolve();
+    });
+  });
+  const address = app.server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : at.port;
+  return `${scheme}://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}`;
+}
+
+/** Builds the server; it answers once `listen` has resolved. */
+export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  let closing = false;
+  const app = createFastify(options);
+  const states = new RequestStates();
+  const routes = [...options.routes, ...builtInRoutes(options, () => app.swagger())];
+  await app.register(swagger, openApiOptions(options.title, options.version));
+  installBodyParsers(app, states);
+  installHooks(app, states, options, () => closing);
+  for (const route of routes) registerRoute(app, route, states, options);
+  registerRefusedMethods(app, routes);
+  await app.ready();
+  return {
+    app,
+    routes,
+    listen: (at) => listenOn(app, at, options.tls === undefined ? 'http' : 'https'),
+    close: closer(app, () => {
+      closing = true;
+      states.stopAll();
+    }),
+  };
+}
