@@ -1,0 +1,103 @@
+/**
+ * Databases for tests: a real PostgreSQL, an own empty database per call.
+ *
+ * The test runner starts one server for the whole run (`startTestPostgres`) and hands its url to the test processes in
+ * LANTERN_TEST_POSTGRES_URL. A test file that is run alone starts its own, in a temporary folder that it removes again.
+ */
+
+import { chmodSync, rmSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger } from '../log.ts';
+import { newSecret } from '../random.ts';
+import { type Database, openDatabase } from './database.ts';
+import { startEmbeddedPostgres } from './embedded.ts';
+import { createPool } from './pool.ts';
+
+const URL_VARIABLE = 'LANTERN_TEST_POSTGRES_URL';
+
+/** Makes a database name unique in the server; 16 bytes are the least that `newSecret` gives. */
+const SUFFIX_BYTES = 16;
+
+const log = createLogger({ name: 'test-database', level: 'silent' });
+
+export type TestPostgres = { readonly url: string; close(): Promise<void> };
+
+/** A PostgreSQL in a temporary folder, which `close` stops and removes; also when the process ends without `close`. */
+export async function startTestPostgres(): Promise<TestPostgres> {
+  const dir = await mkdtemp(join(tmpdir(), 'lantern-test-'));
+  chmodSync(dir, 0o711); // Started as root, the server runs as another user, who has to pass through.
+  const server = await startEmbeddedPostgres({ dataDir: dir, log });
+  const onExit = () => {
+    const pid = server.pid();
+    if (pid !== undefined) process.kill(pid, 'SIGQUIT');
+    rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  };
+  process.once('exit', onExit);
+  return {
+    url: server.url,
+    async close() {
+      process.off('exit', onExit);
+      await server.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+let ownServer: Promise<TestPostgres> | undefined;
+let openCount = 0;
+
+async function acquireServer(): Promise<string> {
+  const shared = process.env[URL_VARIABLE];
+  if (shared !== undefined && shared !== '') return shared;
+  openCount += 1;
+  ownServer ??= startTestPostgres();
+  return (await ownServer).url;
+}
+
+/** The last database that is closed takes the server of this process with it, so that nothing outlives a test file. */
+async function releaseServer(): Promise<void> {
+  if (ownServer === undefined) return;
+  openCount -= 1;
+  if (openCount > 0) return;
+  const server = ownServer;
+  ownServer = undefined;
+  await (await server).close();
+}
+
+async function onServer(serverUrl: string, statement: string): Promise<void> {
+  const pool = createPool({ url: serverUrl, applicationName: 'test-database', connectionCountMax: 1, log });
+  try {
+    await pool.query(statement);
+  } finally {
+    await pool.end();
+  }
+}
+
+/**
+ * A fresh, empty database that `close` drops. `name` is any short word in lower case; it only helps to find the database
+ * while a test hangs.
+ */
+export async function openTestDatabase(name: string): Promise<Database> {
+  const serverUrl = await acquireServer();
+  const suffix = Buffer.from(newSecret(SUFFIX_BYTES)).toString('hex').slice(0, 24);
+  const database = `test_${name.replaceAll(/[^a-z0-9]/g, '_').slice(0, 30)}_${suffix}`;
+  await onServer(serverUrl, `create database ${database} strategy file_copy`);
+  const url = new URL(serverUrl);
+  url.pathname = `/${database}`;
+  const db = await openDatabase({ url: url.href, log, applicationName: `test-${name}` });
+  let closed: Promise<void> | undefined;
+  const close = async () => {
+    await db.close();
+    await onServer(serverUrl, `drop database if exists ${database} with (force)`);
+    await releaseServer();
+  };
+  return {
+    ...db,
+    close: () => {
+      closed ??= close();
+      return closed;
+    },
+  };
+}
