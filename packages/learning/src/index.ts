@@ -24,3 +24,4 @@ export {
   type TensorLimits,
   tensorAt,
 } from './safetensors.ts';
+export { buildTrainingGraph, type TrainingGraph } from './onnx/training-graph.ts';
