@@ -1,1 +1,39 @@
-export {};
+export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
+export {
+  columnsOf,
+  type FilterPlan,
+  planFilter,
+  printFilter,
+} from './dataset/filter-sql.ts';
+export { PATIENT_COLUMN, quoteIdentifier, ROW_COLUMN, type SqlQuery, type SqlValue } from './dataset/sql-text.ts';
+export { type PartitionPlan, planQuestion, type QuestionPlan } from './dataset/summary-plan.ts';
+export {
+  planTableCheck,
+  readTableCheck,
+  type TableCheck,
+  type TableFinding,
+  type TableRule,
+} from './dataset/table-check.ts';
+export { patientKeyOf, typedTableSql } from './dataset/typed-table.ts';
+export type { QuestionBudget, QuestionPrice } from './disclosure/budget.ts';
+export {
+  answerCount,
+  answerEvaluation,
+  answerRunStatistics,
+  answerSummary,
+  type CountAnswer,
+  type CountGate,
+  type Keep,
+  type SummaryAnswer,
+} from './disclosure/gate.ts';
+export { type PatientSet, patientSet, patientSetBytes, patientSetFromBytes } from './disclosure/patient-set.ts';
+export type {
+  EvaluationFacts,
+  EvaluationVerdict,
+  RunFacts,
+  RunStatisticsVerdict,
+  StratumSize,
+} from './disclosure/run-statistics.ts';
+export type { AnsweredSet } from './disclosure/snapping.ts';
+export type { KeyedHash } from './disclosure/sticky-noise.ts';
+export type { PatientTable } from './disclosure/table-release.ts';
