@@ -64,6 +64,16 @@ export const ModelSpecSchema = Type.Object(
 );
 export type ModelSpec = Static<typeof ModelSpecSchema>;
 
+export const BundleFileSchema = Type.Object(
+  {
+    path: Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' }),
+    digest: DigestSchema,
+    sizeBytes: Type.Integer({ minimum: 1, maximum: BUNDLE_SIZE_BYTES_MAX }),
+  },
+  { additionalProperties: false },
+);
+export type BundleFile = Static<typeof BundleFileSchema>;
+
 const head = {
   schema: Type.Literal('lantern.bundle/1'),
   name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,62}$' }),
@@ -86,7 +96,7 @@ export const AnalysisManifestSchema = Type.Object(
         { additionalProperties: false },
       ),
     ]),
-    files: Type.Array(Type.Never(), { maxItems: 0 }),
+    files: Type.Array(BundleFileSchema, { maxItems: 0 }),
   },
   { additionalProperties: false },
 );
@@ -104,17 +114,7 @@ export const GraphManifestSchema = Type.Object(
     model: ModelSpecSchema,
     parameters: Type.Array(TensorShapeSchema, { minItems: 1, maxItems: 10_000 }),
     optimiserState: Type.Array(TensorShapeSchema, { maxItems: 20_000 }),
-    files: Type.Array(
-      Type.Object(
-        {
-          path: Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,62}$' }),
-          digest: DigestSchema,
-          sizeBytes: Type.Integer({ minimum: 1, maximum: BUNDLE_SIZE_BYTES_MAX }),
-        },
-        { additionalProperties: false },
-      ),
-      { minItems: 3, maxItems: BUNDLE_FILE_COUNT_MAX },
-    ),
+    files: Type.Array(BundleFileSchema, { minItems: 3, maxItems: BUNDLE_FILE_COUNT_MAX }),
   },
   { additionalProperties: false },
 );

@@ -18,6 +18,8 @@ export {
   BUNDLE_FILE_COUNT_MAX,
   BUNDLE_FILE_PATHS,
   BUNDLE_SIZE_BYTES_MAX,
+  type BundleFile,
+  BundleFileSchema,
   type BundleManifest,
   BundleManifestSchema,
   type GraphManifest,

@@ -18,7 +18,7 @@ export const EGRESS_KINDS = [
   'evaluation',
 ] as const;
 export type EgressKind = (typeof EGRESS_KINDS)[number];
-export const EgressKindSchema = Type.Union(EGRESS_KINDS.map((kind) => Type.Literal(kind)));
+export const EgressKindSchema = Type.Unsafe<EgressKind>(Type.Enum([...EGRESS_KINDS]));
 
 /** One algorithm a project wants to run: which bundle, on which features, for how many rounds at most. */
 export const ProjectAlgorithmSchema = Type.Object(

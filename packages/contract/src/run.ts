@@ -12,7 +12,7 @@ import type { RoundState, RunState } from './states.ts';
 
 export const STEP_KINDS = ['prepare', 'standardise', 'newton', 'train', 'evaluate'] as const;
 export type StepKind = (typeof STEP_KINDS)[number];
-export const StepKindSchema = Type.Union(STEP_KINDS.map((kind) => Type.Literal(kind)));
+export const StepKindSchema = Type.Unsafe<StepKind>(Type.Enum([...STEP_KINDS]));
 
 const positive = Type.Number({ exclusiveMinimum: 0 });
 const fraction = Type.Number({ minimum: 0, exclusiveMaximum: 1 });
