@@ -1,6 +1,84 @@
+export { type Accounts, createAccounts, SESSION_MS, type SignInResult, TOKEN_MS_MAX } from './accounts/accounts.ts';
+export { type BootstrapResult, bootstrapAdmin } from './accounts/bootstrap-admin.ts';
+export { createPasswordHasher, type PasswordHasher, type ScryptCost } from './accounts/password.ts';
+export { accountRoutes } from './accounts/routes.ts';
+export {
+  appendAudit,
+  auditRecords,
+  openAuditHead,
+  readAudit,
+  readAuditHead,
+  type SignedAuditHead,
+  signAuditHead,
+} from './audit/audit-log.ts';
+export type { AuditHead, NewAudit } from './audit/audit-record.ts';
+export {
+  type AuditFault,
+  type AuditVerdict,
+  auditLines,
+  readAuditLines,
+  verifyAudit,
+  verifyAuditRecords,
+} from './audit/audit-verifier.ts';
+export { auditRoutes } from './audit/routes.ts';
 export { type Clock, type ManualClock, manualClock, systemClock } from './clock.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';
 export { armFaultPoint, faultPoint } from './fault-point.ts';
+export type { Authenticators, RequestIdentity } from './http/authentication.ts';
+export type { MetricsSource, ReadyCheck } from './http/built-in-routes.ts';
+export { type ByteRange, parseByteRange } from './http/byte-range.ts';
+export {
+  createHttpClient,
+  type Download,
+  type HttpClient,
+  type HttpClientOptions,
+  type JsonCall,
+  type Upload,
+} from './http/client.ts';
+export { type ErrorResponse, ErrorResponseSchema } from './http/error-response.ts';
+export {
+  type Access,
+  type ByteResponse,
+  type Caller,
+  type CdsCaller,
+  defineRoute,
+  type HandlerResult,
+  type HttpRequest,
+  type Principal,
+  type Route,
+  type RouteOptions,
+  type SiteCaller,
+  type UserCaller,
+} from './http/route.ts';
+export { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts';
+export {
+  checkBodyDigest,
+  contentDigestHeader,
+  digestCheckedBody,
+  EMPTY_BODY_DIGEST,
+  parseContentDigest,
+} from './identity/content-digest.ts';
+export { documentDigest, sha256 } from './identity/digest.ts';
+export { openEnvelope, type SignerKey, signEnvelope } from './identity/envelope.ts';
+export {
+  type KeyLookup,
+  newNonce,
+  type SignatureVerifier,
+  signRequest,
+  type VerifiedRequest,
+  verifyRequest,
+} from './identity/http-signature.ts';
+export {
+  generateKeyPair,
+  type KeyPair,
+  loadOrCreateKeyPair,
+  type PublicKey,
+  publicKeyFromPem,
+} from './identity/key-pair.ts';
+export { createNonceStore, type NonceStore } from './identity/nonce-store.ts';
+export { readSecretFile, writeSecretFile } from './identity/secret-file.ts';
+export { migrateService } from './identity/service-migrations.ts';
+export { SIGNATURE_SKEW_MS_MAX } from './identity/signature-limits.ts';
 export { createLogger, type Logger, type LogLevel } from './log.ts';
 export { type AnyTx, type Database, openDatabase, type Tx, transactionOf } from './postgres/database.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts';

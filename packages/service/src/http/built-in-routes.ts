@@ -1,9 +1,12 @@
 /** Operations that every server has: is it alive, is it ready, how is it doing, what can it do. */
 import { Readable } from 'node:stream';
 import { AppError, endpoint } from '@lantern/contract';
+import type { Meter } from '@opentelemetry/api';
 import { Type } from 'typebox';
-import type { Metrics } from '../metrics.ts';
 import { type Access, type ByteResponse, defineRoute, type Route } from './route.ts';
+
+/** Where the server records its durations, and what `/metrics` prints. */
+export type MetricsSource = { readonly meter: Meter; readonly text: () => Promise<string> };
 
 /** Throws when the part is not ready; the error stays in the log. */
 export type ReadyCheck = { readonly name: string; readonly check: () => Promise<void> };
@@ -30,7 +33,7 @@ function textAnswer(text: string, contentType: string): ByteResponse {
 
 export function builtInRoutes(
   options: {
-    readonly metrics: Metrics;
+    readonly metrics: MetricsSource;
     readonly metricsAccess?: Access;
     readonly readyChecks?: readonly ReadyCheck[];
   },

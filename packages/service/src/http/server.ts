@@ -18,9 +18,8 @@ import type { Clock } from '../clock.ts';
 import { verifyRequest } from '../identity/http-signature.ts';
 import { publicKeyFromPem } from '../identity/key-pair.ts';
 import type { Logger } from '../log.ts';
-import type { Metrics } from '../metrics.ts';
 import { type Authenticators, authenticate } from './authentication.ts';
-import { builtInRoutes, type ReadyCheck } from './built-in-routes.ts';
+import { builtInRoutes, type MetricsSource, type ReadyCheck } from './built-in-routes.ts';
 import { errorResponse, fromServerError, parserFaultAnswer } from './error-response.ts';
 import { describeFault } from './fault-log.ts';
 import {
@@ -43,7 +42,7 @@ export type HttpServerOptions = {
   readonly routes: readonly Route[];
   readonly authenticators: Authenticators;
   readonly log: Logger;
-  readonly metrics: Metrics;
+  readonly metrics: MetricsSource;
   readonly clock: Clock;
   /** Name and version as the OpenAPI document shows them. */
   readonly title: string;

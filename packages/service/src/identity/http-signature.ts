@@ -16,7 +16,6 @@ import { type KeyObject, randomBytes, sign, verify } from 'node:crypto';
 import { AppError, type Digest } from '@lantern/contract';
 import type { Clock } from '../clock.ts';
 import { contentDigestHeader, parseContentDigest } from './content-digest.ts';
-import { sha256 } from './digest.ts';
 import type { KeyPair } from './key-pair.ts';
 import type { NonceStore } from './nonce-store.ts';
 import { coveredComponents, type HeaderFields, type RequestHead, signatureBase } from './signature-base.ts';
@@ -81,11 +80,6 @@ export function signRequest(request: {
     'signature-input': `${LABEL}=${serialiseInnerList(list)}`,
     signature: `${LABEL}=:${signature.toString('base64')}:`,
   };
-}
-
-/** Convenience for bodies held in memory. */
-export function digestOfBody(body: Uint8Array | string | undefined): Digest {
-  return sha256(body ?? '');
 }
 
 /** What the verifier knows of a key. A revoked key still verifies, so that only its holder learns of the revocation. */

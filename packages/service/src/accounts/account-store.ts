@@ -1,0 +1,112 @@
+/** The SQL of accounts, tokens and sign-in attempts, each statement under its name. */
+import type { TokenId, User, UserId } from '@lantern/contract';
+import { type QueryExecutorProvider, sql } from 'kysely';
+
+export type StoredAccount = User & { readonly passwordHash: string | null };
+
+const accountColumns = sql`user_id AS "userId", name, roles, disabled`;
+
+export async function insertAccount(
+  db: QueryExecutorProvider,
+  account: StoredAccount & { readonly createdAt: Date },
+): Promise<boolean> {
+  const { rows } = await sql`
+    INSERT INTO account (user_id, name, password_hash, roles, disabled, created_at)
+    VALUES (${account.userId}, ${account.name}, ${account.passwordHash}, ${account.roles}, ${account.disabled},
+            ${account.createdAt})
+    ON CONFLICT (name) DO NOTHING RETURNING user_id`.execute(db);
+  return rows.length === 1;
+}
+
+export async function findAccountByName(db: QueryExecutorProvider, name: string): Promise<StoredAccount | undefined> {
+  const { rows } = await sql<StoredAccount>`
+    SELECT ${accountColumns}, password_hash AS "passwordHash" FROM account WHERE name = ${name}`.execute(db);
+  return rows[0];
+}
+
+export async function listAccounts(db: QueryExecutorProvider): Promise<User[]> {
+  const { rows } = await sql<User>`SELECT ${accountColumns} FROM account ORDER BY name`.execute(db);
+  return rows;
+}
+
+export async function setAccountDisabled(db: QueryExecutorProvider, userId: UserId): Promise<User | undefined> {
+  const { rows } = await sql<User>`
+    UPDATE account SET disabled = true WHERE user_id = ${userId} RETURNING ${accountColumns}`.execute(db);
+  return rows[0];
+}
+
+export async function setAccountRoles(
+  db: QueryExecutorProvider,
+  userId: UserId,
+  roles: readonly string[],
+): Promise<User | undefined> {
+  const { rows } = await sql<User>`
+    UPDATE account SET roles = ${roles} WHERE user_id = ${userId} RETURNING ${accountColumns}`.execute(db);
+  return rows[0];
+}
+
+export type NewStoredToken = {
+  readonly tokenId: TokenId;
+  readonly userId: UserId;
+  readonly tokenSha256: string;
+  /** `null`: every role the account has at the time of use. */
+  readonly roles: readonly string[] | null;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+};
+
+/** Also removes the tokens that expired, which bounds the table by the tokens in use. */
+export async function insertToken(db: QueryExecutorProvider, token: NewStoredToken): Promise<void> {
+  await sql`
+    WITH expired AS (DELETE FROM account_token WHERE expires_at < ${token.createdAt})
+    INSERT INTO account_token (token_id, user_id, token_sha256, roles, created_at, expires_at)
+    VALUES (${token.tokenId}, ${token.userId}, ${token.tokenSha256}, ${token.roles}, ${token.createdAt},
+            ${token.expiresAt})`.execute(db);
+}
+
+export type TokenHolder = User & {
+  readonly tokenRoles: readonly string[] | null;
+  readonly expiresAt: Date;
+  readonly revokedAt: Date | null;
+};
+
+export async function findTokenHolder(
+  db: QueryExecutorProvider,
+  tokenSha256: string,
+): Promise<TokenHolder | undefined> {
+  const { rows } = await sql<TokenHolder>`
+    SELECT account.user_id AS "userId", account.name, account.roles, account.disabled,
+           account_token.roles AS "tokenRoles", account_token.expires_at AS "expiresAt",
+           account_token.revoked_at AS "revokedAt"
+    FROM account_token JOIN account USING (user_id) WHERE token_sha256 = ${tokenSha256}`.execute(db);
+  return rows[0];
+}
+
+export async function setTokenRevoked(db: QueryExecutorProvider, tokenSha256: string, at: Date): Promise<boolean> {
+  const { rows } = await sql`
+    UPDATE account_token SET revoked_at = ${at} WHERE token_sha256 = ${tokenSha256} AND revoked_at IS NULL
+    RETURNING token_id`.execute(db);
+  return rows.length === 1;
+}
+
+/** Counts one more attempt for a name and gives the count in the current window; forgets windows that ended. */
+export async function countSignInAttempt(
+  db: QueryExecutorProvider,
+  attempt: { readonly name: string; readonly at: Date; readonly windowStartMin: Date },
+): Promise<number> {
+  await sql`
+    DELETE FROM sign_in_attempt
+    WHERE window_started_at < ${attempt.windowStartMin} AND name <> ${attempt.name}`.execute(db);
+  const { rows } = await sql<{ attempts: number }>`
+    INSERT INTO sign_in_attempt AS known (name, window_started_at, attempts) VALUES (${attempt.name}, ${attempt.at}, 1)
+    ON CONFLICT (name) DO UPDATE SET
+      attempts = CASE WHEN known.window_started_at < ${attempt.windowStartMin} THEN 1 ELSE known.attempts + 1 END,
+      window_started_at =
+        CASE WHEN known.window_started_at < ${attempt.windowStartMin} THEN ${attempt.at} ELSE known.window_started_at END
+    RETURNING attempts`.execute(db);
+  return rows[0]?.attempts ?? 1;
+}
+
+export async function forgetSignInAttempts(db: QueryExecutorProvider, name: string): Promise<void> {
+  await sql`DELETE FROM sign_in_attempt WHERE name = ${name}`.execute(db);
+}

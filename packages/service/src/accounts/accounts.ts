@@ -1,0 +1,204 @@
+/**
+ * Local accounts of a hub or site, and their tokens.
+ *
+ * Invariants: a password is stored only as scrypt, a token only as SHA-256; what a token may do is what its account may do
+ * *now*, narrowed by the token, so a role taken away or an account disabled takes effect on the next request; a token is
+ * never given more roles than its maker holds.
+ *
+ * Sign-in answers alike, and after the same time, for an unknown name, a disabled account and a wrong password. Attempts
+ * are counted per name before the password is looked at, so that guessing in parallel gains nothing.
+ */
+import {
+  AppError,
+  type NewUser,
+  NewUserSchema,
+  parse,
+  type SignIn,
+  type Token,
+  type User,
+  type UserId,
+} from '@lantern/contract';
+import type { QueryExecutorProvider } from 'kysely';
+import type { Clock } from '../clock.ts';
+import type { Principal } from '../http/route.ts';
+import { sha256 } from '../identity/digest.ts';
+import type { AnyTx, Database } from '../postgres/database.ts';
+import { newId, newSecret } from '../random.ts';
+import {
+  countSignInAttempt,
+  findAccountByName,
+  findTokenHolder,
+  forgetSignInAttempts,
+  insertAccount,
+  insertToken,
+  listAccounts,
+  setAccountDisabled,
+  setAccountRoles,
+  setTokenRevoked,
+} from './account-store.ts';
+import { createPasswordHasher, type PasswordHasher } from './password.ts';
+
+export const SESSION_MS = 12 * 60 * 60 * 1000; // one long shift
+export const TOKEN_MS_MAX = 366 * 24 * 60 * 60 * 1000; // a year; then somebody looks whether it is still needed
+const TOKEN_BYTES = 32;
+const TOKEN_PREFIX = 'lantern_'; // lets secret scanners find a token that was pasted somewhere
+const SIGN_IN_ATTEMPTS_MAX = 10; // per name and window: enough for a forgetful person, useless for guessing
+const SIGN_IN_WINDOW_MS = 15 * 60 * 1000;
+
+export type SignInResult =
+  | { readonly kind: 'signed-in'; readonly userId: UserId; readonly token: Token }
+  /** `userId` when the account exists: for the audit log, not for the caller. */
+  | { readonly kind: 'rejected'; readonly userId: UserId | undefined };
+
+export type Accounts = {
+  /** `conflict` when the name is taken, `input.invalid` for an unknown role. Part of the caller's transaction when given. */
+  readonly createUser: (newUser: NewUser, tx?: AnyTx) => Promise<User>;
+  readonly listUsers: () => Promise<User[]>;
+  /** Its tokens stop working at once. `not-found` for an unknown id. */
+  readonly disableUser: (userId: UserId, tx?: AnyTx) => Promise<User>;
+  /** Takes effect on existing tokens at once. */
+  readonly changeRoles: (userId: UserId, roles: readonly string[], tx?: AnyTx) => Promise<User>;
+  /** A token for 12 h with whatever roles the account has. `auth.rate-limited` after too many attempts for a name. */
+  readonly signIn: (credentials: SignIn) => Promise<SignInResult>;
+  /** A token for its maker, with some of the roles the maker holds now. `auth.forbidden` for another role. */
+  readonly createToken: (
+    maker: Principal,
+    grant: { readonly roles: readonly string[]; readonly expiresInMs: number },
+    tx?: AnyTx,
+  ) => Promise<Token>;
+  /** `undefined`: unknown, revoked, expired, or its account is disabled. */
+  readonly authenticate: (token: string) => Promise<Principal | undefined>;
+  /** False when there was nothing left to revoke. */
+  readonly revokeToken: (token: string) => Promise<boolean>;
+  /** An account without a password and its token, in the caller's transaction: for the first start only. */
+  readonly createTokenAccount: (
+    account: { readonly name: string; readonly roles: readonly string[]; readonly expiresInMs: number },
+    tx: AnyTx,
+  ) => Promise<Token>;
+};
+
+type Context = {
+  readonly db: QueryExecutorProvider;
+  readonly clock: Clock;
+  readonly roles: readonly string[];
+  readonly passwords: PasswordHasher;
+};
+
+function checkRoles(context: Context, roles: readonly string[]): void {
+  if (roles.every((role) => context.roles.includes(role))) return;
+  throw new AppError('input.invalid', `A role is not one of: ${context.roles.join(', ')}.`, { field: '/roles' });
+}
+
+function found(user: User | undefined): User {
+  if (user === undefined) throw new AppError('not-found', 'There is no account with this id.', { field: '/userId' });
+  return user;
+}
+
+async function addAccount(
+  context: Context,
+  account: { name: string; roles: readonly string[]; passwordHash: string | null },
+  tx: QueryExecutorProvider,
+): Promise<User> {
+  const user: User = { userId: newId('UserId'), name: account.name, roles: [...account.roles], disabled: false };
+  const { passwordHash } = account;
+  const added = await insertAccount(tx, { ...user, passwordHash, createdAt: context.clock.now() });
+  if (!added) throw new AppError('conflict', 'An account with this name exists.', { field: '/name' });
+  return user;
+}
+
+async function addToken(
+  context: Context,
+  grant: { userId: UserId; roles: readonly string[] | null; expiresInMs: number },
+  tx: QueryExecutorProvider,
+): Promise<{ token: string; expiresAt: string }> {
+  if (!(grant.expiresInMs > 0 && grant.expiresInMs <= TOKEN_MS_MAX)) {
+    throw new AppError('input.invalid', 'A token lives between 0 and 366 days.', { field: '/expiresInDays' });
+  }
+  const token = TOKEN_PREFIX + newSecret(TOKEN_BYTES);
+  const createdAt = context.clock.now();
+  const expiresAt = new Date(createdAt.getTime() + grant.expiresInMs);
+  const { userId, roles } = grant;
+  await insertToken(tx, { tokenId: newId('TokenId'), userId, tokenSha256: sha256(token), roles, createdAt, expiresAt });
+  return { token, expiresAt: expiresAt.toISOString() };
+}
+
+async function signIn(context: Context, { name, password }: SignIn): Promise<SignInResult> {
+  const at = context.clock.now();
+  const windowStartMin = new Date(at.getTime() - SIGN_IN_WINDOW_MS);
+  const attempts = await countSignInAttempt(context.db, { name, at, windowStartMin });
+  if (attempts > SIGN_IN_ATTEMPTS_MAX) {
+    const minutes = SIGN_IN_WINDOW_MS / 60_000;
+    throw new AppError('auth.rate-limited', `More than ${SIGN_IN_ATTEMPTS_MAX} attempts in ${minutes} minutes.`);
+  }
+  const account = await findAccountByName(context.db, name);
+  const stored = account?.disabled === true ? undefined : (account?.passwordHash ?? undefined);
+  const valid = await context.passwords.verify(password, stored);
+  if (account === undefined || !valid) return { kind: 'rejected', userId: account?.userId };
+  await forgetSignInAttempts(context.db, name);
+  const grant = { userId: account.userId, roles: null, expiresInMs: SESSION_MS };
+  const token = await addToken(context, grant, context.db);
+  return { kind: 'signed-in', userId: account.userId, token: { ...token, roles: account.roles } };
+}
+
+async function authenticate(context: Context, token: string): Promise<Principal | undefined> {
+  const holder = await findTokenHolder(context.db, sha256(token));
+  if (holder === undefined || holder.disabled || holder.revokedAt !== null) return undefined;
+  if (holder.expiresAt.getTime() <= context.clock.now().getTime()) return undefined;
+  const { tokenRoles } = holder;
+  const roles = tokenRoles === null ? holder.roles : holder.roles.filter((role) => tokenRoles.includes(role));
+  return { userId: holder.userId, name: holder.name, roles };
+}
+
+async function createToken(
+  context: Context,
+  maker: Principal,
+  grant: { roles: readonly string[]; expiresInMs: number },
+  tx: QueryExecutorProvider,
+): Promise<Token> {
+  checkRoles(context, grant.roles);
+  if (!grant.roles.every((role) => maker.roles.includes(role))) {
+    throw new AppError('auth.forbidden', 'A token cannot have a role that its maker does not hold.', {
+      field: '/roles',
+    });
+  }
+  const token = await addToken(context, { userId: maker.userId, ...grant }, tx);
+  return { ...token, roles: [...grant.roles] };
+}
+
+/** `roles` are all roles of this side (`HUB_ROLES` or `SITE_ROLES`). Needs the tables of `migrateService`. */
+export function createAccounts(options: {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly roles: readonly string[];
+  readonly passwords?: PasswordHasher;
+}): Accounts {
+  const db = options.db.kysely<unknown>();
+  const context: Context = {
+    db,
+    clock: options.clock,
+    roles: options.roles,
+    passwords: options.passwords ?? createPasswordHasher(),
+  };
+  return {
+    async createUser(newUser, tx) {
+      const { name, password, roles } = parse(NewUserSchema, newUser, { what: 'account' });
+      checkRoles(context, roles);
+      return addAccount(context, { name, roles, passwordHash: await context.passwords.hash(password) }, tx ?? db);
+    },
+    listUsers: () => listAccounts(db),
+    disableUser: async (userId, tx) => found(await setAccountDisabled(tx ?? db, userId)),
+    async changeRoles(userId, roles, tx) {
+      checkRoles(context, roles);
+      return found(await setAccountRoles(tx ?? db, userId, roles));
+    },
+    signIn: (credentials) => signIn(context, credentials),
+    createToken: (maker, grant, tx) => createToken(context, maker, grant, tx ?? db),
+    authenticate: (token) => authenticate(context, token),
+    revokeToken: (token) => setTokenRevoked(db, sha256(token), options.clock.now()),
+    async createTokenAccount({ name, roles, expiresInMs }, tx) {
+      checkRoles(context, roles);
+      const { userId } = await addAccount(context, { name, roles, passwordHash: null }, tx);
+      return { ...(await addToken(context, { userId, roles: null, expiresInMs }, tx)), roles: [...roles] };
+    },
+  };
+}

@@ -1,0 +1,78 @@
+/** The operations on local accounts that hub and site offer alike. Every change and every sign-in is in the audit log. */
+import { AppError, COMMON_API } from '@lantern/contract';
+import { appendAudit } from '../audit/audit-log.ts';
+import type { Clock } from '../clock.ts';
+import { defineRoute, type Route } from '../http/route.ts';
+import type { Database } from '../postgres/database.ts';
+import type { Accounts } from './accounts.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const ADMIN = { kind: 'roles', roles: ['admin'] } as const;
+
+/** `roles`: every role of this side; whoever has any may make a token for himself. */
+export function accountRoutes(options: {
+  readonly accounts: Accounts;
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly roles: readonly string[];
+}): readonly Route[] {
+  const { accounts, db, clock } = options;
+  return [
+    signInRoute(options),
+    defineRoute(COMMON_API.createUser)({
+      access: ADMIN,
+      status: 201,
+      handler: async ({ body, caller }) =>
+        db.transaction(async (tx) => {
+          const user = await accounts.createUser(body, tx);
+          const details = { name: user.name, roles: user.roles.join(' ') };
+          const event = { action: 'account.create', object: user.userId, outcome: 'success', details } as const;
+          await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
+          return user;
+        }),
+    }),
+    defineRoute(COMMON_API.listUsers)({
+      access: ADMIN,
+      handler: async () => ({ users: await accounts.listUsers() }),
+    }),
+    defineRoute(COMMON_API.disableUser)({
+      access: ADMIN,
+      handler: async ({ params, caller }) =>
+        db.transaction(async (tx) => {
+          const user = await accounts.disableUser(params.userId, tx);
+          const event = { action: 'account.disable', object: user.userId, outcome: 'success' } as const;
+          await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
+          return user;
+        }),
+    }),
+    defineRoute(COMMON_API.createToken)({
+      access: { kind: 'roles', roles: options.roles },
+      status: 201,
+      handler: async ({ body, caller }) =>
+        db.transaction(async (tx) => {
+          const grant = { roles: body.roles, expiresInMs: body.expiresInDays * DAY_MS };
+          const token = await accounts.createToken(caller, grant, tx);
+          const details = { roles: token.roles.join(' '), expiresAt: token.expiresAt };
+          const event = { action: 'token.create', object: caller.userId, outcome: 'success', details } as const;
+          await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
+          return token;
+        }),
+    }),
+  ];
+}
+
+/** A name that no account has may be a mistyped password, so it is not written down. */
+function signInRoute(options: { readonly accounts: Accounts; readonly db: Database; readonly clock: Clock }): Route {
+  return defineRoute(COMMON_API.signIn)({
+    access: { kind: 'public', why: 'this is how one signs in; limited per name' },
+    handler: async ({ body }) => {
+      const result = await options.accounts.signIn(body);
+      const object = result.userId ?? 'unknown account';
+      const outcome = result.kind === 'signed-in' ? 'success' : 'refused';
+      const event = { at: options.clock.now(), actor: object, action: 'session.sign-in', object, outcome } as const;
+      await options.db.transaction((tx) => appendAudit(tx, event));
+      if (result.kind === 'rejected') throw new AppError('auth.rejected', 'The name or the password is wrong.');
+      return result.token;
+    },
+  });
+}
