@@ -14,7 +14,7 @@ export type TransportRequest = {
 /** Sends one request; returns the parsed JSON body of a success, throws `AppError` otherwise. */
 export type Transport = (request: TransportRequest) => Promise<unknown>;
 
-type Part<Name extends string, T> = T extends undefined
+type Part<Name extends string, T> = [T] extends [undefined]
   ? { readonly [K in Name]?: never }
   : { readonly [K in Name]: T };
 export type CallInput<E extends Endpoint> = Part<'params', ParamsOf<E>> &
