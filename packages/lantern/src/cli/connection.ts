@@ -1,0 +1,71 @@
+/**
+ * How a command finds the hub or site it talks to. On the same machine `--data DIR` is enough: a running server leaves its
+ * address in `DIR/server.json` and its administrator's token in `DIR/admin.token` (mode 0600). From elsewhere: `--url` and
+ * `--token-file`, or LANTERN_URL and LANTERN_TOKEN.
+ */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type ApiClient, AppError, createApiClient } from '@lantern/contract';
+import { createHttpClient, type HttpClient, systemClock } from '@lantern/service';
+
+export type ConnectionOptions = {
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly data?: string;
+  readonly caFile?: string;
+};
+export type Environment = Readonly<Record<string, string | undefined>>;
+export type Connection = { readonly url: string; readonly api: ApiClient; readonly http: HttpClient };
+
+export const SERVER_FILE = 'server.json';
+export const ADMIN_TOKEN_FILE = 'admin.token';
+
+export async function connect(options: ConnectionOptions, env: Environment): Promise<Connection> {
+  const url = options.url ?? env['LANTERN_URL'] ?? (await urlOfFolder(options.data));
+  const token = await findToken(options, env);
+  return connectTo({ url, token, ...(options.caFile === undefined ? {} : { caFile: options.caFile }) });
+}
+
+export function connectTo(target: { url: string; token?: string | undefined; caFile?: string }): Connection {
+  const http = createHttpClient({
+    baseUrl: target.url,
+    clock: systemClock,
+    ...(target.token === undefined ? {} : { token: target.token }),
+    ...(target.caFile === undefined ? {} : { caFile: target.caFile }),
+  });
+  return { url: target.url, api: createApiClient(http.transport), http };
+}
+
+async function urlOfFolder(folder: string | undefined): Promise<string> {
+  if (folder === undefined) {
+    throw new AppError('config.invalid', 'Say which server: --data DIR on the same machine, or --url URL.');
+  }
+  const file = path.join(folder, SERVER_FILE);
+  const text = await readText(file);
+  if (text === undefined)
+    throw new AppError('config.invalid', `No server is running on ${folder} (no ${SERVER_FILE} there).`);
+  const value: unknown = JSON.parse(text);
+  if (typeof value === 'object' && value !== null && 'url' in value && typeof value.url === 'string') return value.url;
+  throw new AppError('config.invalid', `${file} does not name a url.`);
+}
+
+async function findToken(options: ConnectionOptions, env: Environment): Promise<string | undefined> {
+  if (options.tokenFile !== undefined) {
+    const token = await readText(options.tokenFile);
+    if (token === undefined)
+      throw new AppError('config.invalid', `The token file ${options.tokenFile} cannot be read.`);
+    return token;
+  }
+  if (env['LANTERN_TOKEN'] !== undefined) return env['LANTERN_TOKEN'];
+  return options.data === undefined ? undefined : readText(path.join(options.data, ADMIN_TOKEN_FILE));
+}
+
+async function readText(file: string): Promise<string | undefined> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES'))
+      return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,72 @@
+/** The whole command line in one place: which verbs there are, and how a failure ends. */
+import { type AppError, toAppError } from '@lantern/contract';
+import { Command, CommanderError } from 'commander';
+import { auditCommand } from '../commands/audit.ts';
+import { bundleCommand } from '../commands/bundle.ts';
+import { demoCommand } from '../commands/demo.ts';
+import { doctorCommand } from '../commands/doctor.ts';
+import { hubCommand } from '../commands/hub.ts';
+import { modelCommand } from '../commands/model.ts';
+import { projectCommand } from '../commands/project.ts';
+import { runCommand } from '../commands/run.ts';
+import { siteCommand } from '../commands/site.ts';
+import { userCommand } from '../commands/user.ts';
+import type { CommandContext } from './command-context.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+
+export function buildProgram(context: CommandContext): Command {
+  const program = new Command('lantern')
+    .description('Takes the algorithm to the data and the result to the bedside.')
+    .version('0.1.0')
+    .showHelpAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+    });
+  const commands = [
+    hubCommand,
+    siteCommand,
+    userCommand,
+    bundleCommand,
+    projectCommand,
+    runCommand,
+    modelCommand,
+    auditCommand,
+    demoCommand,
+    doctorCommand,
+  ];
+  for (const command of commands) program.addCommand(inheritSettings(command(context), program));
+  return program;
+}
+
+/** Commander does not pass exit and output settings down to commands that were built apart. */
+function inheritSettings(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) inheritSettings(child, command);
+  return command;
+}
+
+export async function runProgram(args: readonly string[], context: CommandContext): Promise<number> {
+  try {
+    await buildProgram(context).parseAsync([...args], { from: 'user' });
+    return EXIT.success;
+  } catch (caught) {
+    if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.success : EXIT.usage;
+    if (context.signal.aborted) return EXIT.interrupted;
+    const error = toAppError(caught);
+    context.stderr.write(args.includes('--json') ? jsonOf(error) : textOf(error));
+    return exitCodeOf(error);
+  }
+}
+
+function jsonOf(error: AppError): string {
+  const { code, message, hint, field } = error;
+  return `${JSON.stringify({ error: { code, message, hint, ...(field === undefined ? {} : { field }) } })}\n`;
+}
+
+function textOf(error: AppError): string {
+  const cause =
+    error.code === 'internal' && error.cause instanceof Error ? `\n${error.cause.stack ?? error.cause.message}` : '';
+  return `Error: ${error.message}\n  What to do: ${error.hint} [${error.code}]${cause}\n`;
+}

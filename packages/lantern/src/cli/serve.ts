@@ -1,0 +1,39 @@
+/** Runs a hub or site until told to stop, and leaves its address in the data folder for commands on the same machine. */
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { CommandContext } from './command-context.ts';
+import { SERVER_FILE } from './connection.ts';
+import type { Output } from './output.ts';
+
+export type RunningServer = { readonly url: string; close(): Promise<void> };
+
+export async function serve(
+  context: CommandContext,
+  output: Output,
+  options: { what: string; dataDir: string; start: () => Promise<RunningServer> },
+): Promise<void> {
+  await mkdir(options.dataDir, { recursive: true });
+  const server = await options.start();
+  const file = path.join(options.dataDir, SERVER_FILE);
+  const content = JSON.stringify({ url: server.url, pid: process.pid });
+  await writeFile(file, content);
+  context.stdout.write(
+    output.json
+      ? `${JSON.stringify({ ready: true, url: server.url, pid: process.pid })}\n`
+      : `The ${options.what} answers at ${server.url} (API description: ${server.url}/openapi.json). Stop it with Ctrl-C.\n`,
+  );
+  await stopped(context.signal);
+  await server.close();
+  // Another process may have started on the same folder meanwhile; its address stays.
+  if ((await readFile(file, 'utf8').catch(() => '')) === content) await rm(file, { force: true });
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** The settings file named by `--config`, as text; settings are parsed once, by the process that uses them. */
+export async function readSettings(file: string | undefined): Promise<string | undefined> {
+  return file === undefined ? undefined : readFile(file, 'utf8');
+}

@@ -1,0 +1,89 @@
+/** `lantern site dataset`: register a CSV or Parquet file with its schema, list, remove. */
+import path from 'node:path';
+import { AppError, DatasetSchemaSchema, type FeasibilityPolicy, SITE_API } from '@lantern/contract';
+import { Command } from 'commander';
+import { type CommandContext, type CommonOptions, connected, withConnection } from '../cli/command-context.ts';
+import { readJsonFile } from '../cli/json-file.ts';
+import { table } from '../cli/output.ts';
+import { uploadFile } from '../cli/upload.ts';
+
+type AddOptions = CommonOptions & { schema: string; feasibility: string };
+
+export function datasetCommand(context: CommandContext): Command {
+  return new Command('dataset')
+    .description('tables this site offers')
+    .addCommand(addCommand(context))
+    .addCommand(listCommand(context))
+    .addCommand(removeCommand(context));
+}
+
+function addCommand(context: CommandContext): Command {
+  return withConnection(new Command('add'))
+    .description(
+      'check a table against its schema and offer it; only schema and gated summaries can be asked from outside',
+    )
+    .argument('<file>', '.csv or .parquet')
+    .requiredOption('--schema <file>', 'schema as JSON: columns, types, units, codings, ranges')
+    .option('--feasibility <who>', 'who may ask counts: any-project or approved-projects', 'approved-projects')
+    .action(
+      connected<AddOptions>(context, async (connection, { output, options, args: [file = ''] }) => {
+        const schema = await readJsonFile(options.schema, DatasetSchemaSchema, 'Dataset schema');
+        const progress = output.progress(`Uploading ${path.basename(file)}`);
+        const digest = await uploadFile(
+          connection,
+          { offset: SITE_API.importOffset, append: SITE_API.appendImport },
+          file,
+          progress,
+        );
+        const dataset = await connection.api.call(SITE_API.registerDataset, {
+          body: { schema, source: { digest, format: formatOf(file) }, feasibility: feasibilityOf(options.feasibility) },
+        });
+        output.result(
+          dataset,
+          `${schema.name}: ${dataset.rowCount} rows, ${dataset.patientCount} patients, schema ${dataset.offer.schemaDigest.slice(0, 12)}.`,
+        );
+      }),
+    );
+}
+
+function listCommand(context: CommandContext): Command {
+  return withConnection(new Command('list'))
+    .description('datasets of this site')
+    .action(
+      connected(context, async ({ api }, { output }) => {
+        const { datasets } = await api.call(SITE_API.listDatasets, {});
+        const rows = datasets.map(({ offer, rowCount, patientCount, registeredAt }) => [
+          offer.schema.name,
+          String(rowCount),
+          String(patientCount),
+          offer.feasibility,
+          registeredAt,
+        ]);
+        output.result({ datasets }, table([['dataset', 'rows', 'patients', 'counts for', 'registered'], ...rows]));
+      }),
+    );
+}
+
+function removeCommand(context: CommandContext): Command {
+  return withConnection(new Command('remove'))
+    .description('stop offering a dataset')
+    .argument('<dataset>')
+    .action(
+      connected(context, async ({ api }, { output, args: [dataset = ''] }) => {
+        await api.call(SITE_API.removeDataset, { params: { dataset } });
+        output.result({ removed: dataset }, `${dataset} is no longer offered.`);
+      }),
+    );
+}
+
+function formatOf(file: string): 'csv' | 'parquet' {
+  const extension = path.extname(file).toLowerCase();
+  if (extension === '.csv') return 'csv';
+  if (extension === '.parquet') return 'parquet';
+  throw new AppError('input.unsupported', `${path.basename(file)}: only .csv and .parquet can be registered.`);
+}
+
+function feasibilityOf(text: string): FeasibilityPolicy {
+  if (text === 'any-project' || text === 'approved-projects') return text;
+  throw new AppError('input.invalid', '--feasibility is any-project or approved-projects.');
+}

@@ -1,0 +1,44 @@
+/** `lantern doctor`: says in plain words what is wrong with a set-up. Exit code 1 when something is. */
+import { AppError } from '@lantern/contract';
+import { Command } from 'commander';
+import { type CommandContext, outputOf, withJson } from '../cli/command-context.ts';
+import { checkDisk, checkFolder, checkNode, checkPort, type Finding } from '../doctor/checks.ts';
+import { checkHub, checkKey } from '../doctor/hub-checks.ts';
+
+type DoctorOptions = { data: string; port?: string; host: string; hub?: string; json?: boolean };
+
+const MARKS = { good: '✔', bad: '✖', skip: '·' } as const;
+
+export function doctorCommand(context: CommandContext): Command {
+  return withJson(new Command('doctor'))
+    .description('say in plain words what is wrong with a set-up: port, disk, clock, hub, key')
+    .option('--data <dir>', 'data folder of the hub or site', '.lantern')
+    .option('--port <number>', 'port it shall listen on')
+    .option('--host <address>', 'address it shall listen on', '127.0.0.1')
+    .option('--hub <url>', 'hub to reach; a joined site knows its own')
+    .action(async (options: DoctorOptions) => {
+      const findings = await examine(options);
+      outputOf(context, options).result({ findings }, findings.map(lineOf).join('\n'));
+      const bad = findings.filter((finding) => finding.verdict === 'bad');
+      if (bad.length > 0)
+        throw new AppError(
+          'set-up.failed',
+          `${bad.length} of ${findings.length} checks say no: ${bad.map((finding) => finding.check).join(', ')}.`,
+        );
+    });
+}
+
+async function examine(options: DoctorOptions): Promise<Finding[]> {
+  return [
+    checkNode(process.version),
+    await checkFolder(options.data),
+    await checkDisk(options.data),
+    ...(options.port === undefined ? [] : [await checkPort(Number(options.port), options.host)]),
+    ...(options.hub === undefined ? await checkKey(options.data) : await checkHub(options.hub)),
+  ];
+}
+
+function lineOf(finding: Finding): string {
+  const fix = finding.fix === undefined ? '' : `\n    ${finding.fix}`;
+  return `${MARKS[finding.verdict]} ${finding.check}: ${finding.says}${fix}`;
+}

@@ -1,0 +1,85 @@
+/** `lantern site`: run a hospital's node, join a hub, decide, offer datasets, deploy. */
+import { SITE_API } from '@lantern/contract';
+import { loadConfig } from '@lantern/service';
+import { joinHub, SiteConfigSchema, startSite } from '@lantern/site';
+import { Command } from 'commander';
+import { type CommandContext, connected, outputOf, withConnection, withJson } from '../cli/command-context.ts';
+import { table } from '../cli/output.ts';
+import { readSettings, serve } from '../cli/serve.ts';
+import { datasetCommand } from './dataset.ts';
+import { decisionCommands } from './decision.ts';
+import { deploymentCommands } from './deployment.ts';
+
+type ServeOptions = { data?: string; port?: string; host?: string; config?: string; json?: boolean };
+type JoinOptions = { data?: string; hub: string; code: string; name: string; config?: string; json?: boolean };
+
+export function siteCommand(context: CommandContext): Command {
+  const site = withJson(new Command('site'))
+    .description("run a hospital's node: its data, its decisions, its deployments")
+    .option('--data <dir>', 'data folder')
+    .option('--port <number>', 'port to listen on inside the hospital (0: any free one)')
+    .option('--host <address>', 'address to listen on inside the hospital')
+    .option('--config <file>', 'settings as JSON; environment LANTERN_SITE_… and options win over it')
+    .action(async (options: ServeOptions) => {
+      const settings = await siteSettings(context, options);
+      await serve(context, outputOf(context, options), {
+        what: 'site',
+        dataDir: settings.dataDir,
+        start: () => startSite(settings),
+      });
+    });
+  site.addCommand(joinCommand(context));
+  site.addCommand(datasetCommand(context));
+  site.addCommand(activityCommand(context));
+  for (const command of [...decisionCommands(context), ...deploymentCommands(context)]) site.addCommand(command);
+  return site;
+}
+
+async function siteSettings(context: CommandContext, options: ServeOptions) {
+  return loadConfig({
+    schema: SiteConfigSchema,
+    fileText: await readSettings(options.config),
+    env: context.env,
+    prefix: 'LANTERN_SITE_',
+    overrides: {
+      ...(options.data === undefined ? {} : { dataDir: options.data }),
+      ...(options.port === undefined ? {} : { httpPort: Number(options.port) }),
+      ...(options.host === undefined ? {} : { httpHost: options.host }),
+    },
+  });
+}
+
+function joinCommand(context: CommandContext): Command {
+  return withJson(new Command('join'))
+    .description("make this site's key and enrol it at a hub with a one-time code")
+    .requiredOption('--hub <url>', 'address of the hub')
+    .requiredOption('--code <code>', 'one-time code from the hub')
+    .requiredOption('--name <text>', 'name of this site, as the code was made for')
+    .option('--data <dir>', 'data folder of this site (made if missing)')
+    .option('--config <file>', 'settings as JSON')
+    .action(async (options: JoinOptions) => {
+      const settings = await siteSettings(context, options);
+      const link = await joinHub(settings, { hubUrl: options.hub, code: options.code, siteName: options.name });
+      outputOf(context, options).result(
+        link,
+        `Joined ${link.hubName} at ${options.hub} as ${link.siteName} (${link.siteId}).`,
+      );
+    });
+}
+
+function activityCommand(context: CommandContext): Command {
+  return withConnection(new Command('activity'))
+    .description('what the hub asked and what this site answered')
+    .action(
+      connected(context, async ({ api }, { output }) => {
+        const { tasks } = await api.call(SITE_API.listActivity, {});
+        const rows = tasks.map((task) => [
+          task.receivedAt,
+          task.step === undefined ? task.kind : `${task.step} (round ${task.round ?? '?'})`,
+          task.state,
+          task.answer ?? '',
+        ]);
+        output.result({ tasks }, table([['received', 'task', 'state', 'answer'], ...rows]));
+      }),
+    );
+}

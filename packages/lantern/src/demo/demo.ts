@@ -1,0 +1,89 @@
+/**
+ * The main job, told as it happens: four hospitals' data, federated counts, signed decisions, two federated runs, a signed
+ * model version, and its answer at a bedside. Everything goes through the interfaces any user has.
+ */
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import type { Writable } from 'node:stream';
+import type { Environment } from '../cli/connection.ts';
+import { bedsideChapter } from './bedside.ts';
+import { compareChapter } from './comparison.ts';
+import { countChapter } from './counts.ts';
+import { datasetChapter } from './datasets.ts';
+import { exactChapter } from './exact-run.ts';
+import { type Federation, startFederation } from './federation.ts';
+import { createNarrator, type Narrator } from './narrator.ts';
+import { networkChapter } from './network-run.ts';
+import { projectChapter } from './project.ts';
+import { recordsChapter } from './records.ts';
+import { releaseChapter } from './release.ts';
+
+export type DemoOptions = {
+  readonly env: Environment;
+  readonly stdout: Writable;
+  readonly signal: AbortSignal;
+  readonly jsonFile?: string;
+  readonly keep: boolean;
+};
+
+/** What the chapters hand on. */
+export type Story = { readonly narrator: Narrator; readonly federation: Federation; readonly signal: AbortSignal };
+
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const narrator = createNarrator(options.stdout, { nowMs: () => performance.now() });
+  const root = await mkdtemp(path.join(os.tmpdir(), 'lantern-demo-'));
+  await chmod(root, 0o711);
+  let federation: Federation | undefined;
+  try {
+    narrator.chapter('A hub and four hospitals start, each a process with its own database and its own key');
+    federation = await startFederation({ env: options.env, root });
+    introduce(narrator, federation);
+    await tell({ narrator, federation, signal: options.signal });
+    if (options.jsonFile !== undefined)
+      await writeFile(options.jsonFile, `${JSON.stringify(narrator.facts, null, 2)}\n`);
+    if (options.keep) await keepRunning(narrator, federation, { root, signal: options.signal });
+  } finally {
+    await federation?.stop();
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+function introduce(narrator: Narrator, federation: Federation): void {
+  narrator.say(`Hub: ${federation.hub.url} (process ${federation.hub.pid})`);
+  for (const site of federation.sites) {
+    narrator.say(
+      `${site.hospital.siteName}: ${site.process.url} (process ${site.process.pid}), enrolled as ${site.siteId} with a one-time code`,
+    );
+  }
+  narrator.fact('hub', { url: federation.hub.url });
+  narrator.fact(
+    'sites',
+    federation.sites.map(({ hospital, siteId, process }) => ({ name: hospital.siteName, siteId, url: process.url })),
+  );
+}
+
+async function tell(story: Story): Promise<void> {
+  await datasetChapter(story);
+  const project = await projectChapter(story);
+  await countChapter(story, project);
+  await exactChapter(story, project);
+  const network = await networkChapter(story, project);
+  await compareChapter(story, { project, run: network });
+  const released = await releaseChapter(story, network);
+  await bedsideChapter(story, released);
+  await recordsChapter(story, project);
+}
+
+async function keepRunning(
+  narrator: Narrator,
+  federation: Federation,
+  options: { root: string; signal: AbortSignal },
+): Promise<void> {
+  narrator.chapter('Everything keeps running; stop it with Ctrl-C');
+  narrator.say(
+    `API of the hub: ${federation.hub.url}/openapi.json; administrator's token in ${federation.hub.dataDir}/admin.token`,
+  );
+  narrator.say(`Try: npm run lantern -- hub sites --data ${federation.hub.dataDir}`);
+  await new Promise<void>((resolve) => options.signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,65 @@
+/** The project, its two algorithms and their run plans. */
+import type { Digest, ModelSpec, ProjectSpec, RunPlan, SiteId } from '@lantern/contract';
+import { DATASET, FEATURES } from './heart-disease.ts';
+
+export const FEATURE_COUNT = 13;
+export const EXACT = 'logistic-regression';
+export const NETWORK = 'network';
+
+/** NVFLARE's hello-lr: Newton-Raphson with + 1.0 I, per-centre standardisation. */
+export const EXACT_ANALYSIS = { kind: 'logistic-regression', ridge: 1, damping: 1 } as const;
+export const EXACT_ROUNDS = 4;
+
+/** One linear layer and a sigmoid, FLamby's model, as an ONNX training graph. */
+export const NETWORK_MODEL: ModelSpec = {
+  featureCount: FEATURE_COUNT,
+  layers: [{ kind: 'dense', units: 1, bias: true }],
+  loss: 'sigmoid-cross-entropy',
+  optimiser: { kind: 'sgd', momentum: 0 },
+  batchSize: 16,
+  proximal: false,
+  control: false,
+};
+export const NETWORK_ROUNDS = 15;
+
+const PROJECT_DAYS = 90;
+
+export function projectSpec(options: {
+  sites: readonly SiteId[];
+  bundles: { exact: Digest; network: Digest };
+  now: Date;
+}): ProjectSpec {
+  return {
+    title: 'Coronary disease before angiography',
+    purpose:
+      'Learn to predict coronary narrowing from findings at referral, over four hospitals, without moving a row.',
+    sites: [...options.sites],
+    datasets: [DATASET.name],
+    algorithms: [
+      { name: EXACT, bundleDigest: options.bundles.exact, features: FEATURES, roundsMax: 20 },
+      { name: NETWORK, bundleDigest: options.bundles.network, features: FEATURES, roundsMax: 60 },
+    ],
+    egress: ['counts', 'cohort-size', 'moments', 'newton-statistics', 'weight-update', 'evaluation'],
+    privacy: { updateNormMax: 10 },
+    expiresAt: new Date(options.now.getTime() + PROJECT_DAYS * 86_400_000).toISOString(),
+  };
+}
+
+const together = { quorum: 4, stragglerWaitMs: 5000, seed: 42, weightSitesBy: 'rows' } as const;
+
+export function exactPlan(sites: readonly SiteId[]): RunPlan {
+  return { algorithm: EXACT, rounds: EXACT_ROUNDS, standardisation: 'per-site', sites: [...sites], ...together };
+}
+
+export function networkPlan(sites: readonly SiteId[]): RunPlan {
+  return {
+    algorithm: NETWORK,
+    rounds: NETWORK_ROUNDS,
+    standardisation: 'pooled',
+    strategy: { kind: 'fedavg' },
+    local: { learningRate: 0.05, work: { kind: 'epochs', count: 2 } },
+    sites: [...sites],
+    ...together,
+    quorum: Math.min(together.quorum, sites.length),
+  };
+}

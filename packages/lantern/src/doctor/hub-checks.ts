@@ -1,0 +1,80 @@
+/** Whether a site's hub can be reached, agrees about the time, and still accepts the site's key. */
+import { type AppError, HUB_API, toAppError } from '@lantern/contract';
+import { createHttpClient, systemClock } from '@lantern/service';
+import { openHubLink } from '@lantern/site';
+import type { Finding } from './checks.ts';
+
+const SKEW_WARN_MS = 60_000; // refused beyond five minutes; a minute already says that NTP does not work
+
+export async function checkHub(hubUrl: string): Promise<Finding[]> {
+  const http = createHttpClient({ baseUrl: hubUrl, clock: systemClock });
+  const sentMs = Date.now();
+  try {
+    const health = await http.download('/health');
+    const receivedMs = Date.now();
+    health.body.destroy();
+    const reached: Finding = { check: 'hub', verdict: 'good', says: `${hubUrl} answers.` };
+    return [reached, clockFinding(dateOf(health.headers), (sentMs + receivedMs) / 2)];
+  } catch (caught) {
+    const says = `${hubUrl} does not answer: ${toAppError(caught).message}`;
+    const fix =
+      'Check the address, that outbound HTTPS (443) is allowed, and whether a proxy must be set (httpsProxy).';
+    return [{ check: 'hub', verdict: 'bad', says, fix }];
+  } finally {
+    http.close();
+  }
+}
+
+function dateOf(headers: Readonly<Record<string, unknown>>): Date | undefined {
+  const date = new Date(String(headers['date']));
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+export function clockFinding(hubDate: Date | undefined, nowMs: number): Finding {
+  if (hubDate === undefined) return { check: 'clock', verdict: 'skip', says: 'The hub does not tell the time.' };
+  const skewMs = nowMs - hubDate.getTime();
+  const seconds = Math.abs(Math.round(skewMs / 1000));
+  if (Math.abs(skewMs) < SKEW_WARN_MS)
+    return { check: 'clock', verdict: 'good', says: `Within ${Math.max(1, seconds)} s of the hub's.` };
+  return {
+    check: 'clock',
+    verdict: 'bad',
+    says: `This machine's clock is ${seconds} s ${skewMs > 0 ? 'ahead of' : 'behind'} the hub's; signed requests are refused beyond 300 s.`,
+    fix: 'Set the clock by NTP (chrony or systemd-timesyncd).',
+  };
+}
+
+/** Asks for tasks without waiting: the cheapest request that needs a valid signature. */
+export async function checkKey(dataDir: string): Promise<Finding[]> {
+  const link = await openHubLink(dataDir);
+  if (link === undefined) {
+    return [{ check: 'key', verdict: 'skip', says: 'This site has not joined a hub yet (lantern site join).' }];
+  }
+  try {
+    const hub = await checkHub(link.hubUrl);
+    if (hub.some((finding) => finding.check === 'hub' && finding.verdict === 'bad')) return hub;
+    return [...hub, await askForTasks(link.call)];
+  } finally {
+    await link.close();
+  }
+}
+
+type Call =
+  Awaited<ReturnType<typeof openHubLink>> extends infer Link | undefined
+    ? Link extends { call: infer C }
+      ? C
+      : never
+    : never;
+
+async function askForTasks(call: Call): Promise<Finding> {
+  try {
+    await call(HUB_API.listAskedProjects, {});
+    return { check: 'key', verdict: 'good', says: "The hub accepts this site's key." };
+  } catch (caught) {
+    return keyFinding(toAppError(caught));
+  }
+}
+
+export function keyFinding(error: AppError): Finding {
+  return { check: 'key', verdict: 'bad', says: `The hub refuses this site: ${error.message}`, fix: error.hint };
+}
