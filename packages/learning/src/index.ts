@@ -9,6 +9,25 @@ export {
 } from './analyses/logistic-regression.ts';
 export { localMoments, mergeMoments, standardisationOf } from './analyses/moments.ts';
 export {
+  evaluateScores,
+  evaluationMetrics,
+  logLoss,
+  mergeEvaluations,
+  reliabilityTable,
+  SCORE_BIN_COUNT,
+  withholdClasses,
+} from './evaluation.ts';
+export { type ColumnValue, type EncodedRow, encodeRow, featureNames, standardise } from './features.ts';
+export {
+  BLOCK_ELEMENTS_DEFAULT,
+  createFolder,
+  type Folder,
+  type FoldRange,
+  type FoldSource,
+  foldFloat64,
+} from './fold.ts';
+export { buildTrainingGraph, type TrainingGraph } from './onnx/training-graph.ts';
+export {
   type Dtype,
   decodeTensors,
   elementCount,
@@ -24,4 +43,3 @@ export {
   type TensorLimits,
   tensorAt,
 } from './safetensors.ts';
-export { buildTrainingGraph, type TrainingGraph } from './onnx/training-graph.ts';
