@@ -85,3 +85,6 @@ export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedde
 export { migrate } from './postgres/migrations.ts';
 export { openTestDatabase, startTestPostgres, type TestPostgres } from './postgres/test-database.ts';
 export { newId, newSecret } from './random.ts';
+export { accessTable, assertRouteAuthorisation } from './http/route-authorisation-check.ts';
+export { createQueue, enqueue, JOB_PAYLOAD_BYTES_MAX, migrateQueue, type NewJob, type Queue } from "./queue/queue.ts";
+export type { FailedJob, QueueTask, TaskContext } from "./queue/work.ts";

@@ -22,7 +22,12 @@ const SUFFIX_BYTES = 16;
 
 const log = createLogger({ name: 'test-database', level: 'silent' });
 
-export type TestPostgres = { readonly url: string; close(): Promise<void> };
+export type TestPostgres = {
+  readonly url: string;
+  /** Process id of the server, for tests that kill it; undefined while it is being started again. */
+  pid(): number | undefined;
+  close(): Promise<void>;
+};
 
 /** A PostgreSQL in a temporary folder, which `close` stops and removes; also when the process ends without `close`. */
 export async function startTestPostgres(): Promise<TestPostgres> {
@@ -37,6 +42,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   process.once('exit', onExit);
   return {
     url: server.url,
+    pid: () => server.pid(),
     async close() {
       process.off('exit', onExit);
       await server.close();
