@@ -38,7 +38,8 @@ function securityOf(access: Access): { [name: string]: string[] }[] {
   }
 }
 
-function accessText(access: Access): string {
+/** Who may call, in words. */
+export function describeAccess(access: Access): string {
   switch (access.kind) {
     case 'public':
       return `Public: ${access.why}`;
@@ -62,7 +63,7 @@ export function openApiSchema(route: Route): FastifySchema {
   };
   return {
     summary: endpoint.summary,
-    description: accessText(route.access),
+    description: describeAccess(route.access),
     security: securityOf(route.access),
     ...(route.stream ? { consumes: ['application/octet-stream'], body: BYTES } : {}),
     ...(endpoint.body === undefined ? {} : { body: endpoint.body }),

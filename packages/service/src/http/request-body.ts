@@ -48,12 +48,17 @@ export function checkUnreadBody(state: RequestState): void {
 
 async function* bounded(source: IncomingMessage, bytesMax: number): AsyncGenerator<Uint8Array, void, undefined> {
   let bytes = 0;
-  // A handler that stops early must leave the socket open, or it could not send its refusal.
-  for await (const chunk of source.iterator({ destroyOnReturn: false })) {
-    if (!(chunk instanceof Uint8Array)) throw new AppError('internal', 'A body chunk is not bytes.');
-    bytes += chunk.length;
-    if (bytes > bytesMax) throw tooLarge(bytesMax);
-    yield chunk;
+  try {
+    // A handler that stops early must leave the socket open, or it could not send its refusal.
+    for await (const chunk of source.iterator({ destroyOnReturn: false })) {
+      if (!(chunk instanceof Uint8Array)) throw new AppError('internal', 'A body chunk is not bytes.');
+      bytes += chunk.length;
+      if (bytes > bytesMax) throw tooLarge(bytesMax);
+      yield chunk;
+    }
+  } finally {
+    // What was not read must pass by, or the next request on this connection would never be seen.
+    source.resume();
   }
 }
 
