@@ -1,0 +1,50 @@
+/** ONNX Runtime sessions by digest of the model file, so that a round does not pay for loading the graph again. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { AppError } from '@lantern/contract';
+import { InferenceSession } from 'onnxruntime-node';
+
+const SESSION_COUNT_MAX = 8; // a site trains few models at a time; a graph without weights is small
+
+export class SessionCache {
+  readonly #sessions = new Map<string, InferenceSession>();
+  readonly #threadCount: number;
+
+  /** threadCount  threads inside one operator; one thread gives the same bytes on every run. */
+  constructor(threadCount: number) {
+    this.#threadCount = threadCount;
+  }
+
+  /** The session of a model file. Throws `bundle.invalid` when ONNX Runtime refuses it. */
+  async open(modelFile: string): Promise<InferenceSession> {
+    const bytes = readFileSync(modelFile);
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    const cached = this.#sessions.get(digest);
+    this.#sessions.delete(digest);
+    const session = cached ?? (await this.#create(bytes));
+    this.#sessions.set(digest, session); // the newest last, so the first is the one unused for longest
+    await this.#evict();
+    return session;
+  }
+
+  async #create(bytes: Uint8Array): Promise<InferenceSession> {
+    try {
+      return await InferenceSession.create(bytes, {
+        executionProviders: ['cpu'],
+        intraOpNumThreads: this.#threadCount,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        logSeverityLevel: 3, // errors only
+      });
+    } catch (cause) {
+      throw new AppError('bundle.invalid', 'ONNX Runtime refuses the graph.', { cause });
+    }
+  }
+
+  async #evict(): Promise<void> {
+    const [oldest] = this.#sessions;
+    if (this.#sessions.size <= SESSION_COUNT_MAX || oldest === undefined) return;
+    this.#sessions.delete(oldest[0]);
+    await oldest[1].release();
+  }
+}
