@@ -26,6 +26,14 @@ export {
   type FoldSource,
   foldFloat64,
 } from './fold.ts';
+export { controlCorrection, nextLocalControl } from './local-control.ts';
+export {
+  checkGraph,
+  type DeclaredEnds,
+  GRAPH_LIMITS,
+  type GraphLimits,
+  type GraphSummary,
+} from './onnx/graph-rules.ts';
 export { buildTrainingGraph, type TrainingGraph } from './onnx/training-graph.ts';
 export {
   type Dtype,
@@ -43,3 +51,4 @@ export {
   type TensorLimits,
   tensorAt,
 } from './safetensors.ts';
+export { applyStrategy, type ServerStateName, type StrategyBlock, serverStateNames } from './strategies.ts';
