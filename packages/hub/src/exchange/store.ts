@@ -1,0 +1,180 @@
+/** Rows of tasks: issued, delivered, ended; and which blobs a site may read. */
+import type {
+  Digest,
+  HubTaskState,
+  ProjectId,
+  QuestionId,
+  RunId,
+  SignedEnvelope,
+  SiteId,
+  TaskId,
+} from '@lantern/contract';
+import { type Selectable, sql } from 'kysely';
+import type { HubDb, HubTables } from '../tables.ts';
+
+export type TaskRow = Selectable<HubTables['task']>;
+
+export type TaskToInsert = {
+  readonly taskId: TaskId;
+  readonly siteId: SiteId;
+  readonly projectId: ProjectId;
+  readonly kind: 'count' | 'summary' | 'round';
+  readonly questionId: QuestionId | null;
+  readonly runId: RunId | null;
+  readonly round: number | null;
+  readonly envelope: SignedEnvelope;
+  readonly createdAt: Date;
+  readonly uploadBytesMax: number;
+  readonly blobs: readonly Digest[];
+};
+
+export async function insertTasks(tx: HubDb, tasks: readonly TaskToInsert[]): Promise<void> {
+  await tx
+    .insertInto('task')
+    .values(
+      tasks.map((task) => ({
+        task_id: task.taskId,
+        site_id: task.siteId,
+        project_id: task.projectId,
+        kind: task.kind,
+        question_id: task.questionId,
+        run_id: task.runId,
+        round: task.round,
+        state: 'queued' as const,
+        envelope: JSON.stringify(task.envelope),
+        created_at: task.createdAt,
+        upload_bytes_max: task.uploadBytesMax,
+      })),
+    )
+    .execute();
+  const named = tasks.flatMap((task) => task.blobs.map((digest) => ({ task_id: task.taskId, digest })));
+  if (named.length > 0) {
+    await tx
+      .insertInto('task_blob')
+      .values(named)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  }
+}
+
+/** How long a delivered task is left alone before it is delivered again: doubles from 5 s to 5 min. */
+const LEASE = sql`interval '5 seconds' * least(power(2, delivery_count - 1), 60)`;
+
+/**
+ * Marks the oldest tasks that are due for a site as delivered and gives their envelopes, oldest first. Due: never delivered,
+ * or delivered so long ago that the delivery may have been lost; with `everything`, each task still open.
+ */
+export async function deliverDueTasks(
+  db: HubDb,
+  due: { siteId: SiteId; at: Date; countMax: number; everything: boolean },
+): Promise<SignedEnvelope[]> {
+  const { rows } = await sql<{ envelope: SignedEnvelope; ordinal: number }>`
+    update task set state = 'delivered', delivered_at = ${due.at}, delivery_count = delivery_count + 1
+    where task_id in (
+      select task_id from task
+      where site_id = ${due.siteId} and state in ('queued', 'delivered')
+        and (state = 'queued' or ${due.everything} or delivered_at + ${LEASE} <= ${due.at})
+      order by ordinal limit ${due.countMax} for update skip locked)
+    returning envelope, ordinal`.execute(db);
+  return rows.sort((a, b) => Number(a.ordinal) - Number(b.ordinal)).map((row) => row.envelope);
+}
+
+/** When the next delivered task of a site is due again; `undefined` when none is open. */
+export async function nextRedelivery(db: HubDb, siteId: SiteId): Promise<Date | undefined> {
+  const { rows } = await sql<{ at: Date | null }>`
+    select min(delivered_at + ${LEASE}) as at from task
+    where site_id = ${siteId} and state = 'delivered'`.execute(db);
+  return rows[0]?.at ?? undefined;
+}
+
+export async function findTask(db: HubDb, taskId: TaskId): Promise<TaskRow | undefined> {
+  return db.selectFrom('task').selectAll().where('task_id', '=', taskId).executeTakeFirst();
+}
+
+/** Ends an open task with its answer; false when it had already ended, in which case nothing changes. */
+export async function endTask(
+  tx: HubDb,
+  end: {
+    taskId: TaskId;
+    state: HubTaskState;
+    at: Date;
+    message: string | null;
+    answer: string;
+    answerEnvelope: string;
+    answerDigest: Digest;
+    decisionDigest: Digest | null;
+  },
+): Promise<boolean> {
+  const result = await tx
+    .updateTable('task')
+    .set({
+      state: end.state,
+      ended_at: end.at,
+      message: end.message,
+      answer: end.answer,
+      answer_envelope: end.answerEnvelope,
+      answer_digest: end.answerDigest,
+      decision_digest: end.decisionDigest,
+    })
+    .where('task_id', '=', end.taskId)
+    .where('state', 'in', ['queued', 'delivered'])
+    .executeTakeFirst();
+  return result.numUpdatedRows > 0n;
+}
+
+export type EndedTask = Pick<TaskRow, 'run_id' | 'question_id'>;
+
+/** Ends every open task of a site (of one project, when named) without an answer. */
+export async function dropOpenTasks(
+  tx: HubDb,
+  drop: { siteId: SiteId; projectId?: ProjectId; at: Date; message: string },
+): Promise<EndedTask[]> {
+  let query = tx
+    .updateTable('task')
+    .set({ state: 'refused', ended_at: drop.at, message: drop.message })
+    .where('site_id', '=', drop.siteId)
+    .where('state', 'in', ['queued', 'delivered']);
+  if (drop.projectId !== undefined) query = query.where('project_id', '=', drop.projectId);
+  return query.returning(['run_id', 'question_id']).execute();
+}
+
+/** Cancels the open tasks of a run (stragglers, or a run that stopped). */
+export async function cancelOpenTasks(tx: HubDb, cancel: { runId: RunId; at: Date; message: string }): Promise<void> {
+  await tx
+    .updateTable('task')
+    .set({ state: 'cancelled', ended_at: cancel.at, message: cancel.message })
+    .where('run_id', '=', cancel.runId)
+    .where('state', 'in', ['queued', 'delivered'])
+    .execute();
+}
+
+/** The greatest upload a site may make now, 0 for none: its open update tasks, and those cancelled since `cancelledAfter`. */
+export async function uploadBytesMaxOf(db: HubDb, siteId: SiteId, cancelledAfter: Date): Promise<number> {
+  const { rows } = await sql<{ most: string | number | null }>`
+    select max(upload_bytes_max) as most from task
+    where site_id = ${siteId} and upload_bytes_max > 0
+      and (state in ('queued', 'delivered') or (state = 'cancelled' and ended_at > ${cancelledAfter}))`.execute(db);
+  return Number(rows[0]?.most ?? 0);
+}
+
+/** Whether a task of this site, a bundle of a project that asks it, or a model version names the blob. */
+export async function siteMayRead(db: HubDb, siteId: SiteId, digest: Digest): Promise<boolean> {
+  const { rows } = await sql<{ allowed: boolean }>`
+    select exists (select from task_blob join task using (task_id) where digest = ${digest} and site_id = ${siteId})
+      or exists (
+        select from bundle_file join project_bundle using (bundle_digest) join project_decision using (project_id)
+        where digest = ${digest} and site_id = ${siteId})
+      or exists (select from model_version where weights_digest = ${digest})
+      or exists (select from bundle_file join model_version using (bundle_digest) where digest = ${digest})
+      as allowed`.execute(db);
+  return rows[0]?.allowed ?? false;
+}
+
+/** Whether people may read a blob: files of bundles and global weights, never the update of one site. */
+export async function personMayRead(db: HubDb, digest: Digest): Promise<boolean> {
+  const { rows } = await sql<{ allowed: boolean }>`
+    select exists (select from bundle_file where digest = ${digest})
+      or exists (select from round where weights_digest = ${digest})
+      as allowed`.execute(db);
+  return rows[0]?.allowed ?? false;
+}

@@ -1,0 +1,124 @@
+/**
+ * Whether an answer is what its step asked for, decided before it counts: right kind, right shape, numbers that are finite,
+ * files that are here and are exactly the tensors of the plan. A round is folded only from answers that passed.
+ */
+import {
+  type AnswerBody,
+  AppError,
+  type BlobRef,
+  type GraphManifest,
+  HUB_TASK_STATES,
+  isFinal,
+  type RoundTask,
+} from '@lantern/contract';
+import { evaluationMetrics, featureNames } from '@lantern/learning';
+import type { BlobStore } from '@lantern/service';
+import type { RoundAnswers } from '../exchange/answers.ts';
+import type { HubContext } from '../hub-context.ts';
+import { enqueueAdvance } from '../jobs.ts';
+import { projectFor } from '../projects/projects.ts';
+import { graphOf, resultOf } from './results.ts';
+import * as store from './store.ts';
+import { checkUpdateFile } from './update-file.ts';
+
+export type RoundAnswersDeps = Pick<HubContext, 'db'> & { readonly blobs: BlobStore };
+
+const ANSWER_OF_STEP = {
+  prepare: 'prepared',
+  standardise: 'moments',
+  newton: 'newton',
+  train: 'update',
+  evaluate: 'evaluation',
+} as const;
+
+export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
+  return {
+    problemOf: async (task, body) => {
+      const expected = ANSWER_OF_STEP[task.step.kind];
+      if (body.kind !== expected) return `Step ${task.step.kind} was asked for; the answer is of kind ${body.kind}.`;
+      return (await rowCountProblem(deps, task, body)) ?? (await bodyProblem(deps, task, body));
+    },
+
+    lockRound: (tx, task) => store.lockRound(tx, task.runId, task.round),
+
+    /** Jobs are made only when the run may go on: the last answer, the one that makes quorum, or a drop-out. */
+    async taskEnded(tx, { runId, round }) {
+      const run = await store.findRun(tx, runId);
+      if (run === undefined) return;
+      const tasks = await store.listTaskStates(tx, runId, round);
+      const answered = tasks.filter((task) => task.state === 'answered').length;
+      const pending = tasks.filter((task) => !isFinal(HUB_TASK_STATES, task.state)).length;
+      const impossible = answered + pending < run.plan.quorum;
+      if (pending === 0 || answered === run.plan.quorum || impossible) await enqueueAdvance(tx, runId);
+    },
+  };
+}
+
+/** A site cannot claim more rows than it prepared: the number weighs its update. */
+async function rowCountProblem(deps: RoundAnswersDeps, task: RoundTask, body: AnswerBody): Promise<string | undefined> {
+  if (body.kind !== 'newton' && body.kind !== 'update') return undefined;
+  const prepared = resultOf(await store.newestResults(deps.db, task.runId), 'prepared');
+  const rowCountMax = prepared?.trainRowCounts[task.siteId];
+  if (rowCountMax === undefined || body.rowCount <= rowCountMax) return undefined;
+  return 'rowCount is more than the site prepared.';
+}
+
+async function bodyProblem(deps: RoundAnswersDeps, task: RoundTask, body: AnswerBody): Promise<string | undefined> {
+  if (body.kind === 'moments') {
+    const featureCount = await featureCountOf(deps, task);
+    const fits = body.moments.mean.length === featureCount && body.moments.m2.length === featureCount;
+    return fits ? undefined : `moments must have ${featureCount} features.`;
+  }
+  if (body.kind === 'newton' && task.step.kind === 'newton') {
+    const size = task.step.theta.length;
+    const fits = body.gradient.length === size && body.hessian.length === size * size;
+    return fits ? undefined : `gradient must have ${size} numbers and hessian ${size * size}.`;
+  }
+  if (body.kind === 'evaluation') return messageOfRefusal(() => evaluationMetrics(body.evaluation));
+  if (body.kind === 'update' && task.step.kind === 'train') {
+    return updateProblem(deps.blobs, graphOf(task.manifest), {
+      delta: body.delta,
+      controlDelta: body.controlDelta,
+      controlExpected: task.step.strategy.kind === 'scaffold',
+    });
+  }
+  return undefined;
+}
+
+/** What a check of `learning` says against a number; `undefined` when it says nothing. */
+function messageOfRefusal(check: () => unknown): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (caught) {
+    if (caught instanceof AppError) return caught.message;
+    throw caught;
+  }
+}
+
+async function featureCountOf(deps: RoundAnswersDeps, task: RoundTask): Promise<number> {
+  const project = await projectFor(deps.db, task.projectId);
+  const algorithm = project.spec.algorithms.find((candidate) => candidate.name === task.algorithm);
+  if (algorithm === undefined) throw new AppError('internal', 'The task names an algorithm its project does not have.');
+  return featureNames(algorithm.features).length;
+}
+
+async function updateProblem(
+  blobs: BlobStore,
+  manifest: GraphManifest,
+  update: { delta: BlobRef; controlDelta: BlobRef | undefined; controlExpected: boolean },
+): Promise<string | undefined> {
+  if (update.controlExpected !== (update.controlDelta !== undefined)) {
+    return update.controlExpected ? 'controlDelta is missing.' : 'controlDelta was not asked for.';
+  }
+  const files = [update.delta, ...(update.controlDelta === undefined ? [] : [update.controlDelta])];
+  for (const file of files) {
+    const present = await blobs.stat(file.digest);
+    if (present === undefined)
+      throw new AppError('conflict', 'The update was not uploaded yet; upload it, then answer.');
+    if (present.sizeBytes !== file.sizeBytes) return 'sizeBytes is not the size of the uploaded update.';
+    const problem = await checkUpdateFile(blobs, file, manifest.parameters);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}

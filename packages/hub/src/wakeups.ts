@@ -1,0 +1,73 @@
+/**
+ * Long polls without polling: whoever waits for a key (tasks of a site, answers to a question, progress of a run) is woken by
+ * a PostgreSQL NOTIFY that the change sends in its own transaction, so a waiter never wakes before the change can be read.
+ *
+ * Use: subscribe, then read, then wait: a change between the reading and the waiting is not lost. When the listening
+ * connection was lost and is back, everybody is woken once, since a notification may have been missed.
+ */
+import type { Database } from '@lantern/service';
+import { sql } from 'kysely';
+import type { HubTx } from './tables.ts';
+
+const CHANNEL = 'lantern_hub';
+
+export type WakeupKey = `site:${string}` | `question:${string}` | `run:${string}`;
+
+export type Subscription = {
+  /** Resolves at the first wake-up since the last wait, after `timeoutMs`, or when `signal` aborts. */
+  wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  close(): void;
+};
+
+export type Wakeups = { subscribe(key: WakeupKey): Subscription; close(): Promise<void> };
+
+/** Wakes the waiters for `key` in every hub process when the transaction commits. */
+export async function wake(tx: HubTx, key: WakeupKey): Promise<void> {
+  await sql`select pg_notify(${CHANNEL}, ${key})`.execute(tx);
+}
+
+export async function openWakeups(db: Database): Promise<Wakeups> {
+  const waiters = new Map<string, Set<() => void>>();
+  const stopListening = await db.listen(CHANNEL, (key) => {
+    const woken = key === undefined || key === '' ? [...waiters.values()] : [waiters.get(key) ?? new Set()];
+    for (const group of woken) for (const ring of group) ring();
+  });
+  return {
+    subscribe: (key) => subscribe(waiters, key),
+    close: stopListening,
+  };
+}
+
+function subscribe(waiters: Map<string, Set<() => void>>, key: string): Subscription {
+  let rung = false;
+  let release: (() => void) | undefined;
+  const ring = () => {
+    rung = true;
+    release?.();
+  };
+  const group = waiters.get(key) ?? new Set();
+  group.add(ring);
+  waiters.set(key, group);
+  return {
+    async wait(timeoutMs, signal) {
+      if (!rung && !signal.aborted && timeoutMs > 0) {
+        await new Promise<void>((resolve) => {
+          const finish = () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', finish);
+            release = undefined;
+            resolve();
+          };
+          const timer = setTimeout(finish, timeoutMs);
+          signal.addEventListener('abort', finish, { once: true });
+          release = finish;
+        });
+      }
+      rung = false;
+    },
+    close() {
+      group.delete(ring);
+      if (group.size === 0 && waiters.get(key) === group) waiters.delete(key);
+    },
+  };
+}
