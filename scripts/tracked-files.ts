@@ -1,0 +1,114 @@
+/**
+ * What may stand in no file that is given away: addresses of the registry that a lock file was made with, folders of the machine
+ * that something was written on, and secrets. A clone must work anywhere and tell nothing about where it was made.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Offence, readJsonObject } from './source-tree.ts';
+
+/** Larger files are data; reading them for words would only cost time. */
+const TEXT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Folders that many machines have: to name a file in them says nothing about this one. */
+const COMMON_FOLDERS: ReadonlySet<string> = new Set([
+  '/',
+  '/home',
+  '/mnt',
+  '/opt',
+  '/srv',
+  '/tmp',
+  '/usr',
+  '/var',
+  '/root',
+]);
+
+const FOLDERS_SKIPPED: ReadonlySet<string> = new Set(['node_modules', '.git', '.lantern', 'coverage']);
+
+type Rule = { readonly pattern: RegExp; readonly rule: string };
+
+const FIXED_RULES: readonly Rule[] = [
+  { pattern: /https?:\/\/registry\b/, rule: 'address of a registry' },
+  { pattern: /(^|["'`\s(=])\/(home|Users)\/[a-z][\w.-]*\//, rule: "folder of one person's machine" },
+  {
+    pattern: /:_authToken\s*=|\b(ghp|gho|npm)_[A-Za-z0-9]{30,}|\bAKIA[0-9A-Z]{16}\b/,
+    rule: 'looks like an access token',
+  },
+];
+
+/** A key in PEM form that is more than its first line; keys out of a standard stand in KEYS_PUBLISHED. */
+const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*(?:\\n)?\s*([A-Za-z0-9+/]{40,})/g;
+
+/** The start of the body of private keys that a standard prints for testing, and which. */
+const KEYS_PUBLISHED: Readonly<Record<string, string>> = {
+  MC4CAQAwBQYDK2VwBCIEIJ: 'RFC 9421, appendix B.1.4, test-key-ed25519',
+};
+
+function* walk(root: string, folder: string): Generator<string> {
+  for (const entry of readdirSync(path.join(root, folder), { withFileTypes: true })) {
+    const file = path.posix.join(folder, entry.name);
+    if (entry.isFile()) yield file;
+    else if (entry.isDirectory() && !FOLDERS_SKIPPED.has(entry.name)) yield* walk(root, file);
+  }
+}
+
+/** What git tracks; every file where the tree is a bare copy without history. */
+function trackedFiles(root: string): string[] {
+  if (!existsSync(path.join(root, '.git'))) return [...walk(root, '.')];
+  // As root in a clone of another user git refuses for fear of its hooks; listing runs none.
+  const options = ['-c', `safe.directory=${root}`, 'ls-files', '-z'];
+  const listed = execFileSync('git', options, { cwd: root, encoding: 'utf8' });
+  return listed.split('\0').filter((file) => file !== '' && existsSync(path.join(root, file)));
+}
+
+function escapePattern(text: string): string {
+  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+/** Folders of this very machine: the clone, the folder around it, the home of who runs the check. */
+function machineRules(root: string): Rule[] {
+  const folders = [root, path.dirname(root), homedir()].filter((folder) => !COMMON_FOLDERS.has(folder));
+  const own = folders.filter((folder) => folder !== tmpdir() && folder.length > 1);
+  return own.map((folder) => ({
+    pattern: new RegExp(`(^|[^\\w.])${escapePattern(folder)}/`),
+    rule: 'folder of this machine',
+  }));
+}
+
+function textOf(root: string, file: string): string | undefined {
+  const bytes = readFileSync(path.join(root, file));
+  return bytes.length > TEXT_BYTES_MAX || bytes.includes(0) ? undefined : bytes.toString('utf8');
+}
+
+function lockOffences(root: string, file: string): Offence[] {
+  const { packages } = readJsonObject(path.join(root, file));
+  const entries = Object.entries(typeof packages === 'object' && packages !== null ? packages : {});
+  return entries.flatMap(([name, entry]: [string, unknown]) => {
+    const resolved = typeof entry === 'object' && entry !== null && 'resolved' in entry ? String(entry.resolved) : '';
+    return /^https?:/.test(resolved) ? [{ file, line: 0, rule: `lock file holds a download address: ${name}` }] : [];
+  });
+}
+
+function keyOffences(file: string, text: string): Offence[] {
+  return [...text.matchAll(PRIVATE_KEY)].flatMap((match) => {
+    const body = match[1] ?? '';
+    if (Object.keys(KEYS_PUBLISHED).some((start) => body.startsWith(start))) return [];
+    return [{ file, line: text.slice(0, match.index).split('\n').length, rule: 'a private key' }];
+  });
+}
+
+/** Every offence in the files that a clone of `root` would hold. */
+export function checkTrackedFiles(root: string): Offence[] {
+  const rules = [...FIXED_RULES, ...machineRules(root)];
+  return trackedFiles(root).flatMap((file) => {
+    const text = textOf(root, file);
+    if (text === undefined) return [];
+    const found = text.split('\n').flatMap((content, index) => {
+      const broken = rules.filter(({ pattern }) => pattern.test(content));
+      return broken.map(({ rule }) => ({ file, line: index + 1, rule }));
+    });
+    const lock = path.posix.basename(file) === 'package-lock.json' ? lockOffences(root, file) : [];
+    return [...found, ...keyOffences(file, text), ...lock];
+  });
+}
