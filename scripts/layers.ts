@@ -122,7 +122,7 @@ function checkImport(tree: SourceTree, file: SourceFile, name: string, mention: 
     const own = tree.packages.find((candidate) => candidate.name === name);
     const known = [...(own?.dependencies ?? [])];
     if (file.kind !== 'library') known.push(...(own?.devDependencies ?? []), ...tree.rootDependencies);
-    if (!known.includes(installedName(specifier))) {
+    if (rules[0] === undefined && !known.includes(installedName(specifier))) {
       rules.push(`${installedName(specifier)} is not among the dependencies of ${name}`);
     }
   }
