@@ -50,6 +50,7 @@ export {
   type SiteCaller,
   type UserCaller,
 } from './http/route.ts';
+export { accessTable, assertRouteAuthorisation } from './http/route-authorisation-check.ts';
 export { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts';
 export {
   checkBodyDigest,
@@ -84,7 +85,6 @@ export { type AnyTx, type Database, openDatabase, type Tx, transactionOf } from 
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts';
 export { migrate } from './postgres/migrations.ts';
 export { openTestDatabase, startTestPostgres, type TestPostgres } from './postgres/test-database.ts';
+export { createQueue, enqueue, JOB_PAYLOAD_BYTES_MAX, migrateQueue, type NewJob, type Queue } from './queue/queue.ts';
+export type { FailedJob, QueueTask, TaskContext } from './queue/work.ts';
 export { newId, newSecret } from './random.ts';
-export { accessTable, assertRouteAuthorisation } from './http/route-authorisation-check.ts';
-export { createQueue, enqueue, JOB_PAYLOAD_BYTES_MAX, migrateQueue, type NewJob, type Queue } from "./queue/queue.ts";
-export type { FailedJob, QueueTask, TaskContext } from "./queue/work.ts";

@@ -9,9 +9,9 @@ import type { Logger } from '../log.ts';
 import { fromDatabaseError } from './database-error.ts';
 import { connectionSettings } from './pool.ts';
 
-/** A server that restarts is back within a second; a server that is away for long is asked every 2 s. */
+/** A server that restarts is back within a second; a server that is away for long is asked every second. */
 const RECONNECT_DELAY_MS_MIN = 20;
-const RECONNECT_DELAY_MS_MAX = 2_000;
+const RECONNECT_DELAY_MS_MAX = 1_000;
 
 export type Session = {
   /** Runs on the kept connection; rejects with `database.unavailable` while there is none. */

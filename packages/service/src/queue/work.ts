@@ -108,7 +108,9 @@ export class Work {
   readonly #options: WorkOptions;
   readonly #pool: pg.Pool;
   readonly #stopping = new AbortController();
-  readonly #running = new Set<Promise<void>>();
+  /** Running tasks with the pool that took each. */
+  readonly #running = new Map<Promise<void>, string>();
+  readonly #retiredPoolIds = new Set<string>();
   /** Job id to the time its task ended, or undefined while it runs. */
   readonly #jobs = new Map<string, number | undefined>();
 
@@ -128,7 +130,7 @@ export class Work {
       list[name] = (payload: unknown, helpers: JobHelpers) => {
         const running = this.#perform({ name, task, payload, helpers });
         const forget = () => void this.#running.delete(running);
-        this.#running.add(running);
+        this.#running.set(running, helpers.job.locked_by ?? '');
         running.then(forget, forget);
         return running;
       };
@@ -138,7 +140,16 @@ export class Work {
 
   /** Settles when no task runs; call after `stop`. */
   async idle(): Promise<void> {
-    await Promise.allSettled(this.#running);
+    await Promise.allSettled(this.#running.keys());
+  }
+
+  /**
+   * Lets no further job of a pool begin, and settles when its running tasks have ended. Needed because graphile-worker may
+   * still hand over a job that it asked for before it stopped, when nobody vouches for the pool any more.
+   */
+  async retire(poolId: string): Promise<void> {
+    this.#retiredPoolIds.add(poolId);
+    await Promise.allSettled([...this.#running].filter(([, takenBy]) => takenBy === poolId).map(([task]) => task));
   }
 
   /** Jobs that must not be taken for strays. */
@@ -156,14 +167,14 @@ export class Work {
     const jobId = String(job.id);
     this.#jobs.set(jobId, undefined);
     try {
-      this.#stopping.signal.throwIfAborted(); // Taken at the last moment: it must not begin what nobody will await.
+      this.#assertMayBegin(job.locked_by ?? '');
       await task(payload, { signal: this.#stopping.signal, attempt: job.attempts, jobId });
       await this.#record(jobId, RECORD_DONE, [jobId, job.locked_by]);
     } catch (caught) {
       const end = jobEnd(caught, {
         attempt: job.attempts,
         attemptsMax: job.max_attempts,
-        isClosing: this.#stopping.signal.aborted,
+        isClosing: this.#stopping.signal.aborted || this.#retiredPoolIds.has(job.locked_by ?? ''),
       });
       this.#logEnd(end, { name, jobId, attempt: job.attempts, err: caught });
       if (end.kind === 'failed')
@@ -177,11 +188,20 @@ export class Work {
     }
   }
 
+  #assertMayBegin(poolId: string): void {
+    this.#stopping.signal.throwIfAborted();
+    if (this.#retiredPoolIds.has(poolId)) throw new AppError('stopped', 'The worker pool that took the job has ended.');
+  }
+
   #logEnd(end: JobEnd, details: { name: string; jobId: string; attempt: number; err: unknown }): void {
     const { log } = this.#options;
     if (end.kind === 'failed') log.error(details, 'A job failed for good');
     else if (end.kind === 'retry') log.warn({ ...details, delayMs: end.delayMs }, 'A job failed and is tried again');
-    else log.info({ name: details.name, jobId: details.jobId }, 'A job was given back, as the queue closes');
+    else
+      log.info(
+        { name: details.name, jobId: details.jobId },
+        'A job was given back, as the queue or its connection ended',
+      );
   }
 
   async #tellFailed(job: FailedJob): Promise<void> {

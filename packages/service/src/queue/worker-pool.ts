@@ -7,7 +7,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Runner, run, Logger as WorkerLogger } from 'graphile-worker';
+import { run, Logger as WorkerLogger } from 'graphile-worker';
 import type pg from 'pg';
 import type { Logger } from '../log.ts';
 import type { PoolLocks } from './pool-locks.ts';
@@ -18,14 +18,11 @@ const POLL_INTERVAL_MS = 1_000;
 
 /** Doubled per failure; a pool that lived for a while shows that the trouble was over. */
 const POOL_RESTART_DELAY_MS_MIN = 50;
-const POOL_RESTART_DELAY_MS_MAX = 2_000;
+const POOL_RESTART_DELAY_MS_MAX = 1_000;
 const POOL_STEADY_MS = 5_000;
 
 /** Tasks are told by their signal to stop; one that has not after this is left behind and given back by the next process. */
-const TASK_END_WAIT_MS_MAX = 10_000;
-
-/** With no task running a pool has nothing left to do, but may sit in a wait of its own while the database is away. */
-const DRAIN_WAIT_MS_MAX = 1_000;
+const CLOSE_WAIT_MS_MAX = 10_000;
 
 /** graphile-worker may not abort tasks by itself when it restarts a pool; only `close` does. */
 const NEVER_MS = 2 ** 31 - 1;
@@ -41,10 +38,11 @@ export function workerLogger(log: Logger): WorkerLogger {
 }
 
 type RunningPool = {
-  readonly runner: Runner;
-  /** Settles when the pool takes no more jobs. */
+  /** Makes the pool take no more jobs. May be called at any time and again. */
+  stop(): void;
+  /** Settles when the pool takes no more jobs, because it was stopped or cut off from the database. */
   readonly isEnding: Promise<void>;
-  /** Settles when it has no job left and its lock is free. */
+  /** Settles when its tasks have ended as well and its lock is free. */
   readonly ended: Promise<void>;
 };
 
@@ -56,16 +54,21 @@ type StartOptions = {
   readonly log: Logger;
 };
 
-/** Starts one graphile-worker pool. Rejects when the database does not answer. */
+/**
+ * Starts one graphile-worker pool. Rejects when the database does not answer.
+ *
+ * Its end is decided here, by the events of the pool and the tasks we see running: graphile-worker's own promise stays
+ * pending for good when it could not record the ends of two jobs (version 0.18, `backpressure` in its `batch`).
+ */
 export async function startPool(options: StartOptions): Promise<RunningPool> {
-  const { locks, log } = options;
+  const { locks, log, work } = options;
   const events = new EventEmitter();
-  let poolId: string | undefined;
+  let poolId = '';
   events.once('pool:create', (event: { workerPool: { id: string } }) => {
     poolId = event.workerPool.id;
     locks.hold(poolId).catch((err: unknown) => log.debug({ err }, 'The lock of a worker pool is taken on reconnect'));
   });
-  const isCutOff = new Promise<void>((resolve) => {
+  const isEnding = new Promise<void>((resolve) => {
     events.once('pool:gracefulShutdown', () => resolve());
     events.once('pool:listen:error', () => resolve());
   });
@@ -74,7 +77,7 @@ export async function startPool(options: StartOptions): Promise<RunningPool> {
     schema: SCHEMA,
     events,
     logger: workerLogger(log),
-    taskList: options.work.taskList(),
+    taskList: work.taskList(),
     parsedCronItems: [],
     concurrency: options.concurrency,
     pollInterval: POLL_INTERVAL_MS,
@@ -83,16 +86,15 @@ export async function startPool(options: StartOptions): Promise<RunningPool> {
     // With a batch delay, an end that cannot be recorded stops the pool; without one it is an unhandled rejection.
     preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
   });
-  const ended = runner.promise
-    .catch((err: unknown) => log.warn({ err }, 'A worker pool ended; another one takes over'))
-    .then(async () => {
-      if (poolId !== undefined) await locks.release(poolId);
-    })
-    .catch((err: unknown) => log.debug({ err }, 'The lock of a worker pool ends with its connection'));
+  runner.promise.catch((err: unknown) => log.debug({ err }, 'A worker pool ended with an error'));
   // A pool that stops by itself refuses to be stopped again, which is as good.
   const stop = () => void runner.stop().catch(() => undefined);
-  const isEnding = Promise.race([isCutOff.then(stop), ended]);
-  return { runner, isEnding, ended };
+  const ended = isEnding.then(async () => {
+    stop();
+    await work.retire(poolId);
+    await locks.release(poolId).catch(() => undefined); // Without a connection there is no lock either.
+  });
+  return { stop, isEnding, ended };
 }
 
 /** Keeps one pool working until stopped. */
@@ -148,18 +150,15 @@ export class PoolKeeper {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#wake.abort();
-    // A pool that stops by itself refuses to be stopped again, which is as good.
-    const stopCurrent = () => this.#current.runner.stop().catch(() => undefined);
-    const stopped = stopCurrent();
+    this.#current.stop();
     this.#work.stop();
-    await settledWithin(this.#work.idle(), TASK_END_WAIT_MS_MAX);
-    const drained = async () => {
-      await stopped;
+    const ended = async () => {
+      await this.#work.idle();
       await this.#loop;
-      await stopCurrent();
-      await Promise.all(this.#ended);
+      this.#current.stop(); // The loop may have started one more.
+      await Promise.all([...this.#ended, this.#current.ended]);
     };
-    await settledWithin(drained(), DRAIN_WAIT_MS_MAX);
+    await settledWithin(ended(), CLOSE_WAIT_MS_MAX);
   }
 }
 
