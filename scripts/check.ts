@@ -13,7 +13,7 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkLayers } from './layers.ts';
-import { describeMeasurement, measure } from './measure.ts';
+import { describeCodeSize, measure } from './measure.ts';
 import { type Offence, readSourceTree, type SourceTree } from './source-tree.ts';
 import { findTests, runTests } from './test-run.ts';
 import { checkTrackedFiles } from './tracked-files.ts';
@@ -49,8 +49,8 @@ const GATES: readonly Gate[] = [
   {
     name: 'measure',
     run: (tree) => {
-      const measurement = measure(tree());
-      return fromOffences(measurement.offences, describeMeasurement(measurement));
+      const size = measure(tree());
+      return fromOffences(size.offences, describeCodeSize(size));
     },
   },
   { name: 'tracked files', run: () => fromOffences(checkTrackedFiles(ROOT)) },

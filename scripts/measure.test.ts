@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { packageJson, writeTree } from './fixture-tree.ts';
-import { describeMeasurement, measure } from './measure.ts';
+import { describeCodeSize, measure } from './measure.ts';
 import { readSourceTree } from './source-tree.ts';
 
 type Files = Readonly<Record<string, string>>;
@@ -40,7 +40,7 @@ describe('sizes', () => {
     assert.deepEqual([found.files.median, found.files.p90], [11, 21]);
     assert.deepEqual([found.functions.median, found.functions.p90], [8, 21]);
     assert.equal(found.functions.longest[0]?.name, 'long');
-    assert.match([...describeMeasurement(found)].join('\n'), /21 {2}long {2}packages\/service\/src\/c\.ts:1/);
+    assert.match([...describeCodeSize(found)].join('\n'), /21 {2}long {2}packages\/service\/src\/c\.ts:1/);
   });
 
   it('lets a function have 70 lines and refuses 71', (t) => {

@@ -27,7 +27,7 @@ type Measured = { readonly file: string; readonly line: number; readonly name: s
 /** What a distribution of line counts is judged by. */
 type Spread = { readonly median: number; readonly p90: number; readonly longest: readonly Measured[] };
 
-export type Measurement = {
+export type CodeSize = {
   readonly fileCount: number;
   readonly lineCount: number;
   readonly files: Spread;
@@ -191,7 +191,7 @@ function spreadOffences(files: Spread, functions: Spread): Offence[] {
 }
 
 /** Measures the library and lists every offence in the tree. */
-export function measure(tree: SourceTree): Measurement {
+export function measure(tree: SourceTree): CodeSize {
   const library = tree.files.filter((file) => file.kind === 'library');
   const measured = library.map((file) => ({ file: file.file, line: 0, name: file.file, lineCount: file.lineCount }));
   const functions = library.map(functionsOf);
@@ -228,9 +228,9 @@ function* spreadLines(title: string, spread: Spread): Generator<string> {
 }
 
 /** The measurement as lines for a reader; offences are not among them. */
-export function* describeMeasurement(measurement: Measurement): Generator<string> {
-  yield `library: ${measurement.fileCount} files, ${measurement.lineCount} lines`;
-  yield* spreadLines('files', measurement.files);
-  yield* spreadLines('functions', measurement.functions);
-  yield `assertions ("as"): ${measurement.assertionsPer1000Lines.toFixed(2)} per 1,000 lines`;
+export function* describeCodeSize(size: CodeSize): Generator<string> {
+  yield `library: ${size.fileCount} files, ${size.lineCount} lines`;
+  yield* spreadLines('files', size.files);
+  yield* spreadLines('functions', size.functions);
+  yield `assertions ("as"): ${size.assertionsPer1000Lines.toFixed(2)} per 1,000 lines`;
 }
