@@ -22,6 +22,7 @@ export {
 } from './audit/audit-verifier.ts';
 export { auditRoutes } from './audit/routes.ts';
 export { type Clock, type ManualClock, manualClock, systemClock } from './clock.ts';
+export { loadConfig, redactConfig } from './config.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';
 export { armFaultPoint, faultPoint } from './fault-point.ts';
 export type { Authenticators, RequestIdentity } from './http/authentication.ts';
@@ -81,6 +82,7 @@ export { readSecretFile, writeSecretFile } from './identity/secret-file.ts';
 export { migrateService } from './identity/service-migrations.ts';
 export { SIGNATURE_SKEW_MS_MAX } from './identity/signature-limits.ts';
 export { createLogger, type Logger, type LogLevel } from './log.ts';
+export { createMetrics, type Metrics } from './metrics.ts';
 export { type AnyTx, type Database, openDatabase, type Tx, transactionOf } from './postgres/database.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts';
 export { migrate } from './postgres/migrations.ts';
@@ -88,3 +90,4 @@ export { openTestDatabase, startTestPostgres, type TestPostgres } from './postgr
 export { createQueue, enqueue, JOB_PAYLOAD_BYTES_MAX, migrateQueue, type NewJob, type Queue } from './queue/queue.ts';
 export type { FailedJob, QueueTask, TaskContext } from './queue/work.ts';
 export { newId, newSecret } from './random.ts';
+export { createShutdown, type Shutdown } from './shutdown.ts';

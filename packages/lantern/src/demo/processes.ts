@@ -21,6 +21,8 @@ export type ServerProcess = {
   readonly url: string;
   readonly dataDir: string;
   readonly pid: number;
+  /** Resolves when the process ends, with the signal that ended it. */
+  readonly ended: Promise<NodeJS.Signals | undefined>;
   stop(): Promise<void>;
 };
 
@@ -36,18 +38,31 @@ function childEnvironment(env: Environment): NodeJS.ProcessEnv {
 /** Starts `lantern …` and resolves when it says that it answers. */
 export async function startServer(
   settings: ProcessSettings,
-  server: { name: string; folder: string; args: readonly string[] },
+  server: {
+    name: string;
+    folder: string;
+    args: readonly string[];
+    port?: number;
+    settings?: Readonly<Record<string, string>>;
+  },
 ): Promise<ServerProcess> {
   const dataDir = path.join(settings.root, server.folder);
   await mkdir(dataDir, { recursive: true });
-  const child = spawn(process.execPath, [MAIN, ...server.args, '--data', dataDir, '--port', '0', '--json'], {
-    env: childEnvironment(settings.env),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const log = createWriteStream(path.join(settings.root, `${server.folder}.log`));
-  child.stderr.pipe(log);
-  const url = await readyUrl(child, server.name, path.join(settings.root, `${server.folder}.log`));
-  return { name: server.name, url, dataDir, pid: child.pid ?? 0, stop: () => stopProcess(child) };
+  const child = spawn(
+    process.execPath,
+    [MAIN, ...server.args, '--data', dataDir, '--port', String(server.port ?? 0), '--json'],
+    {
+      env: { ...childEnvironment(settings.env), ...server.settings },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  const logFile = path.join(settings.root, `${server.folder}.log`);
+  child.stderr.pipe(createWriteStream(logFile, { flags: 'a' }));
+  const ended = new Promise<NodeJS.Signals | undefined>((resolve) =>
+    child.once('exit', (_, signal) => resolve(signal ?? undefined)),
+  );
+  const url = await readyUrl(child, server.name, logFile);
+  return { name: server.name, url, dataDir, pid: child.pid ?? 0, ended, stop: () => stopProcess(child) };
 }
 
 function readyUrl(child: ChildProcess, name: string, logFile: string): Promise<string> {
