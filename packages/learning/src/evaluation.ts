@@ -51,10 +51,16 @@ export function withholdClasses(evaluation: EvaluationMessage, metrics: readonly
 
 /**
  * The evaluation of all rows together. Metrics by class are those of the sites that sent histograms; `withheld` is kept only
- * when none did. Throws `update.invalid` when the histograms have other bins or do not fit the row count.
+ * when none did. Throws `update.invalid` when a site's histograms have
+ * other bins or do not add up to its rows.
  */
 export function mergeEvaluations(parts: readonly EvaluationMessage[]): EvaluationMessage {
-  for (const part of parts) checkEvaluation(part);
+  for (const part of parts) {
+    checkEvaluation(part);
+    if (hasHistograms(part) && binnedRows(part) !== part.rowCount) {
+      throw new AppError('update.invalid', 'The bins of an evaluation do not add up to its rows.');
+    }
+  }
   const open = parts.filter(hasHistograms);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const addBins = (name: 'positives' | 'negatives') =>
@@ -159,14 +165,15 @@ function checkEvaluation(part: EvaluationMessage): void {
   if (lengths.some((length) => length !== SCORE_BIN_COUNT)) {
     throw new AppError('update.invalid', `An evaluation does not have ${SCORE_BIN_COUNT} bins for both classes.`);
   }
-  if (total(part.positives) + total(part.negatives) !== part.rowCount) {
-    throw new AppError('update.invalid', 'The bins of an evaluation do not add up to its rows.');
-  }
 }
 
 /** True where histograms were sent. */
 function hasHistograms(evaluation: EvaluationMessage): boolean {
   return evaluation.positives.length > 0;
+}
+
+function binnedRows(evaluation: EvaluationMessage): number {
+  return total(evaluation.positives) + total(evaluation.negatives);
 }
 
 function total(bins: readonly number[]): number {

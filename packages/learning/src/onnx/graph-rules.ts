@@ -6,9 +6,9 @@
  * initialisers (by the reader: they have no form), values used before they are made or made twice, and anything beyond the
  * limits. A graph that passes cannot open a file or a socket and runs every node once.
  *
- * Not promised here: a bound on the memory of intermediate values, which only shapes at run time give. No operator on the list
- * makes a tensor of a size that is not bound by the sizes of its inputs (hence no Expand, Tile, Range, Pad or Resize), but
- * products of two inputs may be larger than both; the process that runs a graph has its own memory limit.
+ * Not promised here: a bound on the memory of intermediate values, which only shapes at run time give. Operators that make a
+ * large tensor from a small number (Expand, Tile, Range, Pad, Resize, ConstantOfShape) are not on the list, but a product or a
+ * concatenation may still be larger than what it is made of; the process that runs a graph has its own memory limit.
  */
 import type { TensorShape } from '@lantern/contract';
 import type { Graph, ValueInfo } from './model.ts';
@@ -32,7 +32,7 @@ export const GRAPH_LIMITS: GraphLimits = {
 };
 
 const OPSET_VERSIONS = { min: 17, max: 22 }; // what the pinned ONNX Runtime computes; 17 is what we write
-const IR_VERSION_MAX = 10;
+const IR_VERSIONS = { min: 4, max: 10 }; // before 4, initialisers had to be inputs as well
 
 /** Operators of the default domain a graph may use: ours, and those of common networks for training and inference. */
 const ALLOWED_OPERATORS: ReadonlySet<string> = new Set(
@@ -71,7 +71,9 @@ export function checkGraph(
   const limits = { ...GRAPH_LIMITS, ...options.limits };
   if (bytes.byteLength > limits.sizeBytesMax) throw refuseGraph(`larger than ${limits.sizeBytesMax} bytes`);
   const { graph, irVersion, opsetVersion } = decodeModel(bytes);
-  if (irVersion < 3 || irVersion > IR_VERSION_MAX) throw refuseGraph(`IR version ${irVersion} is not between 3 and 10`);
+  if (irVersion < IR_VERSIONS.min || irVersion > IR_VERSIONS.max) {
+    throw refuseGraph(`IR version ${irVersion} is not between ${IR_VERSIONS.min} and ${IR_VERSIONS.max}`);
+  }
   if (opsetVersion < OPSET_VERSIONS.min || opsetVersion > OPSET_VERSIONS.max) {
     throw refuseGraph(`operator set ${opsetVersion} is not between ${OPSET_VERSIONS.min} and ${OPSET_VERSIONS.max}`);
   }
