@@ -1,0 +1,159 @@
+/**
+ * The tables this site offers. Registering one checks it, writes its typed form into the blob store, and tells the hub its
+ * schema; rows and sizes stay here.
+ *
+ * A dataset of the same name registered again is a new version: questions see it from then on, while a run keeps the content
+ * it was prepared on.
+ */
+import { createReadStream } from 'node:fs';
+import {
+  AppError,
+  type DatasetOffer,
+  type DatasetSchema,
+  type Digest,
+  type NewDataset,
+  type RegisteredDataset,
+  type UploadOffset,
+} from '@lantern/contract';
+import { type BlobStore, documentDigest, enqueue } from '@lantern/service';
+import { JOBS } from '../jobs.ts';
+import { audit, type SiteContext } from '../site-context.ts';
+import type { SiteDb, SiteTx } from '../tables.ts';
+import * as store from './store.ts';
+import type { TableEngine } from './table-engine.ts';
+import { withTypedTable } from './table-file.ts';
+
+export type DatasetsDeps = SiteContext & {
+  readonly engine: TableEngine;
+  readonly blobs: BlobStore;
+  /** Files on their way to becoming a dataset; apart from `blobs`, so that they can be removed. */
+  readonly imports: BlobStore;
+  readonly sendOffers: (offers: DatasetOffer[], signal: AbortSignal) => Promise<void>;
+};
+
+/** A dataset as the rest of the site sees it. */
+export type Dataset = {
+  readonly schema: DatasetSchema;
+  readonly schemaDigest: Digest;
+  readonly contentDigest: Digest;
+  readonly feasibility: DatasetOffer['feasibility'];
+};
+
+export type Datasets = ReturnType<typeof createDatasets>;
+
+export function createDatasets(deps: DatasetsDeps) {
+  return {
+    async importOffset(digest: Digest): Promise<UploadOffset> {
+      const stat = await deps.imports.stat(digest);
+      if (stat !== undefined) return { offset: stat.sizeBytes, complete: true };
+      return { offset: await deps.imports.uploadOffset(digest), complete: false };
+    },
+
+    appendImport: (
+      digest: Digest,
+      part: { offset: number; totalBytes: number; body: AsyncIterable<Uint8Array> },
+    ): Promise<UploadOffset> => deps.imports.appendUpload(digest, part),
+
+    register: (dataset: NewDataset, by: { name: string; signal: AbortSignal }) => register(deps, dataset, by),
+
+    async list(): Promise<RegisteredDataset[]> {
+      return (await store.listOffered(deps.db)).map(asRegistered);
+    },
+
+    async remove(name: string, by: string): Promise<void> {
+      await deps.database.transaction(async (tx: SiteTx) => {
+        if (!(await store.removeDataset(tx, name, deps.clock.now()))) {
+          throw new AppError('not-found', `This site offers no dataset "${name}".`);
+        }
+        await enqueue(tx, { name: JOBS.offerDatasets, payload: {}, key: JOBS.offerDatasets });
+        await audit(deps, tx, { actor: `user:${by}`, action: 'dataset.remove', object: name });
+      });
+    },
+
+    /** `undefined`: not offered. */
+    async find(name: string, db: SiteDb = deps.db): Promise<Dataset | undefined> {
+      const row = await store.findOffered(db, name);
+      return row === undefined ? undefined : asDataset(row);
+    },
+
+    /** Job: tells the hub what is offered now. */
+    async offer(signal: AbortSignal): Promise<void> {
+      await deps.sendOffers((await store.listOffered(deps.db)).map(offerOf), signal);
+    },
+  };
+}
+
+/** Names the schema that sites must agree on before they train together. */
+export function schemaDigestOf(schema: DatasetSchema): Digest {
+  return documentDigest(schema.columns);
+}
+
+async function register(
+  deps: DatasetsDeps,
+  dataset: NewDataset,
+  by: { name: string; signal: AbortSignal },
+): Promise<RegisteredDataset> {
+  const { schema, source, feasibility } = dataset;
+  if (!(await deps.imports.has(source.digest))) {
+    throw new AppError('not-found', 'The file has not been imported; upload it first.', { field: '/source/digest' });
+  }
+  const previous = await store.findNewest(deps.db, schema.name);
+  const options = {
+    schema,
+    format: source.format,
+    sourceFile: deps.imports.pathOf(source.digest),
+    previous:
+      previous === undefined
+        ? undefined
+        : {
+            schema: previous.schema,
+            contentDigest: previous.content_digest,
+            nextPatientNumber: previous.next_patient_number,
+          },
+  };
+  const kept = await withTypedTable(deps.engine, options, {
+    signal: by.signal,
+    take: async ({ file, ...sizes }) => {
+      const { digest: contentDigest } = await deps.blobs.put(createReadStream(file));
+      return { contentDigest, ...sizes };
+    },
+  });
+  const registered = { schema, schemaDigest: schemaDigestOf(schema), feasibility, ...kept };
+  const at = deps.clock.now();
+  await deps.database.transaction(async (tx: SiteTx) => {
+    await store.removeDataset(tx, schema.name, at);
+    await store.insertDataset(tx, { ...registered, registeredBy: by.name, at });
+    await enqueue(tx, { name: JOBS.offerDatasets, payload: {}, key: JOBS.offerDatasets });
+    const { schemaDigest, contentDigest } = registered;
+    const details = { schemaDigest, contentDigest, feasibility };
+    await audit(deps, tx, { actor: `user:${by.name}`, action: 'dataset.register', object: schema.name, details });
+  });
+  await deps.imports.remove(source.digest); // the same rows once more
+  const row = await store.findOffered(deps.db, schema.name);
+  if (row === undefined) throw new AppError('conflict', 'The dataset was removed while it was registered.');
+  return asRegistered(row);
+}
+
+function asDataset(row: store.DatasetRow): Dataset {
+  return {
+    schema: row.schema,
+    schemaDigest: row.schema_digest,
+    contentDigest: row.content_digest,
+    feasibility: row.feasibility,
+  };
+}
+
+function offerOf(row: store.DatasetRow): DatasetOffer {
+  return { schema: row.schema, schemaDigest: row.schema_digest, feasibility: row.feasibility };
+}
+
+function asRegistered(row: store.DatasetRow): RegisteredDataset {
+  return {
+    offer: offerOf(row),
+    contentDigest: row.content_digest,
+    rowCount: row.row_count,
+    patientCount: row.patient_count,
+    registeredBy: row.registered_by,
+    registeredAt: row.registered_at.toISOString(),
+  };
+}

@@ -1,0 +1,143 @@
+/** Rows of tasks. */
+import {
+  type AnswerBody,
+  type EgressKind,
+  type RunId,
+  SITE_TASK_STATES,
+  type SignedEnvelope,
+  type SiteTask,
+  type SiteTaskState,
+  statesAllowing,
+  type TaskId,
+} from '@lantern/contract';
+import type { Selectable } from 'kysely';
+import type { SiteDb, SiteTables } from '../tables.ts';
+import type { AnswerFile } from './answer.ts';
+
+export type TaskRow = Selectable<SiteTables['task']>;
+
+/** False when the task is known already: a second delivery does not act twice. */
+export async function insertTask(
+  tx: SiteDb,
+  received: { task: SiteTask; envelope: SignedEnvelope; at: Date },
+): Promise<boolean> {
+  const { task } = received;
+  const ofRun = task.kind === 'round' ? { run_id: task.runId, round: task.round, step: task.step.kind } : {};
+  const inserted = await tx
+    .insertInto('task')
+    .values({
+      task_id: task.taskId,
+      project_id: task.projectId,
+      kind: task.kind,
+      ...ofRun,
+      state: 'received',
+      envelope: JSON.stringify(received.envelope),
+      received_at: received.at,
+    })
+    .onConflict((conflict) => conflict.column('task_id').doNothing())
+    .returning('task_id')
+    .executeTakeFirst();
+  return inserted !== undefined;
+}
+
+export async function findTask(db: SiteDb, taskId: TaskId): Promise<TaskRow | undefined> {
+  return db.selectFrom('task').selectAll().where('task_id', '=', taskId).executeTakeFirst();
+}
+
+/** Moves a task on if it still stands in a state from which the table allows it. */
+export async function moveTask(
+  tx: SiteDb,
+  taskId: TaskId,
+  move: { event: 'perform' | 'cancel'; to: SiteTaskState },
+): Promise<boolean> {
+  const moved = await tx
+    .updateTable('task')
+    .set({ state: move.to })
+    .where('task_id', '=', taskId)
+    .where('state', 'in', statesAllowing(SITE_TASK_STATES, move.event))
+    .returning('task_id')
+    .executeTakeFirst();
+  return moved !== undefined;
+}
+
+type StoredAnswer = {
+  kind: AnswerBody['kind'];
+  envelope: SignedEnvelope;
+  files: readonly AnswerFile[];
+  egress: EgressKind | undefined;
+  at: Date;
+};
+
+/** Keeps the answer. False when the task was answered or cancelled meanwhile. */
+export async function finishTask(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<boolean> {
+  return writeAnswer(tx, taskId, answer, statesAllowing(SITE_TASK_STATES, 'finish'));
+}
+
+/** Puts a refusal in the place of an answer that may no longer leave. False when it has left. */
+export async function replaceAnswer(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<boolean> {
+  return writeAnswer(tx, taskId, answer, statesAllowing(SITE_TASK_STATES, 'deliver'));
+}
+
+async function writeAnswer(
+  tx: SiteDb,
+  taskId: TaskId,
+  answer: StoredAnswer,
+  from: readonly SiteTaskState[],
+): Promise<boolean> {
+  const written = await tx
+    .updateTable('task')
+    .set({
+      state: 'done',
+      answer_kind: answer.kind,
+      answer_envelope: JSON.stringify(answer.envelope),
+      answer_files: JSON.stringify(answer.files),
+      egress: answer.egress ?? null,
+      done_at: answer.at,
+    })
+    .where('task_id', '=', taskId)
+    .where('state', 'in', from)
+    .returning('task_id')
+    .executeTakeFirst();
+  return written !== undefined;
+}
+
+/** False when it was delivered before. */
+export async function markDelivered(tx: SiteDb, taskId: TaskId, at: Date): Promise<boolean> {
+  const marked = await tx
+    .updateTable('task')
+    .set({ state: 'delivered', delivered_at: at })
+    .where('task_id', '=', taskId)
+    .where('state', 'in', statesAllowing(SITE_TASK_STATES, 'deliver'))
+    .returning('task_id')
+    .executeTakeFirst();
+  return marked !== undefined;
+}
+
+/** Tasks with something left to do, oldest first. */
+export async function listOpenTaskIds(db: SiteDb): Promise<TaskId[]> {
+  const rows = await db
+    .selectFrom('task')
+    .select('task_id')
+    .where('state', 'in', ['received', 'performing', 'done'])
+    .orderBy('ordinal')
+    .execute();
+  return rows.map((row) => row.task_id);
+}
+
+/** The task that first asked for this round of this run. */
+export async function findFirstTaskOfRound(db: SiteDb, runId: RunId, round: number): Promise<TaskId | undefined> {
+  const row = await db
+    .selectFrom('task')
+    .select('task_id')
+    .where('run_id', '=', runId)
+    .where('round', '=', round)
+    .orderBy('ordinal')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.task_id;
+}
+
+/** The newest tasks first. */
+export async function listNewestTasks(db: SiteDb, countMax: number): Promise<TaskRow[]> {
+  return db.selectFrom('task').selectAll().orderBy('ordinal', 'desc').limit(countMax).execute();
+}

@@ -1,0 +1,104 @@
+/**
+ * From what a governance lead typed to the document that the site signs.
+ *
+ * Invariant: an approval never allows more than the project asked. Conditions that are not typed are those the project asked
+ * for, with the gate's defaults. The rules for counts may only be made stricter, since they are shared by everybody who asks;
+ * the rules for statistics of this project's runs may be relaxed, in the open, inside the signed document.
+ */
+import {
+  AppError,
+  COUNT_POLICY_DEFAULT,
+  type Conditions,
+  ConditionsSchema,
+  type CountPolicy,
+  type Decision,
+  type DecisionId,
+  type Digest,
+  type NewDecision,
+  type ProjectId,
+  type ProjectSpec,
+  parse,
+  RUN_STATISTICS_POLICY_DEFAULT,
+  type SiteId,
+} from '@lantern/contract';
+
+export type DecisionHead = {
+  readonly decisionId: DecisionId;
+  readonly siteId: SiteId;
+  readonly projectId: ProjectId;
+  readonly projectDigest: Digest;
+  readonly decidedBy: string;
+  readonly decidedAt: Date;
+  /** One more than that of the last decision on this project. */
+  readonly sequence: number;
+};
+
+/** Throws `input.invalid` naming the condition that goes beyond what the project asked or below what a site must keep. */
+export function decisionDocument(typed: NewDecision, spec: ProjectSpec, head: DecisionHead): Decision {
+  const { decidedAt, ...rest } = head;
+  const common = {
+    schema: 'lantern.decision/1' as const,
+    ...rest,
+    verdict: typed.verdict,
+    reason: typed.reason,
+    decidedAt: decidedAt.toISOString(),
+  };
+  if (typed.verdict === 'approved') {
+    return { ...common, conditions: conditionsOf(typed, spec), expiresAt: expiryOf(typed, spec, decidedAt) };
+  }
+  for (const field of ['expiresAt', 'egress', 'bundleDigests', 'counts', 'runStatistics'] as const) {
+    if (typed[field] !== undefined) {
+      throw new AppError('input.invalid', `Field /${field} belongs to an approval only.`, { field: `/${field}` });
+    }
+  }
+  return common;
+}
+
+function expiryOf(typed: NewDecision, spec: ProjectSpec, now: Date): string {
+  const expiresAt = typed.expiresAt ?? spec.expiresAt;
+  const instantMs = Date.parse(expiresAt);
+  if (instantMs <= now.getTime()) {
+    throw new AppError('input.invalid', 'Field /expiresAt lies in the past.', { field: '/expiresAt' });
+  }
+  if (instantMs > Date.parse(spec.expiresAt)) {
+    throw new AppError('input.invalid', 'Field /expiresAt is later than the end of the project.', {
+      field: '/expiresAt',
+    });
+  }
+  return new Date(instantMs).toISOString();
+}
+
+function conditionsOf(typed: NewDecision, spec: ProjectSpec): Conditions {
+  const askedDigests = [...new Set(spec.algorithms.map(({ bundleDigest }) => bundleDigest))];
+  const conditions = {
+    datasets: spec.datasets,
+    bundleDigests: within('bundleDigests', typed.bundleDigests ?? askedDigests, askedDigests),
+    egress: within('egress', typed.egress ?? spec.egress, spec.egress),
+    counts: countPolicyOf(typed.counts ?? {}),
+    runStatistics: { ...RUN_STATISTICS_POLICY_DEFAULT, ...typed.runStatistics },
+  };
+  return parse(ConditionsSchema, conditions, { what: 'Conditions of the decision' });
+}
+
+function within<T>(field: string, wanted: readonly T[], asked: readonly T[]): T[] {
+  if (!wanted.every((item) => asked.includes(item))) {
+    throw new AppError('input.invalid', `Field /${field} allows more than the project asks.`, { field: `/${field}` });
+  }
+  return [...wanted];
+}
+
+const STRICTER = ['patientCountMin', 'rounding', 'noiseStdDev'] as const satisfies readonly (keyof CountPolicy)[];
+
+function countPolicyOf(typed: Partial<CountPolicy>): CountPolicy {
+  for (const field of STRICTER) {
+    const value = typed[field];
+    if (value !== undefined && value < COUNT_POLICY_DEFAULT[field]) {
+      throw new AppError(
+        'input.invalid',
+        `Field /counts/${field} may be raised above ${COUNT_POLICY_DEFAULT[field]}, not lowered.`,
+        { field: `/counts/${field}` },
+      );
+    }
+  }
+  return { ...COUNT_POLICY_DEFAULT, ...typed };
+}

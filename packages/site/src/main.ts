@@ -1,0 +1,215 @@
+/** The wiring diagram of a site's process: every object is built here and passed down; nothing is looked up. */
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AppError, SITE_ROLES } from '@lantern/contract';
+import { createGraphExecutor, type GraphExecutor } from '@lantern/runner';
+import {
+  accountRoutes,
+  armFaultPoint,
+  auditRoutes,
+  type BlobStore,
+  bootstrapAdmin,
+  type Clock,
+  createAccounts,
+  createHttpClient,
+  createHttpServer,
+  createLogger,
+  createMetrics,
+  createQueue,
+  createShutdown,
+  type Database,
+  type HttpServer,
+  type Logger,
+  loadOrCreateKeyPair,
+  migrate,
+  migrateQueue,
+  migrateService,
+  newSecret,
+  openBlobStore,
+  openDatabase,
+  publicKeyFromPem,
+  readSecretFile,
+  systemClock,
+  writeSecretFile,
+} from '@lantern/service';
+import type { SiteConfig } from './config.ts';
+import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
+import { startHubLink } from './hub-link/hub-link.ts';
+import { KEY_FILE, type LinkFile, readLinkFile } from './hub-link/link-file.ts';
+import { createOutbound, type Outbound } from './hub-link/outbound.ts';
+import { hubLinkRoutes } from './hub-link/routes.ts';
+import { queueTasks } from './jobs.ts';
+import type { SiteContext } from './site-context.ts';
+import { startSweeper } from './sweeper.ts';
+import type { SiteTables } from './tables.ts';
+import { wire } from './wiring.ts';
+
+const VERSION = '0.1.0';
+const NOISE_SECRET_FILE = 'noise.key';
+const NOISE_SECRET_BYTES = 32;
+
+export type RunningSite = {
+  readonly url: string;
+  /** Every route with its access, for the test that asks them all. */
+  readonly routes: HttpServer['routes'];
+  /** Ends the hub link, jobs and requests, then the database. May be called twice. */
+  close(): Promise<void>;
+};
+
+export type SiteOptions = { readonly clock?: Clock; readonly log?: Logger; readonly onSignals?: boolean };
+
+/** Starts a site that has joined a hub. Throws `config.invalid` or `set-up.failed`. */
+export async function startSite(settings: SiteConfig, options: SiteOptions = {}): Promise<RunningSite> {
+  armFaultPoint(settings.faultPoint);
+  const log = options.log ?? createLogger({ name: 'site', level: settings.logLevel });
+  const shutdown = createShutdown(log);
+  try {
+    const server = await build(settings, { clock: options.clock ?? systemClock, log, shutdown });
+    if (options.onSignals === true) shutdown.onSignals();
+    return { ...server, close: () => shutdown.close() };
+  } catch (caught) {
+    await shutdown.close();
+    throw caught;
+  }
+}
+
+type Process = { readonly clock: Clock; readonly log: Logger; readonly shutdown: ReturnType<typeof createShutdown> };
+
+async function build(settings: SiteConfig, process: Process): Promise<Omit<RunningSite, 'close'>> {
+  const { clock, log, shutdown } = process;
+  const { dataDir } = settings;
+  const link = await requireLink(dataDir);
+  const keyPair = await loadOrCreateKeyPair(path.join(dataDir, KEY_FILE));
+  const database = await openSiteDatabase(settings, process);
+  const accounts = createAccounts({ db: database, clock, roles: SITE_ROLES });
+  await bootstrapAdmin({ db: database, accounts, clock, file: path.join(dataDir, 'admin.token') });
+  const context: SiteContext = {
+    database,
+    db: database.kysely<SiteTables>(),
+    clock,
+    log,
+    keyPair,
+    siteId: link.siteId,
+  };
+  const machinery = await openMachinery(settings, { ...process, context, link });
+  const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
+
+  const queue = createQueue({ db: database, tasks: queueTasks(site.jobs), concurrency: settings.taskConcurrency, log });
+  await queue.start();
+  shutdown.onClose('queue', () => queue.close());
+  const sweeper = startSweeper(site.sweeps, log);
+  shutdown.onClose('sweeper', () => sweeper.close());
+  const hubLink = startHubLink({
+    ...site.hubLink,
+    link,
+    outbound: machinery.outbound,
+    clock,
+    log,
+    uniform: Math.random,
+  });
+  shutdown.onClose('hub link', () => hubLink.close());
+
+  const metrics = createMetrics('lantern-site');
+  shutdown.onClose('metrics', () => metrics.close());
+  const tls = await readTls(settings);
+  const server = await createHttpServer({
+    routes: [
+      ...hubLinkRoutes(() => hubLink.status()),
+      ...site.routes,
+      ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES }),
+      ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
+    ],
+    authenticators: { token: (token) => accounts.authenticate(token) },
+    log,
+    metrics,
+    clock,
+    title: 'Lantern site',
+    version: VERSION,
+    readyChecks: [{ name: 'database', check: async () => void (await database.pool.query('select 1')) }],
+    ...(tls === undefined ? {} : { tls }),
+  });
+  shutdown.onClose('http', () => server.close());
+  const url = await server.listen({ host: settings.httpHost, port: settings.httpPort });
+  log.info({ url, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
+  return { url, routes: server.routes };
+}
+
+async function requireLink(dataDir: string): Promise<LinkFile> {
+  const link = await readLinkFile(dataDir);
+  if (link !== undefined) return link;
+  throw new AppError('set-up.failed', 'This site has not joined a hub: run `lantern site join` first.');
+}
+
+async function openSiteDatabase(settings: SiteConfig, { log, shutdown }: Process): Promise<Database> {
+  const { dataDir, databaseUrl: url } = settings;
+  const database = await openDatabase({ url, dataDir, log, applicationName: 'lantern-site' });
+  shutdown.onClose('database', () => database.close());
+  await migrateService(database);
+  await migrate(database, { name: 'site', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
+  await migrateQueue(database);
+  return database;
+}
+
+/** What the capabilities work with besides the database. */
+export type Machinery = {
+  readonly outbound: Outbound;
+  readonly blobs: BlobStore;
+  readonly imports: BlobStore;
+  readonly engine: TableEngine;
+  readonly executor: GraphExecutor;
+  readonly noiseSecret: string;
+};
+
+async function openMachinery(
+  settings: SiteConfig,
+  opened: Process & { context: SiteContext; link: LinkFile },
+): Promise<Machinery> {
+  const { clock, log, shutdown, context, link } = opened;
+  const { dataDir } = settings;
+  const http = createHttpClient({
+    baseUrl: link.hubUrl,
+    signer: { keyPair: context.keyPair },
+    clock,
+    ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
+    ...(settings.httpsProxy === undefined ? {} : { proxyUrl: settings.httpsProxy }),
+  });
+  const outbound = createOutbound(http);
+  shutdown.onClose('outbound', async () => outbound.close());
+  await mkdir(path.join(dataDir, 'work'), { recursive: true });
+  const blobs = await openBlobStore({ dir: path.join(dataDir, 'blobs') });
+  const imports = await openBlobStore({ dir: path.join(dataDir, 'imports') });
+  const engine = await openTableEngine({
+    dataDir,
+    blobs,
+    memoryMiB: settings.duckdbMemoryMiB,
+    threads: settings.duckdbThreads,
+  });
+  shutdown.onClose('table engine', async () => engine.close());
+  const executor = createGraphExecutor({ threadCount: settings.trainingThreads, log });
+  shutdown.onClose('executor', () => executor.close());
+  return { outbound, blobs, imports, engine, executor, noiseSecret: await loadNoiseSecret(dataDir) };
+}
+
+/** The secret from which the noise of every count is drawn; a new one would let an old question be asked anew. */
+async function loadNoiseSecret(dataDir: string): Promise<string> {
+  const file = path.join(dataDir, NOISE_SECRET_FILE);
+  const present = (await readSecretFile(file))?.trim();
+  if (present !== undefined) return present;
+  const secret = newSecret(NOISE_SECRET_BYTES);
+  await writeSecretFile(file, `${secret}\n`);
+  return secret;
+}
+
+async function readTls(settings: SiteConfig): Promise<{ key: string; cert: string } | undefined> {
+  const { tlsKeyFile, tlsCertFile } = settings;
+  if (tlsKeyFile === undefined && tlsCertFile === undefined) return undefined;
+  if (tlsKeyFile === undefined || tlsCertFile === undefined) {
+    throw new AppError('config.invalid', 'tlsKeyFile and tlsCertFile come together.', { field: 'tlsKeyFile' });
+  }
+  try {
+    return { key: await readFile(tlsKeyFile, 'utf8'), cert: await readFile(tlsCertFile, 'utf8') };
+  } catch (cause) {
+    throw new AppError('config.invalid', 'tlsKeyFile or tlsCertFile cannot be read.', { field: 'tlsKeyFile', cause });
+  }
+}

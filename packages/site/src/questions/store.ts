@@ -1,0 +1,80 @@
+/** Rows of answered sets and charged questions. */
+import type { ProjectId } from '@lantern/contract';
+import { type AnsweredSet, type Keep, patientSetBytes, patientSetFromBytes } from '@lantern/omop';
+import { sql } from 'kysely';
+import type { SiteDb, SiteTx } from '../tables.ts';
+
+/** Lets one question on a dataset be answered at a time, until the transaction ends. */
+export async function lockDataset(tx: SiteTx, dataset: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`lantern.questions:${dataset}`}, 0))`.execute(tx);
+}
+
+/** The history of a dataset after `ordinal`, oldest first. */
+export async function listAnswered(
+  tx: SiteDb,
+  dataset: string,
+  afterOrdinal: number,
+): Promise<{ ordinal: number; set: AnsweredSet }[]> {
+  const rows = await tx
+    .selectFrom('answered_set')
+    .selectAll()
+    .where('dataset', '=', dataset)
+    .where('ordinal', '>', afterOrdinal)
+    .orderBy('ordinal')
+    .execute();
+  return rows.map((row) => ({
+    ordinal: row.ordinal,
+    set: {
+      patients: patientSetFromBytes(row.patients),
+      fingerprint: row.fingerprint,
+      noiseStdDev: row.noise_std_dev,
+      noisyCount: row.noisy_count,
+    },
+  }));
+}
+
+export async function readCharges(
+  tx: SiteDb,
+  asked: { projectId: ProjectId; dataset: string },
+): Promise<Map<string, number>> {
+  const rows = await tx
+    .selectFrom('question_charge')
+    .select(['question_key', 'cost'])
+    .where('project_id', '=', asked.projectId)
+    .where('dataset', '=', asked.dataset)
+    .execute();
+  return new Map(rows.map((row) => [row.question_key, row.cost]));
+}
+
+/** Keeps what the gate said must be kept, before the answer leaves. */
+export async function insertKept(
+  tx: SiteDb,
+  asked: { projectId: ProjectId; dataset: string; at: Date },
+  keep: Keep,
+): Promise<void> {
+  for (const { patients, fingerprint, noiseStdDev, noisyCount } of keep.answered) {
+    await tx
+      .insertInto('answered_set')
+      .values({
+        dataset: asked.dataset,
+        patients: Buffer.from(patientSetBytes(patients)),
+        fingerprint: Buffer.from(fingerprint),
+        noise_std_dev: noiseStdDev,
+        noisy_count: noisyCount,
+        answered_at: asked.at,
+      })
+      .execute();
+  }
+  if (keep.charge === undefined) return;
+  await tx
+    .insertInto('question_charge')
+    .values({
+      project_id: asked.projectId,
+      dataset: asked.dataset,
+      question_key: keep.charge.key,
+      cost: keep.charge.cost,
+      charged_at: asked.at,
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}

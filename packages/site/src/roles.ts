@@ -1,0 +1,20 @@
+/**
+ * Which of the hospital's people may call which operation. An administrator keeps the machine running and can make accounts;
+ * what may leave the hospital is the governance lead's alone, so that nobody who can install software can also approve.
+ */
+import { SITE_ROLES, type SiteRole } from '@lantern/contract';
+
+type RoleAccess = { readonly kind: 'roles'; readonly roles: readonly SiteRole[] };
+
+/** Accounts, CDS clients, the state of the machine. */
+export const ADMIN: RoleAccess = { kind: 'roles', roles: ['admin'] };
+/** Decisions, grants, deployments: what leaves and what acts on patients. */
+export const GOVERNANCE: RoleAccess = { kind: 'roles', roles: ['governance'] };
+/** Reading what was decided and recorded. */
+export const OVERSIGHT: RoleAccess = { kind: 'roles', roles: ['admin', 'governance'] };
+/** Tables and what runs on them. */
+export const DATA: RoleAccess = { kind: 'roles', roles: ['admin', 'data-engineer'] };
+/** Whoever works with projects, without deciding. */
+export const PROJECT_READERS: RoleAccess = { kind: 'roles', roles: ['admin', 'governance', 'data-engineer'] };
+/** Anybody with an account. */
+export const EVERYBODY: RoleAccess = { kind: 'roles', roles: SITE_ROLES };

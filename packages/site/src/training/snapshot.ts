@@ -1,0 +1,172 @@
+/**
+ * What a run works on at this site: the complete rows of a dataset's content, as numbers, and the counts by which the gate
+ * judges every statistic made from them.
+ *
+ * Invariant: a run sees one content of the dataset from its first to its last round, named by digest; a dataset registered
+ * again meanwhile does not change it. The files can be made again from that content at any time and come out equal.
+ */
+import { randomUUID } from 'node:crypto';
+import { access, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  AppError,
+  type DatasetSchema,
+  type Digest,
+  type FeatureSpec,
+  type MomentsMessage,
+  parse,
+} from '@lantern/contract';
+import { localMoments, mergeMoments } from '@lantern/learning';
+import {
+  type EvaluationFacts,
+  type FeaturePlan,
+  planFeatures,
+  ROW_COLUMN,
+  type RowSet,
+  type RunFacts,
+  type SqlQuery,
+} from '@lantern/omop';
+import { Type } from 'typebox';
+import type { TableEngine, TableSession } from '../datasets/table-engine.ts';
+import { createRowFile, type RowBlock, rowBlocks } from './row-file.ts';
+
+/** What the gate judges; the number of parameters joins when an algorithm is known. */
+export type SnapshotFacts = { readonly train: Omit<RunFacts, 'parameterCount'>; readonly test: EvaluationFacts };
+
+export type SnapshotSource = {
+  readonly schema: DatasetSchema;
+  readonly contentDigest: Digest;
+  readonly features: FeatureSpec;
+};
+
+export type Snapshot = {
+  readonly facts: SnapshotFacts;
+  /** Of the training rows. */
+  readonly moments: MomentsMessage;
+  readonly trainRowCount: number;
+  readonly testRowCount: number;
+};
+
+/** Counts without making the rows. Throws `dataset.schema-mismatch` when the dataset does not have what the features need. */
+export async function readFacts(
+  engine: TableEngine,
+  source: SnapshotSource,
+  signal: AbortSignal,
+): Promise<SnapshotFacts> {
+  const plans = await plansOf(engine, source);
+  return engine.session(signal, async (session) => ({
+    train: await factsOf(session, plans.train),
+    test: await factsOf(session, plans.test),
+  }));
+}
+
+/** Makes the rows of both sets in `dir`, with their facts and moments. */
+export async function makeSnapshot(
+  engine: TableEngine,
+  source: SnapshotSource,
+  into: { dir: string; signal: AbortSignal },
+): Promise<Snapshot> {
+  const plans = await plansOf(engine, source);
+  return engine.session(into.signal, async (session) => {
+    const trainRowCount = await writeRows(session, plans.train, rowsFileOf(into.dir, 'train'));
+    const testRowCount = await writeRows(session, plans.test, rowsFileOf(into.dir, 'test'));
+    const facts = { train: await factsOf(session, plans.train), test: await factsOf(session, plans.test) };
+    const moments = await momentsOf(rowsFileOf(into.dir, 'train'), plans.train.featureNames.length);
+    return { facts, moments, trainRowCount, testRowCount };
+  });
+}
+
+/** Makes the rows again when the folder lost them. */
+export async function ensureRows(
+  engine: TableEngine,
+  source: SnapshotSource,
+  into: { dir: string; signal: AbortSignal },
+): Promise<void> {
+  const present = await Promise.all((['train', 'test'] as const).map((rowSet) => exists(rowsFileOf(into.dir, rowSet))));
+  if (!present.every(Boolean)) await makeSnapshot(engine, source, into);
+}
+
+export function rowsFileOf(dir: string, rowSet: RowSet): string {
+  return path.join(dir, `${rowSet}.safetensors`);
+}
+
+export async function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function plansOf(engine: TableEngine, source: SnapshotSource): Promise<Record<RowSet, FeaturePlan>> {
+  const table = await engine.tableOf(source.contentDigest);
+  const { schema, features: spec } = source;
+  try {
+    return {
+      train: planFeatures({ schema, table, spec, rowSet: 'train' }),
+      test: planFeatures({ schema, table, spec, rowSet: 'test' }),
+    };
+  } catch (caught) {
+    if (!(caught instanceof AppError) || caught.code !== 'input.invalid') throw caught;
+    throw new AppError('dataset.schema-mismatch', `Dataset "${schema.name}" of this site: ${caught.message}`);
+  }
+}
+
+async function factsOf(session: TableSession, plan: FeaturePlan): Promise<Omit<RunFacts, 'parameterCount'>> {
+  const [row] = await session.rows(plan.facts);
+  const { patientCount, categories, labelStrata } = plan.readFacts(row, 0);
+  return { patientCount, categories, labelStrata };
+}
+
+const RowCountSchema = Type.Array(Type.Object({ count: Type.Number() }));
+
+async function countRows(session: TableSession, query: SqlQuery): Promise<number> {
+  const rows = await session.rows({ ...query, sql: `SELECT CAST(count(*) AS DOUBLE) AS count FROM (${query.sql})` });
+  return parse(RowCountSchema, rows, { what: 'Count of rows' })[0]?.count ?? 0;
+}
+
+/** The file appears under its name only when it is whole. */
+async function writeRows(session: TableSession, plan: FeaturePlan, file: string): Promise<number> {
+  const featureCount = plan.featureNames.length;
+  const rowCount = await countRows(session, plan.rows);
+  const names = [...plan.featureNames.keys()].map((index) => `f${index}`);
+  const select = `SELECT ${[...names, 'label'].join(', ')} FROM (${plan.rows.sql}) ORDER BY ${ROW_COLUMN}`;
+  const temporary = `${file}.${randomUUID()}.new`;
+  const writer = await createRowFile(temporary, { rowCount, featureCount }, 'F64');
+  try {
+    await session.numbers({ ...plan.rows, sql: select }, (columns) => writer.append(rowMajor(columns, featureCount)));
+    await writer.finish();
+  } catch (caught) {
+    await writer.abandon().catch(() => undefined); // closed already; the first error tells more
+    await rm(temporary, { force: true });
+    throw caught;
+  }
+  await rename(temporary, file);
+  return rowCount;
+}
+
+function rowMajor(columns: readonly Float64Array[], featureCount: number): RowBlock {
+  const labels = columns[featureCount] ?? new Float64Array();
+  const values = new Float64Array(labels.length * featureCount);
+  for (let feature = 0; feature < featureCount; feature += 1) {
+    const column = columns[feature] ?? new Float64Array();
+    for (let row = 0; row < labels.length; row += 1) values[row * featureCount + feature] = column[row] ?? Number.NaN;
+  }
+  return { rowCount: labels.length, featureCount, values, labels };
+}
+
+async function momentsOf(file: string, featureCount: number): Promise<MomentsMessage> {
+  const parts: MomentsMessage[] = [];
+  for await (const block of rowBlocks(file)) parts.push(localMoments(columnsOf(block)));
+  const none = {
+    rowCount: 0,
+    mean: new Array<number>(featureCount).fill(0),
+    m2: new Array<number>(featureCount).fill(0),
+  };
+  return mergeMoments([none, ...parts]);
+}
+
+function columnsOf({ values, rowCount, featureCount }: RowBlock): Float64Array[] {
+  return Array.from({ length: featureCount }, (_, feature) =>
+    Float64Array.from({ length: rowCount }, (_row, row) => values[row * featureCount + feature] ?? Number.NaN),
+  );
+}

@@ -1,0 +1,161 @@
+/**
+ * What a site computes in each step of a run, on rows that are already there. The same functions serve a run of the hub and
+ * a run of this site alone; neither policy nor network is known here.
+ */
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  type AnswerBody,
+  AppError,
+  type BlobRef,
+  type EvaluationMessage,
+  type GraphManifest,
+  type LocalTraining,
+  type Standardisation,
+  type Strategy,
+} from '@lantern/contract';
+import {
+  evaluateScores,
+  localNewtonStatistics,
+  logisticProbabilities,
+  mergeNewtonStatistics,
+  type NewtonStatistics,
+} from '@lantern/learning';
+import type { RowSet } from '@lantern/omop';
+import { evaluateGraph, type GraphExecutor } from '@lantern/runner';
+import { type BlobStore, documentDigest } from '@lantern/service';
+import type { GraphFiles } from './bundles.ts';
+import { rowBlocks, standardiseBlock, writeStandardised } from './row-file.ts';
+import { exists, rowsFileOf } from './snapshot.ts';
+
+/** The rows of a run: where they lie, how many, and how they are scaled; `undefined`: as they are. */
+export type RunRows = {
+  readonly dir: string;
+  readonly featureCount: number;
+  readonly trainRowCount: number;
+  readonly testRowCount: number;
+  readonly standardisation: Standardisation | undefined;
+};
+
+/** Gradient, Hessian and log-likelihood of the training rows at theta. */
+export async function newtonStatistics(rows: RunRows, theta: readonly number[]): Promise<NewtonStatistics> {
+  assertTheta(rows, theta);
+  const parts: NewtonStatistics[] = [];
+  for await (const block of rowBlocks(rowsFileOf(rows.dir, 'train'))) {
+    parts.push(localNewtonStatistics(standardiseBlock(block, rows.standardisation), theta));
+  }
+  return mergeNewtonStatistics(parts);
+}
+
+/** How well theta predicts the test rows. */
+export async function evaluateTheta(rows: RunRows, theta: readonly number[]): Promise<EvaluationMessage> {
+  assertTheta(rows, theta);
+  const scores: number[] = [];
+  const labels: number[] = [];
+  for await (const block of rowBlocks(rowsFileOf(rows.dir, 'test'))) {
+    scores.push(...logisticProbabilities(standardiseBlock(block, rows.standardisation), theta));
+    labels.push(...block.labels);
+  }
+  return evaluateScores(scores, labels);
+}
+
+function assertTheta(rows: RunRows, theta: readonly number[]): void {
+  if (theta.length !== rows.featureCount + 1) {
+    throw new AppError('input.invalid', `theta has ${theta.length} coefficients; ${rows.featureCount + 1} are needed.`);
+  }
+}
+
+export type GraphStep = {
+  readonly manifest: GraphManifest;
+  readonly files: GraphFiles;
+  readonly weightsFile: string;
+};
+
+export type TrainStep = GraphStep & {
+  readonly strategy: Strategy;
+  readonly local: LocalTraining;
+  readonly seed: string;
+  readonly controlFile?: string;
+  readonly clientControlFile?: string;
+  readonly updateNormMax?: number;
+  readonly oneClassAllowed: boolean;
+};
+
+export type TrainedStep = {
+  readonly body: Omit<Extract<AnswerBody, { kind: 'update' }>, 'kind'>;
+  /** SCAFFOLD's new control variate of this site; stays here. */
+  readonly clientControl: BlobRef | undefined;
+};
+
+/** One round of local training; the update and what belongs to it end in `files`, named by content. */
+export async function trainGraph(
+  executor: GraphExecutor,
+  rows: RunRows,
+  step: TrainStep,
+  into: { files: BlobStore; name: string; signal: AbortSignal },
+): Promise<TrainedStep> {
+  assertFeatureCount(rows, step.manifest);
+  const out = (part: string) => path.join(rows.dir, `${into.name}.${part}.safetensors`);
+  const scaffold = step.strategy.kind === 'scaffold';
+  const { files: bundle, ...rest } = step;
+  const { stepCount, meanLoss } = await executor.train(
+    {
+      ...rest,
+      trainModelFile: bundle.train,
+      rowsFile: await scaledRowsFile(rows, 'train'),
+      deltaOutFile: out('delta'),
+      ...(scaffold ? { controlDeltaOutFile: out('control-delta'), clientControlOutFile: out('client-control') } : {}),
+    },
+    into.signal,
+  );
+  const delta = await keepFile(into.files, out('delta'));
+  const controlDelta = scaffold ? { controlDelta: await keepFile(into.files, out('control-delta')) } : {};
+  return {
+    body: { rowCount: rows.trainRowCount, stepCount, meanLoss, delta, ...controlDelta },
+    clientControl: scaffold ? await keepFile(into.files, out('client-control')) : undefined,
+  };
+}
+
+/** How well a graph's weights predict the test rows. */
+export async function evaluateWeights(
+  executor: GraphExecutor,
+  rows: RunRows,
+  step: GraphStep,
+  signal: AbortSignal,
+): Promise<EvaluationMessage> {
+  assertFeatureCount(rows, step.manifest);
+  const { manifest, weightsFile, files } = step;
+  const rowsFile = await scaledRowsFile(rows, 'test');
+  return evaluateGraph(executor, { manifest, weightsFile, predictModelFile: files.predict, rowsFile }, signal);
+}
+
+function assertFeatureCount(rows: RunRows, manifest: GraphManifest): void {
+  const { featureCount } = manifest.model;
+  if (featureCount !== rows.featureCount) {
+    throw new AppError(
+      'bundle.invalid',
+      `The model takes ${featureCount} features; the project describes ${rows.featureCount}.`,
+    );
+  }
+}
+
+/** The float32 file of a set under this standardisation: made once, named by it, there only when it is whole. */
+async function scaledRowsFile(rows: RunRows, rowSet: RowSet): Promise<string> {
+  const scale = documentDigest(rows.standardisation ?? 'none').slice(0, 16);
+  const file = path.join(rows.dir, `${rowSet}.${scale}.safetensors`);
+  const rowCount = rowSet === 'train' ? rows.trainRowCount : rows.testRowCount;
+  const shape = { rowCount, featureCount: rows.featureCount };
+  if (await exists(file)) return file;
+  const temporary = `${file}.${randomUUID()}.new`;
+  await writeStandardised(rowsFileOf(rows.dir, rowSet), { file: temporary, shape, by: rows.standardisation });
+  await rename(temporary, file);
+  return file;
+}
+
+async function keepFile(files: BlobStore, file: string): Promise<BlobRef> {
+  const { digest, sizeBytes } = await files.put(createReadStream(file));
+  await rm(file);
+  return { digest, sizeBytes };
+}

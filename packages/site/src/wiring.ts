@@ -1,0 +1,126 @@
+/**
+ * The capabilities of a site, and what each tells another: by functions handed over here, never by reading its tables.
+ *
+ *   hub link ──► exchange ──► questions ──► gate (omop)
+ *                    │   └──► training ───► gate (omop), executor (runner)
+ *                    └──► governance: asked before a task is performed and before its answer leaves
+ */
+import type { RunId, SignedEnvelope, SiteTask } from '@lantern/contract';
+import type { Route, SignerKey } from '@lantern/service';
+import { activityRoutes } from './activity/routes.ts';
+import type { SiteConfig } from './config.ts';
+import { createDatasets } from './datasets/datasets.ts';
+import { datasetRoutes } from './datasets/routes.ts';
+import { createExchange } from './exchange/exchange.ts';
+import { receiveTasks } from './exchange/inbox.ts';
+import type { Performer } from './exchange/performer.ts';
+import { createDecisionWatch } from './governance/decision-watch.ts';
+import { createGovernance } from './governance/governance.ts';
+import { governanceRoutes } from './governance/routes.ts';
+import { createAuditAnchor } from './hub-link/audit-anchor.ts';
+import type { HubLinkDeps } from './hub-link/hub-link.ts';
+import type { JobHandlers } from './jobs.ts';
+import { localRunRoutes } from './local-runs/routes.ts';
+import type { Machinery } from './main.ts';
+import { createQuestions } from './questions/questions.ts';
+import type { SiteContext } from './site-context.ts';
+import type { Sweep } from './sweeper.ts';
+import { createBundles } from './training/bundles.ts';
+import { createRunFolders } from './training/run-folder.ts';
+import { createTraining } from './training/training.ts';
+
+const EXPIRY_SWEEP_MS = 30_000; // the policy refuses from the instant of expiry; the sweep only shows it
+const RUN_SWEEP_MS = 3600_000; // runs are kept for a month
+
+export type WiringDeps = SiteContext & Machinery & { readonly settings: SiteConfig; readonly hubKey: SignerKey };
+
+export type Wired = {
+  readonly routes: Route[];
+  readonly jobs: JobHandlers;
+  readonly sweeps: readonly Sweep[];
+  readonly hubLink: Pick<HubLinkDeps, 'receive' | 'onConnected' | 'onContact'>;
+};
+
+export function wire(deps: WiringDeps): Wired {
+  const { outbound, settings } = deps;
+  const datasets = createDatasets({
+    ...deps,
+    sendOffers: async (offers, signal) => {
+      await outbound.call('offerDatasets', { body: { datasets: offers }, signal });
+    },
+  });
+  const governance = createGovernance({
+    ...deps,
+    watch: createDecisionWatch(),
+    askedProjects: async (signal) => (await outbound.call('listAskedProjects', { signal })).projects,
+    sendDecision: async (envelope, signal) => {
+      await outbound.call('deliverDecision', { body: envelope, signal });
+    },
+    preview: (spec, signal) => training.preview(spec, signal),
+  });
+  const { standingOrAsk: standingOf } = governance;
+  const findDataset = (name: string) => datasets.find(name);
+  const bundles = createBundles(deps);
+  const folders = createRunFolders(settings.dataDir);
+  const questions = createQuestions({
+    ...deps,
+    findDataset,
+    standingOf,
+    questionsGranted: governance.questionsGranted,
+  });
+  const training = createTraining({ ...deps, bundles, folders, findDataset, standingOf });
+  const exchange = createExchange({
+    ...deps,
+    performer: performerOf(questions, training),
+    filesOf: (runId: RunId) => folders.filesOf(runId),
+    watch: governance.watch,
+  });
+  const anchor = createAuditAnchor({
+    ...deps,
+    db: deps.database,
+    send: async (envelope, signal) => {
+      await outbound.call('anchorAudit', { body: envelope, signal });
+    },
+  });
+  return {
+    routes: [
+      ...datasetRoutes(datasets),
+      ...governanceRoutes(governance),
+      ...activityRoutes(exchange),
+      ...localRunRoutes({
+        ...deps,
+        dataDir: settings.dataDir,
+        bundles,
+        findDataset,
+        readProject: async (projectId, signal) => (await governance.read(projectId, signal)).spec,
+      }),
+    ],
+    jobs: {
+      performTask: (taskId, job) => exchange.work(taskId, job),
+      deliverDecision: (projectId, sequence, signal) => governance.deliver(projectId, sequence, signal),
+      offerDatasets: (signal) => datasets.offer(signal),
+    },
+    sweeps: [
+      { name: 'expired approvals', everyMs: EXPIRY_SWEEP_MS, run: () => governance.sweep() },
+      { name: 'idle runs', everyMs: RUN_SWEEP_MS, run: () => training.sweep() },
+    ],
+    hubLink: {
+      receive: (envelopes: readonly SignedEnvelope[]) => receiveTasks(deps, envelopes),
+      onConnected: async () => {
+        await exchange.resume();
+      },
+      onContact: anchor,
+    },
+  };
+}
+
+type Questions = ReturnType<typeof createQuestions>;
+type Training = ReturnType<typeof createTraining>;
+
+function performerOf(questions: Questions, training: Training): Performer {
+  return {
+    perform: (task: SiteTask, signal) =>
+      task.kind === 'round' ? training.perform(task, signal) : questions.answer(task, signal),
+    recheck: (task: SiteTask) => (task.kind === 'round' ? training.recheck(task) : questions.recheck(task)),
+  };
+}
