@@ -17,12 +17,12 @@ async function perform(call: WorkerCall): Promise<Record<string, unknown>> {
   if (call.kind === 'train') {
     const rows = readLabelledRows(call.rowsFile, call.manifest.model);
     if (!call.oneClassAllowed) assertTwoClasses(rows.y);
-    const session = await sessions.open(call.trainModelFile);
+    const session = await sessions.open(call.trainModelFile, call.manifest);
     return { kind: 'trained', ...(await trainLocally(session, call, rows)) };
   }
   const { featureCount } = call.manifest.model;
   const x = 'file' in call.rows ? readFeatures(call.rows.file, featureCount).x : call.rows.x;
-  const session = await sessions.open(call.predictModelFile);
+  const session = await sessions.open(call.predictModelFile, call.manifest);
   return { kind: 'predicted', probabilities: await predictRows(session, { ...call, x }) };
 }
 

@@ -1,9 +1,9 @@
 /**
  * Local training in one round: the loop around a training graph, inside the worker process.
  *
- * Memory: the parameters twice (the graph reads one copy and writes the other, then they change places), each optimiser
- * state likewise, once more for FedProx (the global weights as input) and for SCAFFOLD (the correction). The update itself
- * is never held: it is written block by block against the file of the global weights.
+ * Memory: the parameters before and after a step plus their gradients, so about 3 x the model with plain SGD; each optimiser
+ * state twice; once more for FedProx (the global weights as input) and for SCAFFOLD (the correction). The update itself is
+ * never held: it is written block by block against the file of the global weights.
  *
  * Strategies, in the client's part: FedProx (Li et al. 2020) by the graph's proximal inputs; SCAFFOLD (Karimireddy et al.
  * 2020, option II) by its correction input c - c_i and, afterwards,
@@ -15,9 +15,12 @@ import { elementCount } from '@lantern/learning';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { batches } from './batches.ts';
 import { type LabelledRows, labelColumns } from './labelled-rows.ts';
-import { TensorFile, writeFloats } from './tensor-file.ts';
+import { parameterBytes, TensorFile, writeFloats } from './tensor-file.ts';
 
 const BLOCK_ELEMENTS = 1024 ** 2; // 4 MiB of float32 per block when updates are formed
+
+/** From here on the weights of the step before are freed at once: the collector does not see how large they are. */
+const COLLECTED_BYTES_MIN = 16 * 1024 ** 2;
 
 export type LocalTrainingRequest = {
   readonly manifest: GraphManifest;
@@ -54,7 +57,7 @@ export async function trainLocally(
   const weights = TensorFile.open(request.weightsFile);
   try {
     weights.require(request.manifest.parameters, 'weights');
-    const state = new PingPong(request.manifest, weights);
+    const state = new ModelState(request.manifest, weights);
     const constants = constantInputs(request, weights);
     const { stepCount, meanLoss } = await runSteps(session, request, { rows, state, constants });
     const { deltaNorm, scale } = measureDelta(request, weights, state);
@@ -79,46 +82,41 @@ function checkStrategy({ strategy, manifest, controlDeltaOutFile, clientControlO
   }
 }
 
-/** Parameters and optimiser state in two sets of arrays that change places after each step. */
-class PingPong {
-  #now: Record<string, Tensor> = {};
-  #next: Record<string, Tensor> = {};
+/** Parameters and optimiser state as they stand between two steps. */
+class ModelState {
+  #tensors: Record<string, Tensor> = {};
+  readonly #collectsGarbage: boolean;
 
   constructor(manifest: GraphManifest, weights: TensorFile) {
-    for (const { name, shape } of manifest.parameters) this.#add(name, shape, weights.readFloats(name, 'weights'));
-    for (const { name, shape } of manifest.optimiserState) {
-      this.#add(name, shape, new Float32Array(elementCount(shape, name)));
+    for (const { name, shape } of manifest.parameters) {
+      this.#tensors[name] = new Tensor('float32', weights.readFloats(name, 'weights'), shape);
     }
-  }
-
-  #add(name: string, shape: readonly number[], values: Float32Array): void {
-    this.#now[name] = new Tensor('float32', values, shape);
-    this.#next[`next.${name}`] = new Tensor('float32', new Float32Array(values.length), shape);
+    for (const { name, shape } of manifest.optimiserState) {
+      this.#tensors[name] = new Tensor('float32', new Float32Array(elementCount(shape, name)), shape);
+    }
+    this.#collectsGarbage = parameterBytes(manifest) >= COLLECTED_BYTES_MIN;
   }
 
   get inputs(): Readonly<Record<string, Tensor>> {
-    return this.#now;
+    return this.#tensors;
   }
 
-  get outputs(): Readonly<Record<string, Tensor>> {
-    return this.#next;
-  }
-
-  swap(): void {
-    const now: Record<string, Tensor> = {};
+  /** Takes over what a step put out as `next.<name>`. */
+  advance(results: InferenceSession.ReturnType): void {
     const next: Record<string, Tensor> = {};
-    for (const [name, tensor] of Object.entries(this.#now)) {
-      const other = this.#next[`next.${name}`];
-      if (other !== undefined) now[name] = other;
-      next[`next.${name}`] = tensor;
+    for (const name of Object.keys(this.#tensors)) {
+      const tensor = results[`next.${name}`];
+      if (tensor === undefined)
+        throw new AppError('bundle.invalid', `The training graph does not put out next.${name}.`);
+      next[name] = tensor;
     }
-    this.#now = now;
-    this.#next = next;
+    this.#tensors = next;
+    if (this.#collectsGarbage) globalThis.gc?.();
   }
 
   /** The current values of a parameter. */
   values(name: string): Float32Array {
-    const data = this.#now[name]?.data;
+    const data = this.#tensors[name]?.data;
     if (!(data instanceof Float32Array)) throw new AppError('internal', `Parameter ${name} has no values.`);
     return data;
   }
@@ -185,7 +183,7 @@ function scalar(value: number): Tensor {
 async function runSteps(
   session: InferenceSession,
   request: LocalTrainingRequest,
-  parts: { rows: LabelledRows; state: PingPong; constants: Readonly<Record<string, Tensor>> },
+  parts: { rows: LabelledRows; state: ModelState; constants: Readonly<Record<string, Tensor>> },
 ): Promise<{ stepCount: number; meanLoss: number }> {
   const { model } = request.manifest;
   const batch = new BatchBuffers(request.manifest, parts.rows);
@@ -195,7 +193,6 @@ async function runSteps(
     work: request.local.work,
     seed: request.seed,
   };
-  const lossTensor = new Tensor('float32', new Float32Array(1), []);
   let stepCount = 0;
   let lossSum = 0;
   let rowsSeen = 0;
@@ -204,8 +201,8 @@ async function runSteps(
     batch.fill(rowNumbers);
     const step = model.optimiser.kind === 'adam' ? { step: scalar(stepCount) } : {};
     const feeds = { ...batch.inputs, ...parts.constants, ...parts.state.inputs, ...step };
-    const results = await session.run(feeds, { loss: lossTensor, ...parts.state.outputs });
-    parts.state.swap();
+    const results = await session.run(feeds);
+    parts.state.advance(results);
     const loss = Number(results['loss']?.data[0]);
     if (!Number.isFinite(loss))
       throw new AppError('training.diverged', `The loss is not finite after step ${stepCount}.`);
@@ -253,7 +250,7 @@ class BatchBuffers {
 }
 
 /** Blocks of after - before, in float32 as it will be sent. The array is reused. */
-function* deltaBlocks(name: string, weights: TensorFile, state: PingPong): Generator<Float32Array, void, undefined> {
+function* deltaBlocks(name: string, weights: TensorFile, state: ModelState): Generator<Float32Array, void, undefined> {
   const after = state.values(name);
   const entry = weights.entry(name, 'weights');
   const block = new Float32Array(Math.min(BLOCK_ELEMENTS, after.length));
@@ -271,7 +268,7 @@ function* deltaBlocks(name: string, weights: TensorFile, state: PingPong): Gener
 function measureDelta(
   { manifest, updateNormMax }: LocalTrainingRequest,
   weights: TensorFile,
-  state: PingPong,
+  state: ModelState,
 ): { deltaNorm: number; scale: number } {
   let squareSum = 0;
   for (const { name } of manifest.parameters) {
@@ -287,7 +284,7 @@ function measureDelta(
 
 function writeDelta(
   { manifest, deltaOutFile }: LocalTrainingRequest,
-  { weights, state, scale }: { weights: TensorFile; state: PingPong; scale: number },
+  { weights, state, scale }: { weights: TensorFile; state: ModelState; scale: number },
 ): void {
   writeFloats(deltaOutFile, manifest.parameters, function* (name) {
     for (const block of deltaBlocks(name, weights, state)) {

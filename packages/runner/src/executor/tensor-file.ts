@@ -3,7 +3,7 @@
  * uses, whatever its size. Synchronous, because it runs in the worker process, which does one thing at a time.
  */
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
-import { AppError, type TensorShape } from '@lantern/contract';
+import { AppError, type GraphManifest, type TensorShape } from '@lantern/contract';
 import {
   elementCount,
   encodeHeader,
@@ -16,6 +16,11 @@ import {
 const LENGTH_BYTES = 8;
 const CHUNK_BYTES = 64 * 1024 ** 2; // one system call; far below the 2 GiB that Linux moves at once
 const FLOAT_BYTES = 4;
+
+/** Size of a model: its parameters as float32. */
+export function parameterBytes(manifest: GraphManifest): number {
+  return manifest.parameters.reduce((sum, { name, shape }) => sum + elementCount(shape, name) * FLOAT_BYTES, 0);
+}
 
 /** An open file whose header was parsed and checked. Close it. */
 export class TensorFile {

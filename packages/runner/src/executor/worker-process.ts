@@ -49,6 +49,7 @@ export class WorkerProcess {
     const child = this.#child;
     if (child === undefined) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.ref(); // an idle worker does not keep us alive, but its end is waited for
     child.kill('SIGKILL');
     await ended;
   }
@@ -79,7 +80,7 @@ export class WorkerProcess {
   #start(): ChildProcess {
     const child = fork(WORKER_FILE, [String(this.#threadCount)], {
       env: {},
-      execArgv: [],
+      execArgv: ['--expose-gc'], // see COLLECTED_BYTES_MIN
       serialization: 'advanced', // typed arrays cross as they are
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
