@@ -21,6 +21,14 @@ export {
   verifyAuditRecords,
 } from './audit/audit-verifier.ts';
 export { auditRoutes } from './audit/routes.ts';
+export {
+  type BlobReader,
+  type BlobSource,
+  type BlobStore,
+  type BlobStoreOptions,
+  openBlobStore,
+} from './blobs/blob-store.ts';
+export type { BlobWriter, StoredBlob } from './blobs/blob-writer.ts';
 export { type Clock, type ManualClock, manualClock, systemClock } from './clock.ts';
 export { loadConfig, redactConfig } from './config.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';
