@@ -229,16 +229,18 @@ async function foldTrainRound(
   const manifest = graphOf(blueprint.manifest);
   const { plan } = blueprint;
   if (plan.strategy === undefined) throw new AppError('internal', 'A train step needs a strategy.');
+  const weightOf = (rowCount: number) => (plan.weightSitesBy === 'rows' ? rowCount : 1);
+  const updates = bodiesOf(answers, 'update').map(({ body }) => ({ ...body, weight: weightOf(body.rowCount) }));
+  const federation = Object.values<number>(resultOf(results, 'prepared')?.trainRowCounts ?? {});
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const share = sum(updates.map((update) => update.weight)) / sum(federation.map(weightOf));
   return foldRound(deps.blobs, {
     manifest,
     strategy: plan.strategy,
-    siteCount: plan.sites.length,
     weights: weightsOf(manifest, results),
     serverState: resultOf(results, 'trained')?.serverState ?? {},
-    updates: bodiesOf(answers, 'update').map(({ body }) => ({
-      weight: plan.weightSitesBy === 'rows' ? body.rowCount : 1,
-      ...body,
-    })),
+    updates,
+    participation: Math.min(1, share),
     signal,
   });
 }

@@ -110,7 +110,7 @@ function trainStep(blueprint: RunBlueprint, number: number, results: readonly Ro
   if (plan.strategy === undefined || plan.local === undefined) {
     throw new AppError('internal', 'A train step needs strategy and local training.');
   }
-  const control = resultOf(results, 'trained')?.serverState['control'];
+  const control = resultOf(results, 'trained')?.serverState['c'];
   return {
     kind: 'train',
     weights: weightsOf(graphOf(blueprint.manifest), results),
