@@ -10,9 +10,11 @@ import {
   type Digest,
   type GraphManifest,
   type TensorShape,
+  toAppError,
 } from '@lantern/contract';
-import { buildTrainingGraph, parseHeader, type TensorLayout } from '@lantern/learning';
+import { buildTrainingGraph, checkGraph, type DeclaredEnds, parseHeader, type TensorLayout } from '@lantern/learning';
 import { sha256 } from './bundle.ts';
+import { labelColumns } from './executor/labelled-rows.ts';
 
 export type BundleFile = { readonly path: string; readonly digest: Digest; readonly sizeBytes: number };
 
@@ -69,6 +71,44 @@ function sameTensors(left: readonly TensorShape[], right: readonly TensorShape[]
 
 function checkContent(manifest: GraphManifest, path: string, bytes: Uint8Array): void {
   if (path === BUNDLE_FILE_PATHS.initialWeights) checkInitialWeights(manifest, bytes);
+  if (path === BUNDLE_FILE_PATHS.train) checkGraphFile(path, bytes, trainEnds(manifest));
+  if (path === BUNDLE_FILE_PATHS.predict) checkGraphFile(path, bytes, predictEnds(manifest));
+}
+
+function checkGraphFile(path: string, bytes: Uint8Array, declared: DeclaredEnds): void {
+  try {
+    checkGraph(bytes, { declared });
+  } catch (cause) {
+    throw refused(path, `breaks a rule of graphs: ${toAppError(cause).message}`, cause);
+  }
+}
+
+/** The inputs and outputs the executor feeds and reads; see learning's training graph. */
+function trainEnds({ model, parameters, optimiserState }: GraphManifest): DeclaredEnds {
+  const { batchSize, featureCount, proximal, control, optimiser } = model;
+  const prefixed = (prefix: string) => parameters.map(({ name, shape }) => ({ name: prefix + name, shape }));
+  const scalar = (name: string): TensorShape => ({ name, shape: [] });
+  const kept = [...parameters, ...optimiserState];
+  return {
+    inputs: [
+      { name: 'x', shape: [batchSize, featureCount] },
+      { name: 'y', shape: [batchSize, labelColumns(model)] },
+      { name: 'row_weight', shape: [batchSize] },
+      scalar('learning_rate'),
+      ...(optimiser.kind === 'adam' ? [scalar('step')] : []),
+      ...kept,
+      ...(proximal ? [scalar('mu'), ...prefixed('global.')] : []),
+      ...(control ? prefixed('correction.') : []),
+    ],
+    outputs: [scalar('loss'), ...kept.map(({ name, shape }) => ({ name: `next.${name}`, shape }))],
+  };
+}
+
+function predictEnds({ model, parameters }: GraphManifest): DeclaredEnds {
+  return {
+    inputs: [{ name: 'x', shape: [-1, model.featureCount] }, ...parameters],
+    outputs: [{ name: 'probability', shape: [-1, labelColumns(model)] }],
+  };
 }
 
 function checkInitialWeights(manifest: GraphManifest, bytes: Uint8Array): void {

@@ -147,3 +147,33 @@ test('initial weights that are not the declared parameters are refused', async (
   ];
   for (const { bytes, pattern } of broken) await assert.rejects(check(withFile(bundle, path, bytes)), refused(pattern));
 });
+
+test('a training graph of another model under this manifest is refused, naming the file', async () => {
+  const bundle = buildGraphBundle(SPEC);
+  const other = buildGraphBundle({ ...SPEC, model: { ...MODEL, batchSize: 9 } });
+  const path = BUNDLE_FILE_PATHS.train;
+  const bytes = other.files.get(path) ?? new Uint8Array();
+  await assert.rejects(check(withFile(bundle, path, bytes)), refused(/train.onnx breaks a rule of graphs: .*input x/));
+});
+
+test('a prediction graph that puts out something else is refused', async () => {
+  const bundle = buildGraphBundle(SPEC);
+  const train = bundle.files.get(BUNDLE_FILE_PATHS.train) ?? new Uint8Array();
+  const path = BUNDLE_FILE_PATHS.predict;
+  await assert.rejects(check(withFile(bundle, path, train)), refused(/predict.onnx breaks a rule of graphs/));
+});
+
+test('every kind of model that can be built passes its own check', async () => {
+  const models: Partial<ModelSpec>[] = [
+    { proximal: true },
+    { control: true },
+    { optimiser: { kind: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-8 } },
+    {
+      loss: 'softmax-cross-entropy',
+      layers: [{ kind: 'dense', units: 4, bias: false }],
+      proximal: true,
+      control: true,
+    },
+  ];
+  for (const changes of models) await check(buildGraphBundle({ ...SPEC, model: { ...MODEL, ...changes } }));
+});

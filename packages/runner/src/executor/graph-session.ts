@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { AppError, type GraphManifest } from '@lantern/contract';
+import { checkGraph } from '@lantern/learning';
 import { InferenceSession } from 'onnxruntime-node';
 import { parameterBytes } from './tensor-file.ts';
 
@@ -35,6 +36,7 @@ export class SessionCache {
   }
 
   async #create(bytes: Uint8Array, arena: boolean): Promise<InferenceSession> {
+    checkGraph(bytes); // the bundle was checked when it came in; ONNX Runtime's parser is still fed nothing unchecked
     try {
       return await InferenceSession.create(bytes, {
         executionProviders: ['cpu'],

@@ -11,7 +11,7 @@
  * with x - y_i taken from the update as it leaves, so that the control variate reveals nothing that clipping removed.
  */
 import { AppError, type GraphManifest, type LocalTraining, type Strategy, type TensorShape } from '@lantern/contract';
-import { elementCount } from '@lantern/learning';
+import { controlCorrection, elementCount, nextLocalControl } from '@lantern/learning';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { batches } from './batches.ts';
 import { type LabelledRows, labelColumns } from './labelled-rows.ts';
@@ -124,8 +124,8 @@ class ModelState {
 
 /** Inputs that do not change from step to step: learning rate, FedProx's and SCAFFOLD's. */
 function constantInputs(request: LocalTrainingRequest, weights: TensorFile): Record<string, Tensor> {
-  const { manifest, strategy, local } = request;
-  const inputs: Record<string, Tensor> = { learning_rate: scalar(local.learningRate) };
+  const { manifest, strategy } = request;
+  const inputs: Record<string, Tensor> = { learning_rate: scalar(request.local.learningRate) };
   if (manifest.model.proximal) {
     inputs['mu'] = scalar(strategy.kind === 'fedprox' ? strategy.mu : 0);
     for (const { name, shape } of manifest.parameters) {
@@ -133,39 +133,29 @@ function constantInputs(request: LocalTrainingRequest, weights: TensorFile): Rec
     }
   }
   if (!manifest.model.control) return inputs;
-  const correction = correctionReader(request);
+  const control = readControl(request, request.controlFile);
+  const local = readControl(request, request.clientControlFile);
   try {
     for (const { name, shape } of manifest.parameters) {
-      inputs[`correction.${name}`] = new Tensor('float32', correction.read(name, elementCount(shape, name)), shape);
+      const correction = controlCorrection(control.read(name), local.read(name));
+      inputs[`correction.${name}`] = new Tensor('float32', correction, shape);
     }
   } finally {
-    correction.close();
+    control.close();
+    local.close();
   }
   return inputs;
 }
 
-/** Reads c - c_i; zeros where SCAFFOLD is not asked for. */
-function correctionReader(request: LocalTrainingRequest): {
-  read(name: string, count: number): Float32Array;
-  close(): void;
-} {
-  const active = request.strategy.kind === 'scaffold';
-  const control = active ? openControl(request.controlFile, request.manifest.parameters) : undefined;
-  const own = active ? openControl(request.clientControlFile, request.manifest.parameters) : undefined;
+/** c or c_i of a parameter; zeros in the first round, and where SCAFFOLD is not asked for. */
+type ControlReader = { read(name: string): Float32Array; close(): void };
+
+function readControl({ manifest, strategy }: LocalTrainingRequest, file: string | undefined): ControlReader {
+  const opened = strategy.kind === 'scaffold' ? openControl(file, manifest.parameters) : undefined;
+  const shapes = new Map(manifest.parameters.map(({ name, shape }) => [name, shape]));
   return {
-    read(name, count) {
-      const correction = control?.readFloats(name, 'control') ?? new Float32Array(count);
-      const mine = own?.readFloats(name, 'client control');
-      if (mine !== undefined) {
-        for (let index = 0; index < count; index += 1)
-          correction[index] = (correction[index] ?? 0) - (mine[index] ?? 0);
-      }
-      return correction;
-    },
-    close() {
-      control?.close();
-      own?.close();
-    },
+    read: (name) => opened?.readFloats(name, 'control') ?? new Float32Array(elementCount(shapes.get(name) ?? [], name)),
+    close: () => opened?.close(),
   };
 }
 
@@ -296,32 +286,24 @@ function writeDelta(
 
 /** Writes c_i and its change, from the update that was just written. */
 function writeControls(request: LocalTrainingRequest, stepCount: number): void {
-  const { manifest, controlDeltaOutFile, clientControlOutFile, local } = request;
+  const { manifest, controlDeltaOutFile, clientControlOutFile } = request;
   if (controlDeltaOutFile === undefined || clientControlOutFile === undefined) return;
+  const { learningRate } = request.local;
   const delta = TensorFile.open(request.deltaOutFile);
-  const control = openControl(request.controlFile, manifest.parameters);
-  const own = openControl(request.clientControlFile, manifest.parameters);
-  const perStep = 1 / (stepCount * local.learningRate);
-  const change = (name: string): Float32Array => {
-    const values = delta.readFloats(name, 'update');
-    const c = control?.readFloats(name, 'control');
-    for (let index = 0; index < values.length; index += 1) {
-      values[index] = -(c?.[index] ?? 0) - (values[index] ?? 0) * perStep;
-    }
-    return values;
+  const control = readControl(request, request.controlFile);
+  const local = readControl(request, request.clientControlFile);
+  const next = (name: string) => {
+    const after = delta.readFloats(name, 'update'); // relative to the weights before, which therefore are zeros here
+    const before = new Float32Array(after.length);
+    const parts = { control: control.read(name), localControl: local.read(name), before, after };
+    return nextLocalControl({ ...parts, stepCount, learningRate });
   };
   try {
-    writeFloats(controlDeltaOutFile, manifest.parameters, (name) => [change(name)]);
-    writeFloats(clientControlOutFile, manifest.parameters, (name) => {
-      const values = change(name);
-      const mine = own?.readFloats(name, 'client control');
-      for (let index = 0; index < values.length; index += 1)
-        values[index] = (values[index] ?? 0) + (mine?.[index] ?? 0);
-      return [values];
-    });
+    writeFloats(controlDeltaOutFile, manifest.parameters, (name) => [next(name).controlDelta]);
+    writeFloats(clientControlOutFile, manifest.parameters, (name) => [next(name).localControl]);
   } finally {
     delta.close();
-    control?.close();
-    own?.close();
+    control.close();
+    local.close();
   }
 }
