@@ -107,15 +107,14 @@ function watch(request: ClientRequest, timeouts: ClientTimeouts): Progress {
   return progress;
 }
 
-/** The answer's body with breaks translated: half a transfer is resumed by its reader. */
-function answerBody(response: IncomingMessage, request: ClientRequest, idleMs: number): Readable {
+/** The answer's body with breaks translated: half a transfer is resumed by its reader, half an answer says nothing. */
+function answerBody(response: IncomingMessage, request: ClientRequest, method: string, progress: Progress): Readable {
   const body = new PassThrough();
-  pipeline(response, body).catch((cause: unknown) => {
-    request.destroy();
-    body.destroy(new AppError('peer.unreachable', 'The connection broke during the answer.', { cause }));
+  response.once('error', (cause) => body.destroy(breakError(method, progress, cause)));
+  body.once('close', () => {
+    if (!response.complete) request.destroy();
   });
-  response.setTimeout(idleMs);
-  return body;
+  return response.pipe(body);
 }
 
 function sendBody(request: ClientRequest, body: ExchangeRequest['body']): void {
@@ -144,7 +143,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         const request = start({ host, port, method, path, headers: { ...length, ...headers }, agent, signal });
         const progress = watch(request, timeouts);
         request.once('response', (response) => {
-          const answer = answerBody(response, request, timeouts.idleMs);
+          const answer = answerBody(response, request, method, progress);
           resolve({ status: response.statusCode ?? 0, headers: response.headers, body: answer });
         });
         request.on('error', (cause) => {
