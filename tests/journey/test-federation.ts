@@ -27,6 +27,7 @@ import {
 } from '@lantern/lantern';
 import { buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
 
+const EXACT = { kind: 'logistic-regression', ridge: 1, damping: 1 };
 const FEATURE_NAMES = ['age', 'pressure', 'pulse', 'glucose'];
 const ROW_COUNT = 400;
 export const GRAPH_ROUNDS = 3;
@@ -158,7 +159,7 @@ export class TestFederation {
       name: 'exact',
       version: '1.0.0',
       description: 'Newton-Raphson',
-      analysis: { kind: 'logistic-regression', ridge: 1, damping: 1 },
+      analysis: EXACT,
     });
     const graph = buildGraphBundle({
       name: 'graph',

@@ -119,7 +119,7 @@ function checkInitialWeights(manifest: GraphManifest, bytes: Uint8Array): void {
   const held = layout.tensors.map(({ name, shape }) => ({ name, shape: [...shape] }));
   if (!sameTensors(held, manifest.parameters))
     throw refused(path, 'does not hold exactly the parameters of the manifest');
-  const data = bytes.slice(layout.dataOffset);
+  const data = new Uint8Array(bytes.subarray(layout.dataOffset)); // a copy, aligned; Buffer's own slice would share memory
   const values = new Float32Array(data.buffer, 0, data.byteLength / 4);
   if (!values.every(Number.isFinite)) throw refused(path, 'holds a number that is not finite');
 }

@@ -20,6 +20,7 @@ export function buildProgram(context: CommandContext): Command {
     .version('0.1.0')
     .showHelpAfterError()
     .exitOverride()
+    .enablePositionalOptions()
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
@@ -42,7 +43,7 @@ export function buildProgram(context: CommandContext): Command {
 
 /** Commander does not pass exit and output settings down to commands that were built apart. */
 function inheritSettings(command: Command, parent: Command): Command {
-  command.copyInheritedSettings(parent);
+  command.copyInheritedSettings(parent).enablePositionalOptions();
   for (const child of command.commands) inheritSettings(child, command);
   return command;
 }

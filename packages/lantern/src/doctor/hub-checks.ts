@@ -1,7 +1,8 @@
 /** Whether a site's hub can be reached, agrees about the time, and still accepts the site's key. */
-import { type AppError, HUB_API, toAppError } from '@lantern/contract';
-import { createHttpClient, systemClock } from '@lantern/service';
-import { openHubLink } from '@lantern/site';
+import path from 'node:path';
+import { type AppError, createApiClient, HUB_API, toAppError } from '@lantern/contract';
+import { createHttpClient, loadOrCreateKeyPair, systemClock } from '@lantern/service';
+import { KEY_FILE, readLinkFile } from '@lantern/site';
 import type { Finding } from './checks.ts';
 
 const SKEW_WARN_MS = 60_000; // refused beyond five minutes; a minute already says that NTP does not work
@@ -44,34 +45,23 @@ export function clockFinding(hubDate: Date | undefined, nowMs: number): Finding 
   };
 }
 
-/** Asks for tasks without waiting: the cheapest request that needs a valid signature. */
+/** Makes the cheapest request that needs a valid signature: the list of projects that ask this site. */
 export async function checkKey(dataDir: string): Promise<Finding[]> {
-  const link = await openHubLink(dataDir);
+  const link = await readLinkFile(dataDir);
   if (link === undefined) {
     return [{ check: 'key', verdict: 'skip', says: 'This site has not joined a hub yet (lantern site join).' }];
   }
+  const hub = await checkHub(link.hubUrl);
+  if (hub.some((finding) => finding.check === 'hub' && finding.verdict === 'bad')) return hub;
+  const keyPair = await loadOrCreateKeyPair(path.join(dataDir, KEY_FILE));
+  const http = createHttpClient({ baseUrl: link.hubUrl, signer: { keyPair }, clock: systemClock });
   try {
-    const hub = await checkHub(link.hubUrl);
-    if (hub.some((finding) => finding.check === 'hub' && finding.verdict === 'bad')) return hub;
-    return [...hub, await askForTasks(link.call)];
-  } finally {
-    await link.close();
-  }
-}
-
-type Call =
-  Awaited<ReturnType<typeof openHubLink>> extends infer Link | undefined
-    ? Link extends { call: infer C }
-      ? C
-      : never
-    : never;
-
-async function askForTasks(call: Call): Promise<Finding> {
-  try {
-    await call(HUB_API.listAskedProjects, {});
-    return { check: 'key', verdict: 'good', says: "The hub accepts this site's key." };
+    await createApiClient(http.transport).call(HUB_API.listAskedProjects, {});
+    return [...hub, { check: 'key', verdict: 'good', says: "The hub accepts this site's key." }];
   } catch (caught) {
-    return keyFinding(toAppError(caught));
+    return [...hub, keyFinding(toAppError(caught))];
+  } finally {
+    http.close();
   }
 }
 
