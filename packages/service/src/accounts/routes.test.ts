@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { COMMON_API, createApiClient, HUB_ROLES, type HubRole } from '@lantern/contract';
+import { openAuditHead } from '../audit/audit-log.ts';
+import { verifyAudit } from '../audit/audit-verifier.ts';
+import { auditRoutes } from '../audit/routes.ts';
+import { systemClock } from '../clock.ts';
+import { createHttpClient } from '../http/client.ts';
+import { assertRouteAuthorisation } from '../http/route-authorisation-check.ts';
+import { createHttpServer, type HttpServer } from '../http/server.ts';
+import { generateKeyPair } from '../identity/key-pair.ts';
+import { migrateService } from '../identity/service-migrations.ts';
+import { createLogger } from '../log.ts';
+import { createMetrics } from '../metrics.ts';
+import type { Database } from '../postgres/database.ts';
+import { openTestDatabase } from '../postgres/test-database.ts';
+import { type Accounts, createAccounts } from './accounts.ts';
+import { createPasswordHasher } from './password.ts';
+import { accountRoutes } from './routes.ts';
+
+const PASSWORD = 'correct horse battery';
+const keyPair = generateKeyPair();
+
+describe('the account and audit operations', () => {
+  let db: Database;
+  let accounts: Accounts;
+  let server: HttpServer;
+  let url: string;
+  const tokens: Record<string, string> = {};
+  const metrics = createMetrics('test');
+
+  before(async () => {
+    db = await openTestDatabase('account-routes');
+    await migrateService(db);
+    const clock = systemClock;
+    accounts = createAccounts({
+      db,
+      clock,
+      roles: HUB_ROLES,
+      passwords: createPasswordHasher({ n: 1024, r: 8, p: 1 }),
+    });
+    server = await createHttpServer({
+      routes: [
+        ...accountRoutes({ accounts, db, clock, roles: HUB_ROLES }),
+        ...auditRoutes({ db, keyPair, clock, readers: ['admin', 'viewer'] }),
+      ],
+      authenticators: { token: accounts.authenticate },
+      log: createLogger({ name: 'test', level: 'silent' }),
+      metrics,
+      clock,
+      title: 'Hub',
+      version: '1',
+    });
+    url = await server.listen({ host: '127.0.0.1', port: 0 });
+    for (const role of HUB_ROLES) {
+      await accounts.createUser({ name: `only-${role}`, password: PASSWORD, roles: [role] });
+      tokens[role] = (
+        await callAs().call(COMMON_API.signIn, { body: { name: `only-${role}`, password: PASSWORD } })
+      ).token;
+    }
+  });
+  after(async () => {
+    await server.close();
+    await metrics.close();
+    await db.close();
+  });
+
+  const callAs = (role?: HubRole) => {
+    const token = role === undefined ? undefined : tokens[role];
+    const options = { baseUrl: url, clock: systemClock, ...(token === undefined ? {} : { token }) };
+    return createApiClient(createHttpClient(options).transport);
+  };
+  const audited = async () => (await callAs('admin').call(COMMON_API.listAudit, { query: { limit: 1000 } })).records;
+
+  test('answer every credential as they declare', async () => {
+    assert.equal(await assertRouteAuthorisation({ server, url, tokensByRole: tokens }), (5 + 2 + 4) * 5);
+  });
+
+  test('let an administrator make an account, which then signs in, and write both down', async () => {
+    const body = { name: 'ines', password: PASSWORD, roles: ['researcher'] };
+    const user = await callAs('admin').call(COMMON_API.createUser, { body });
+    const { roles } = await callAs().call(COMMON_API.signIn, { body: { name: 'ines', password: PASSWORD } });
+    assert.deepEqual(roles, ['researcher']);
+    const [created, signedIn] = (await audited()).filter(({ object }) => object === user.userId);
+    assert.deepEqual(created?.details, { name: 'ines', roles: 'researcher' });
+    assert.deepEqual([created?.action, created?.outcome], ['account.create', 'success']);
+    assert.deepEqual([signedIn?.action, signedIn?.actor], ['session.sign-in', user.userId]);
+    await assert.rejects(callAs('admin').call(COMMON_API.createUser, { body }), { code: 'conflict' });
+  });
+
+  test('write down a refused sign-in, but never what was typed for a name that no account has', async () => {
+    const typed = 'hunter2hunter2';
+    await assert.rejects(callAs().call(COMMON_API.signIn, { body: { name: typed, password: 'x' } }), {
+      code: 'auth.rejected',
+    });
+    await assert.rejects(callAs().call(COMMON_API.signIn, { body: { name: 'only-viewer', password: 'x' } }), {
+      code: 'auth.rejected',
+    });
+    const refused = (await audited()).filter(({ outcome }) => outcome === 'refused');
+    const viewer = (await accounts.listUsers()).find(({ name }) => name === 'only-viewer');
+    assert.deepEqual(refused.map(({ object }) => object).slice(-2), ['unknown account', viewer?.userId]);
+    assert.ok(!JSON.stringify(await audited()).includes(typed));
+  });
+
+  test('give a token with fewer roles, and an account that is disabled none', async () => {
+    const leaver = await accounts.createUser({ name: 'leaver', password: PASSWORD, roles: ['admin', 'viewer'] });
+    const session = await callAs().call(COMMON_API.signIn, { body: { name: 'leaver', password: PASSWORD } });
+    const own = createApiClient(createHttpClient({ baseUrl: url, clock: systemClock, token: session.token }).transport);
+    const made = await own.call(COMMON_API.createToken, { body: { roles: ['viewer'], expiresInDays: 7 } });
+    assert.deepEqual((await accounts.authenticate(made.token))?.roles, ['viewer']);
+    const daysLeft = (Date.parse(made.expiresAt) - Date.now()) / 86_400_000;
+    assert.ok(daysLeft > 6.99 && daysLeft < 7.01, String(daysLeft));
+    const disabled = await callAs('admin').call(COMMON_API.disableUser, { params: { userId: leaver.userId } });
+    assert.equal(disabled.disabled, true);
+    await assert.rejects(own.call(COMMON_API.listUsers, {}), { code: 'auth.rejected' });
+  });
+
+  test('read the log page by page and sign its head', async () => {
+    const all = await audited();
+    const page = await callAs('viewer').call(COMMON_API.listAudit, { query: { after: 2, limit: 3 } });
+    assert.deepEqual(page.records, all.slice(2, 5));
+    const head = await callAs('viewer').call(COMMON_API.auditHead, {});
+    assert.equal(openAuditHead(head.envelope, keyPair).hash, head.hash);
+    assert.equal((await verifyAudit(db, [head])).ok, true);
+  });
+
+  test('leave their durations in the metrics, by route pattern', async () => {
+    const response = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${tokens['admin']}` } });
+    const text = await response.text();
+    assert.match(
+      text,
+      /http_server_request_duration\w*_count\{[^}]*http_route="\/api\/v1\/users\/:userId\/disable"[^}]*\} [1-9]/,
+    );
+    assert.ok(!text.includes('user_'));
+  });
+});
