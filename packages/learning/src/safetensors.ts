@@ -230,7 +230,7 @@ export function decodeTensors(bytes: Uint8Array, limits: Partial<TensorLimits> =
 }
 
 function tensorOf({ name, dtype, shape }: TensorEntry, raw: Uint8Array): Tensor {
-  const aligned = raw.byteOffset % ELEMENT_BYTES[dtype] === 0 ? raw : raw.slice();
+  const aligned = raw.byteOffset % ELEMENT_BYTES[dtype] === 0 ? raw : new Uint8Array(raw);
   const length = raw.byteLength / ELEMENT_BYTES[dtype];
   switch (dtype) {
     case 'F32':

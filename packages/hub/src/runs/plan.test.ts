@@ -118,6 +118,14 @@ test('below quorum because of refusals or failures the run fails at once', () =>
   assert.deepEqual(nextAction(between, OPENED + 2), { kind: 'fail', reason: 'below-quorum', available: 1 });
 });
 
+test('in the first round the run fails only once every site had time to say what is wrong', () => {
+  const asked = [answered(A, 1), other(B, 'refused'), other(C, 'pending')];
+  const late = OPENED + 60_000;
+  const first = { ...facts({ asked, quorum: 3, stragglerWaitMs: 5000 }), steps: ['prepare', 'prepare'] as const };
+  assert.deepEqual(nextAction(first, OPENED + 2), { kind: 'wait', untilMs: OPENED + 5000 });
+  assert.deepEqual(nextAction(first, late), { kind: 'fail', reason: 'below-quorum', available: 2 });
+});
+
 test('a fold interrupted by a crash is done again over the same sites', () => {
   const asked = [answered(B, 3), other(C, 'cancelled'), answered(A, 8)];
   const expected = { kind: 'fold', number: 1, step: 'newton', counted: [A, B], stragglers: [] };

@@ -90,12 +90,15 @@ function actOnOpenRound(facts: RunFacts, round: CurrentRound, nowMs: number): Ac
     .map((site) => site.answeredAtMs ?? round.openedAtMs)
     .sort((a, b) => a - b);
   const available = answeredAtMs.length + pending;
-  if (available < facts.quorum) return { kind: 'fail', reason: 'below-quorum', available };
-
+  const silentAtMs = round.openedAtMs + Math.max(facts.stragglerWaitMs, WAITING_AFTER_MS_MIN);
+  if (available < facts.quorum) {
+    // In the first round the others may still say what is wrong with them, so that a researcher sees every refusal at once.
+    const othersMaySay = facts.steps[round.number] === 'prepare' && pending > 0 && nowMs < silentAtMs;
+    return othersMaySay ? { kind: 'wait', untilMs: silentAtMs } : { kind: 'fail', reason: 'below-quorum', available };
+  }
   const quorumReachedAtMs = answeredAtMs[facts.quorum - 1];
   if (quorumReachedAtMs === undefined) {
     if (facts.state === 'waiting') return { kind: 'wait', untilMs: undefined };
-    const silentAtMs = round.openedAtMs + Math.max(facts.stragglerWaitMs, WAITING_AFTER_MS_MIN);
     return nowMs >= silentAtMs ? { kind: 'suspend' } : { kind: 'wait', untilMs: silentAtMs };
   }
   if (facts.state === 'waiting') return { kind: 'resume' };
