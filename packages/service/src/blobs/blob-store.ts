@@ -25,6 +25,7 @@ export type BlobReader = {
   readonly sizeBytes: number;
   /** Fills `target` from `byteOffset` on; returns how many bytes there were, 0 at the end. Synchronous. */
   readInto(target: Uint8Array, byteOffset: number): number;
+  /** May be called twice. */
   close(): void;
 };
 
@@ -57,15 +58,16 @@ export async function openBlobStore(options: BlobStoreOptions): Promise<BlobStor
   const root = path.resolve(options.dir);
   const folders = {
     root,
+    durable: new Set<string>(),
     incoming: path.join(root, 'incoming'),
     uploads: path.join(root, 'uploads'),
     sizeBytesMax: options.sizeBytesMax ?? BLOB_BYTES_MAX,
     freeBytesMin: options.freeBytesMin ?? FREE_BYTES_MIN,
     objectPath: (digest: Digest): string => objectPath(root, digest),
   };
-  await makeFolder(path.join(root, 'objects'), root);
-  await makeFolder(folders.incoming, root);
-  await makeFolder(folders.uploads, root);
+  await makeFolder(path.join(root, 'objects'), root, folders.durable);
+  await makeFolder(folders.incoming, root, folders.durable);
+  await makeFolder(folders.uploads, root, folders.durable);
   await chmod(root, 0o700);
   await sweep(folders.incoming, INCOMING_KEPT_MS);
   await sweep(folders.uploads, UPLOAD_KEPT_MS);
@@ -149,10 +151,22 @@ function openReader(file: string): BlobReader {
     ignoreMissing(error);
     throw notFound();
   }
+  let isOpen = true;
   return {
     sizeBytes: fstatSync(descriptor).size,
-    readInto: (target, byteOffset) => readSync(descriptor, target, 0, target.byteLength, byteOffset),
-    close: () => closeSync(descriptor),
+    readInto(target, byteOffset) {
+      let filled = 0; // one read(2) gives at most 2 GiB, and may give less
+      while (filled < target.byteLength) {
+        const count = readSync(descriptor, target, filled, target.byteLength - filled, byteOffset + filled);
+        if (count === 0) break;
+        filled += count;
+      }
+      return filled;
+    },
+    close() {
+      if (isOpen) closeSync(descriptor);
+      isOpen = false;
+    },
   };
 }
 

@@ -1,10 +1,9 @@
 /** Writes one object of unknown digest: hashed as it is written, durable and named when finished. */
 import { createHash, randomBytes } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, type Digest, isDigest } from '@lantern/contract';
 import { assertFreeBytes } from '../disk.ts';
-import { moveIntoPlace, removeIfThere, syncFile, writeFully } from './durable-file.ts';
+import { moveIntoPlace, openForWriting, removeIfThere, syncFile, writeFully } from './durable-file.ts';
 
 const SPACE_CHECK_BYTES = 64 * 1024 * 1024; // how much may be written between two looks at the free space
 
@@ -22,6 +21,8 @@ export type BlobWriter = {
 export type WriterFolders = {
   readonly root: string;
   readonly incoming: string;
+  /** Folders of objects that are known to be durable. */
+  readonly durable: Set<string>;
   readonly sizeBytesMax: number;
   readonly freeBytesMin: number;
   objectPath(digest: Digest): string;
@@ -35,11 +36,12 @@ export function digestFromHex(hex: string): Digest {
 export async function createBlobWriter(folders: WriterFolders): Promise<BlobWriter> {
   await assertFreeBytes(folders.root, 0, folders.freeBytesMin);
   const file = path.join(folders.incoming, `${randomBytes(12).toString('hex')}.tmp`);
-  const handle = await open(file, 'wx', 0o600);
+  const handle = await openForWriting(file, 'wx');
   const hash = createHash('sha256');
   let sizeBytes = 0;
   let checkedBytes = 0;
   let isOpen = true;
+  let isFinished = false;
 
   const close = async (): Promise<void> => {
     if (!isOpen) return;
@@ -63,13 +65,13 @@ export async function createBlobWriter(folders: WriterFolders): Promise<BlobWrit
       await syncFile(handle);
       await close();
       const digest = digestFromHex(hash.digest('hex'));
-      await moveIntoPlace(file, folders.objectPath(digest), folders.root);
+      await moveIntoPlace(file, folders.objectPath(digest), folders);
+      isFinished = true;
       return { digest, sizeBytes };
     },
     async abort() {
-      if (!isOpen) return;
       await close();
-      await removeIfThere(file);
+      if (!isFinished) await removeIfThere(file);
     },
   };
 }

@@ -12,14 +12,20 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Makes a folder and everything above it up to `root`, each made durable in the folder that names it. */
-export async function makeFolder(folder: string, root: string): Promise<void> {
+/**
+ * Makes a folder and everything above it up to `root`, each made durable in the folder that names it.
+ *
+ * durable   folders known to be durable; one that exists but is not in here may have been made a moment ago by another
+ *           writer who has not synced it yet, so it is synced once more. The folder is added.
+ */
+export async function makeFolder(folder: string, root: string, durable: Set<string>): Promise<void> {
   const made = await mkdir(folder, { recursive: true });
-  if (made === undefined) return;
+  if (made === undefined && durable.has(folder)) return;
   for (let current = path.dirname(folder); current.startsWith(root); current = path.dirname(current)) {
     await syncFolder(current);
-    if (current === root) return;
+    if (current === root) break;
   }
+  durable.add(folder);
 }
 
 /** Writes all of `bytes` at `position`; a full disk is `storage.full`. */
@@ -43,11 +49,28 @@ export async function syncFile(handle: FileHandle): Promise<void> {
   }
 }
 
-/** Moves a synced file to its durable place. When the same content is there already, that one stays. */
-export async function moveIntoPlace(from: string, to: string, root: string): Promise<void> {
-  await makeFolder(path.dirname(to), root);
-  await rename(from, to);
-  await syncFolder(path.dirname(to));
+/** Moves a synced file to its durable place. The same content that is there already is replaced by its like. */
+export async function moveIntoPlace(
+  from: string,
+  to: string,
+  folders: { readonly root: string; readonly durable: Set<string> },
+): Promise<void> {
+  try {
+    await makeFolder(path.dirname(to), folders.root, folders.durable);
+    await rename(from, to);
+    await syncFolder(path.dirname(to));
+  } catch (error) {
+    throw fromDiskError(error);
+  }
+}
+
+/** Opens a file for writing; `flags` as in open(2). A disk without room for a name is `storage.full`. */
+export async function openForWriting(file: string, flags: 'wx' | 'a+'): Promise<FileHandle> {
+  try {
+    return await open(file, flags, 0o600);
+  } catch (error) {
+    throw fromDiskError(error);
+  }
 }
 
 export async function removeIfThere(file: string): Promise<void> {

@@ -7,12 +7,12 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { AppError, type Digest } from '@lantern/contract';
+import { AppError, type Digest, isDigest } from '@lantern/contract';
 import { assertFreeBytes } from '../disk.ts';
 import type { WriterFolders } from './blob-writer.ts';
-import { moveIntoPlace, removeIfThere, syncFile, writeFully } from './durable-file.ts';
+import { moveIntoPlace, openForWriting, removeIfThere, syncFile, writeFully } from './durable-file.ts';
 
 export type AppendRequest = {
   readonly offset: number;
@@ -28,13 +28,16 @@ export function createUploads(folders: WriterFolders & { readonly uploads: strin
   const running = new Map<Digest, Running>();
   const queues = new Map<Digest, Promise<unknown>>();
 
-  const partialPath = (digest: Digest): string => path.join(folders.uploads, `${digest}.part`);
+  const partialPath = (digest: Digest): string => {
+    if (!isDigest(digest)) throw new AppError('input.invalid', 'That is not a SHA-256 digest.', { field: 'digest' });
+    return path.join(folders.uploads, `${digest}.part`);
+  };
 
   async function append(digest: Digest, request: AppendRequest): Promise<AppendResult> {
     checkRequest(request, folders.sizeBytesMax);
     const present = await sizeOf(folders.objectPath(digest));
     if (present !== undefined) return drain(request, present);
-    const handle = await open(partialPath(digest), 'a+', 0o600);
+    const handle = await openForWriting(partialPath(digest), 'a+');
     try {
       const reached = await appendTo(handle, digest, request);
       if (reached < request.totalBytes) return { offset: reached, complete: false };
@@ -64,7 +67,7 @@ export function createUploads(folders: WriterFolders & { readonly uploads: strin
       }
     } catch (error) {
       // What arrived before a lost link is kept and checked with the whole; what is known to be wrong is not.
-      if (error instanceof AppError && error.failureClass !== 'ambiguous') await handle.truncate(request.offset);
+      if (isKnownWrong(error)) await handle.truncate(request.offset);
       await syncFile(handle);
       throw error;
     }
@@ -95,7 +98,7 @@ export function createUploads(folders: WriterFolders & { readonly uploads: strin
       await removeIfThere(partialPath(digest));
       throw new AppError('input.digest-mismatch', 'The bytes received do not have the digest they were named by.');
     }
-    await moveIntoPlace(partialPath(digest), folders.objectPath(digest), folders.root);
+    await moveIntoPlace(partialPath(digest), folders.objectPath(digest), folders);
     return { offset: totalBytes, complete: true };
   }
 
@@ -122,12 +125,24 @@ export function createUploads(folders: WriterFolders & { readonly uploads: strin
 }
 
 function checkRequest(request: AppendRequest, sizeBytesMax: number): void {
+  if (!isByteCount(request.totalBytes) || !isByteCount(request.offset)) {
+    throw new AppError('input.invalid', 'Offset and size must be whole numbers of bytes.', { field: 'offset' });
+  }
   if (request.totalBytes > sizeBytesMax) {
     throw new AppError('input.too-large', `An object has at most ${sizeBytesMax} bytes here.`, { field: 'sizeBytes' });
   }
   if (request.offset > request.totalBytes) {
     throw new AppError('input.invalid', 'The offset lies behind the end of the object.', { field: 'offset' });
   }
+}
+
+/** A digest or length that does not fit condemns the bytes of this append; a full disk needs their room. */
+function isKnownWrong(error: unknown): boolean {
+  return error instanceof AppError && (error.code.startsWith('input.') || error.code === 'storage.full');
+}
+
+function isByteCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 /** The object is here already: the body is read to its end, so that its own check runs, and thrown away. */

@@ -21,6 +21,12 @@ const UNFORESEEN_ATTEMPTS_MAX = 3;
 const BACK_OFF_MS_MIN = 250;
 const BACK_OFF_MS_MAX = 60_000;
 
+/**
+ * A job that is given back waits this long, so that a worker that is just asking does not take it again while
+ * graphile-worker is still about to record the first failure under the same lock.
+ */
+const GIVE_BACK_DELAY_MS = 250;
+
 /** A job that has ended is not taken for a stray one while the database is told so. */
 const ENDED_JOB_GRACE_MS = 10_000;
 
@@ -61,14 +67,14 @@ function backOffMs(attempt: number): number {
 export type JobEnd =
   | { readonly kind: 'failed' }
   | { readonly kind: 'retry'; readonly delayMs: number }
-  | { readonly kind: 'given-back' };
+  | { readonly kind: 'given-back'; readonly delayMs: number };
 
 /** Decides from the error alone; `attempt` counts from 1 and includes the one that ended now. */
 export function jobEnd(
   caught: unknown,
   job: { readonly attempt: number; readonly attemptsMax: number; readonly isClosing: boolean },
 ): JobEnd {
-  if (job.isClosing) return { kind: 'given-back' };
+  if (job.isClosing) return { kind: 'given-back', delayMs: GIVE_BACK_DELAY_MS };
   const error = foreseen(caught);
   const attemptsMax = error === undefined ? Math.min(job.attemptsMax, UNFORESEEN_ATTEMPTS_MAX) : job.attemptsMax;
   if (error?.failureClass === 'permanent' || job.attempt >= attemptsMax) return { kind: 'failed' };
@@ -180,7 +186,7 @@ export class Work {
       if (end.kind === 'failed')
         await this.#tellFailed({ name, payload, jobId, error: foreseen(caught) ?? toAppError(caught) });
       const message = caught instanceof Error ? caught.message : 'A value that is no error was thrown.';
-      const delayMs = end.kind === 'retry' ? end.delayMs : null;
+      const delayMs = end.kind === 'failed' ? null : end.delayMs;
       await this.#record(jobId, RECORD_END, [jobId, job.locked_by, message, end.kind, delayMs]);
       throw caught; // graphile-worker must not take the job for done; the end it then records finds the job free already.
     } finally {
