@@ -8,7 +8,7 @@ import {
   type IncomingMessage,
 } from 'node:http';
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
-import { PassThrough, Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { rootCertificates } from 'node:tls';
 import { AppError } from '@lantern/contract';
@@ -107,14 +107,14 @@ function watch(request: ClientRequest, timeouts: ClientTimeouts): Progress {
   return progress;
 }
 
-/** The answer's body with breaks translated: half a transfer is resumed by its reader, half an answer says nothing. */
-function answerBody(response: IncomingMessage, request: ClientRequest, method: string, progress: Progress): Readable {
-  const body = new PassThrough();
-  response.once('error', (cause) => body.destroy(breakError(method, progress, cause)));
-  body.once('close', () => {
-    if (!response.complete) request.destroy();
-  });
-  return response.pipe(body);
+/**
+ * The answer's body with breaks translated. The stream itself is handed on, since another one in between would cost as
+ * much as the transfer; `_destroy` is where a stream learns why it ends.
+ */
+function answerBody(response: IncomingMessage, translate: (cause: unknown) => AppError): Readable {
+  const destroy = response._destroy.bind(response);
+  response._destroy = (fault, done) => destroy(fault === null ? null : translate(fault), done);
+  return response;
 }
 
 function sendBody(request: ClientRequest, body: ExchangeRequest['body']): void {
@@ -142,13 +142,15 @@ export function createExchange(options: ExchangeOptions): Exchange {
         const length = body instanceof Uint8Array ? { 'content-length': String(body.length) } : {};
         const request = start({ host, port, method, path, headers: { ...length, ...headers }, agent, signal });
         const progress = watch(request, timeouts);
+        const translate = (cause: unknown): AppError =>
+          signal?.aborted === true ? stoppedHere(signal) : breakError(method, progress, cause);
         request.once('response', (response) => {
-          const answer = answerBody(response, request, method, progress);
+          const answer = answerBody(response, translate);
           resolve({ status: response.statusCode ?? 0, headers: response.headers, body: answer });
         });
         request.on('error', (cause) => {
           if (body instanceof Readable) body.destroy();
-          reject(signal?.aborted === true ? toStopped(signal) : breakError(method, progress, cause));
+          reject(translate(cause));
         });
         sendBody(request, body);
       }),
@@ -156,6 +158,6 @@ export function createExchange(options: ExchangeOptions): Exchange {
   };
 }
 
-function toStopped(signal: AbortSignal): AppError {
+function stoppedHere(signal: AbortSignal): AppError {
   return new AppError('stopped', 'The request was stopped here.', { cause: signal.reason });
 }

@@ -324,6 +324,29 @@ describe('a signed client and its hub', () => {
     const call = client.json('GET', '/api/v1/site/poll?waitMs=1', { schema: POLL.response, signal });
     await assert.rejects(call, { code: 'stopped' });
   });
+
+  test('stop in the middle of a download, whoever stops it, and leave no connection behind', async () => {
+    const endless = await startOddPeer((socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n${'x'.repeat(100)}`);
+    });
+    const controller = new AbortController();
+    const one = createHttpClient({ baseUrl: endless.url, clock: systemClock });
+    const { body } = await one.download('/x', { signal: controller.signal });
+    const reading = (async () => {
+      for await (const _ of body) controller.abort();
+    })();
+    await assert.rejects(reading, { code: 'stopped' });
+
+    const left = await one.download('/x');
+    const closed = new Promise((resolve) => left.body.once('close', resolve));
+    for await (const chunk of left.body) {
+      assert.equal(chunk.length, 100);
+      break;
+    }
+    await closed;
+    one.close();
+    await endless.close();
+  });
 });
 
 describe('a client behind a hospital proxy', () => {
@@ -479,6 +502,12 @@ describe('a failed request', () => {
       'POST',
       'peer.ambiguous',
       (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"half":'),
+    ],
+    [
+      'whose answer stalls in the middle is given up',
+      'GET',
+      'peer.unreachable',
+      (socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"half":'),
     ],
     [
       'answered with bytes that are no HTTP',
