@@ -13,7 +13,7 @@ import type { Outbound } from './outbound.ts';
 
 const BACK_OFF_MS_MIN = 250; // a hub that restarts is back within a second or two
 const BACK_OFF_MS_MAX = 30_000; // an hour of absence costs 120 requests, and the first task waits half a minute at most
-const NOTHING_NEW_WAIT_MS = 1_000; // tasks that are only repeats do not turn the poll into a busy loop
+const NOTHING_NEW_WAIT_MS = 100; // tasks that are only repeats do not turn the poll into a busy loop
 
 export type HubLinkDeps = {
   readonly link: LinkFile;
@@ -55,7 +55,9 @@ type Contact = {
 async function pollUntilStopped(deps: HubLinkDeps, contact: Contact, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      const { tasks } = await deps.outbound.call('pollTasks', { query: { waitMs: TASK_WAIT_MS_MAX }, signal });
+      // Without waiting, the hub hands over every open task again: nothing is lost that either side forgot meanwhile.
+      const waitMs = contact.connected ? TASK_WAIT_MS_MAX : 0;
+      const { tasks } = await deps.outbound.call('pollTasks', { query: { waitMs }, signal });
       contact.lastContactAt = deps.clock.now();
       if (!contact.connected) await connected(deps, contact);
       const newCount = await deps.receive(tasks);

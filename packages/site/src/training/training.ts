@@ -136,13 +136,9 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
   if (snapshot === undefined || snapshot.project_id !== task.projectId) {
     return refused('policy.refused', 'This run was not prepared at this site.');
   }
-  const verdict = answerRunStatistics(
-    {
-      ...snapshot.facts.train,
-      parameterCount: parameterCountOf(task.manifest, featureNames(snapshot.features).length),
-    },
-    permission.conditions.runStatistics,
-  );
+  const parameterCount = parameterCountOf(task.manifest, featureNames(snapshot.features).length);
+  const policy = permission.conditions.runStatistics;
+  const verdict = answerRunStatistics(policy, { ...snapshot.facts.train, parameterCount });
   if (verdict.kind === 'refused') return refused('disclosure.refused', refusalText(verdict.findings), verdict.findings);
   const { schema, content_digest: contentDigest, features } = snapshot;
   const dir = await deps.folders.dirOf(task.runId);

@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict';
+import { access } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import {
+  type AnswerBody,
+  type Digest,
+  type NewDecision,
+  type ProjectId,
+  type ProjectSpec,
+  type RoundTask,
+  type RunId,
+  SITE_API,
+  type Step,
+} from '@lantern/contract';
+import { decodeTensors } from '@lantern/learning';
+import { buildGraphBundle } from '@lantern/runner';
+import { newId } from '@lantern/service';
+import { clinicCsv, FEATURES, MOMENTS, projectSpec, REGRESSION, roundTask, SCHEMA } from '../../test/documents.ts';
+import { type ScriptedHub, startScriptedHub } from '../../test/scripted-hub.ts';
+import { startTestSite, type TestSite } from '../../test/site-harness.ts';
+import { schemaDigestOf } from '../datasets/datasets.ts';
+
+const GRAPH = buildGraphBundle({
+  name: 'network',
+  version: '1.0.0',
+  description: 'One dense layer.',
+  seed: 3,
+  model: {
+    featureCount: 3,
+    layers: [{ kind: 'dense', units: 1, bias: true }],
+    loss: 'sigmoid-cross-entropy',
+    optimiser: { kind: 'sgd', momentum: 0 },
+    batchSize: 16,
+    proximal: false,
+    control: true,
+  },
+});
+
+let hub: ScriptedHub;
+let site: TestSite;
+
+before(async () => {
+  hub = await startScriptedHub();
+  site = await startTestSite(hub, 'site-training');
+  await site.register({ schema: SCHEMA, csv: clinicCsv(300) });
+  for (const { manifest, bundleDigest } of [REGRESSION, MOMENTS, GRAPH]) hub.bundles.set(bundleDigest, manifest);
+  for (const bytes of GRAPH.files.values()) hub.putBlob(bytes);
+});
+
+after(async () => {
+  await site.close();
+  await hub.close();
+});
+
+const APPROVE: NewDecision = { verdict: 'approved', reason: 'ok' };
+
+function specOf(change: Partial<ProjectSpec> = {}): ProjectSpec {
+  const spec = projectSpec(hub.siteId(), change);
+  const graph = { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 5 };
+  return { ...spec, algorithms: [...spec.algorithms, graph] };
+}
+
+type Run = { spec: ProjectSpec; projectId: ProjectId; runId: RunId; rest: Partial<RoundTask> };
+
+async function openRun(options: { decision?: NewDecision; rest?: Partial<RoundTask>; spec?: Partial<ProjectSpec> } = {}): Promise<Run> {
+  const spec = specOf(options.spec);
+  const projectId = await site.project(hub, spec, options.decision ?? APPROVE);
+  return { spec, projectId, runId: newId('RunId'), rest: options.rest ?? {} };
+}
+
+const graphRun = { algorithm: 'network', manifest: GRAPH.manifest, bundleDigest: GRAPH.bundleDigest };
+
+function taskOf(run: Run, round: number, step: Step): RoundTask {
+  const ids = { siteId: hub.siteId(), projectId: run.projectId };
+  return roundTask(run.spec, ids, { runId: run.runId, ...run.rest, round, step });
+}
+
+async function perform(run: Run, round: number, step: Step): Promise<AnswerBody> {
+  const task = taskOf(run, round, step);
+  hub.send(task);
+  return (await hub.answerTo(task.taskId)).body;
+}
+
+/** The clinic's complete rows, read by this test on its own: features and label, by the division of the patients. */
+function cleanRows(csv: string, split: string): { x: number[]; y: number }[] {
+  const records = csv.trimEnd().split('\n').slice(1).map((line) => line.split(','));
+  return records
+    .filter((record) => record[5] === split && record[2] !== '?')
+    .map(([, age, pressure, sex, outcome]) => ({ x: [Number(age), Number(pressure), Number(sex)], y: Number(outcome) }));
+}
+
+const train = cleanRows(clinicCsv(300), 'train');
+const test = cleanRows(clinicCsv(300), 'test');
+const mean = [0, 1, 2].map((f) => train.reduce((sum, { x }) => sum + (x[f] ?? 0), 0) / train.length);
+const stdDev = mean.map((m, f) => Math.sqrt(train.reduce((sum, { x }) => sum + ((x[f] ?? 0) - m) ** 2, 0) / (train.length - 1)));
+const scaled = (x: number[]) => x.map((value, f) => (value - (mean[f] ?? 0)) / (stdDev[f] ?? 1));
+
+const close = (actual: number | undefined, wanted: number) =>
+  assert.ok(Math.abs((actual ?? Number.NaN) - wanted) <= 1e-9 * Math.max(1, Math.abs(wanted)), `${actual} is not ${wanted}`);
+
+describe('an analysis run', () => {
+  it('is prepared with the numbers of complete rows and the digest of the columns', async () => {
+    const body = await perform(await openRun(), 0, { kind: 'prepare' });
+    assert.deepEqual(body, {
+      kind: 'prepared',
+      schemaDigest: schemaDigestOf(SCHEMA),
+      trainRowCount: train.length,
+      testRowCount: test.length,
+    });
+  });
+
+  it('sends the moments of its training rows', async () => {
+    const run = await openRun({ rest: { algorithm: 'moments', manifest: MOMENTS.manifest, bundleDigest: MOMENTS.bundleDigest } });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 1, { kind: 'standardise' });
+    assert.ok(body.kind === 'moments');
+    assert.equal(body.moments.rowCount, train.length);
+    for (const [f, value] of mean.entries()) close(body.moments.mean[f], value);
+    for (const [f, value] of stdDev.entries()) close(Math.sqrt((body.moments.m2[f] ?? 0) / (train.length - 1)), value);
+  });
+
+  it('sends gradient and Hessian of its own standardised rows, as computed by hand', async () => {
+    const run = await openRun();
+    await perform(run, 0, { kind: 'prepare' });
+    const theta = [0.3, -0.2, 0.1, 0.5];
+    const body = await perform(run, 1, { kind: 'newton', theta });
+    assert.ok(body.kind === 'newton');
+    const rows = train.map(({ x, y }) => ({ x: [1, ...scaled(x)], y }));
+    const p = rows.map(({ x }) => 1 / (1 + Math.exp(-x.reduce((sum, value, i) => sum + value * (theta[i] ?? 0), 0))));
+    for (let i = 0; i < 4; i += 1) {
+      close(body.gradient[i], rows.reduce((sum, { x, y }, row) => sum + (y - (p[row] ?? 0)) * (x[i] ?? 0), 0));
+      for (let j = 0; j < 4; j += 1) {
+        const hessian = rows.reduce((sum, { x }, row) => sum + (p[row] ?? 0) * (1 - (p[row] ?? 0)) * (x[i] ?? 0) * (x[j] ?? 0), 0);
+        close(body.hessian[i * 4 + j], hessian);
+      }
+    }
+  });
+
+  it('uses the pooled standardisation that the hub sends', async () => {
+    const values = { mean: [50, 130, 0.5], stdDev: [10, 20, 0.5] };
+    const run = await openRun({ rest: { standardisation: { kind: 'pooled', values } } });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 2, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'newton');
+    close(body.gradient[1], train.reduce((sum, { x, y }) => sum + (y - 0.5) * (((x[0] ?? 0) - 50) / 10), 0));
+  });
+
+  it('evaluates on the held-back rows', async () => {
+    const run = await openRun();
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 2, { kind: 'evaluate', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'evaluation');
+    assert.equal(body.evaluation.rowCount, test.length);
+    close(body.evaluation.squaredErrorSum, test.length * 0.25);
+    assert.equal(body.evaluation.positives.reduce((sum, count) => sum + count, 0), test.filter(({ y }) => y === 1).length);
+  });
+
+  it('keeps the rows it was prepared on when the dataset is registered again', async () => {
+    const schema = { ...SCHEMA, name: 'changing' };
+    await site.register({ schema, csv: clinicCsv(300) });
+    const features = { ...FEATURES, dataset: 'changing' };
+    const algorithms = [{ name: 'regression', bundleDigest: REGRESSION.bundleDigest, features, roundsMax: 5 }];
+    const spec = { ...projectSpec(hub.siteId()), datasets: ['changing'], algorithms };
+    const run: Run = { spec, projectId: await site.project(hub, spec, APPROVE), runId: newId('RunId'), rest: {} };
+    await perform(run, 0, { kind: 'prepare' });
+    const before = await perform(run, 1, { kind: 'newton', theta: [0, 0, 0, 0] });
+    await site.register({ schema, csv: clinicCsv(200, { from: 50 }) });
+    const { rm } = await import('node:fs/promises');
+    await rm(path.join(site.settings.dataDir, 'work', 'runs', run.runId), { recursive: true });
+    assert.deepEqual(await perform(run, 2, { kind: 'newton', theta: [0, 0, 0, 0] }), before);
+  });
+});
+
+describe('a run is refused', () => {
+  it('when it was never prepared here', async () => {
+    const body = await perform(await openRun(), 1, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'refused' && body.code === 'policy.refused' && /not prepared/.test(body.message));
+  });
+
+  it('by the gate, with every broken rule and no small number, and its rows are gone', async () => {
+    const schema = { ...SCHEMA, name: 'small' };
+    await site.register({ schema, csv: clinicCsv(14) });
+    const features = { ...FEATURES, dataset: 'small' };
+    const algorithms = [{ name: 'regression', bundleDigest: REGRESSION.bundleDigest, features, roundsMax: 5 }];
+    const spec = { ...projectSpec(hub.siteId()), datasets: ['small'], algorithms };
+    const run: Run = { spec, projectId: await site.project(hub, spec, APPROVE), runId: newId('RunId'), rest: {} };
+    const body = await perform(run, 0, { kind: 'prepare' });
+    assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused');
+    const rules = new Set(body.findings.map(({ rule }) => rule));
+    assert.ok(rules.has('parameter-row-ratio') && rules.has('category-patient-count') && rules.has('label-stratum'));
+    await assert.rejects(access(path.join(site.settings.dataDir, 'work', 'runs', run.runId)));
+    const preview = await site.as('governance').call(SITE_API.previewProject, { params: { projectId: run.projectId } });
+    assert.deepEqual(preview.algorithms[0]?.findings, body.findings);
+    const relaxed = { patientCountMin: 1, parameterRowRatioMax: 10, categoryPatientCountMin: 0 };
+    await site.decide(run.projectId, { ...APPROVE, runStatistics: relaxed });
+    const again = await perform({ ...run, runId: newId('RunId') }, 0, { kind: 'prepare' });
+    assert.equal(again.kind, 'prepared');
+  });
+
+  it('in its next round when the rules of the decision became stricter', async () => {
+    const run = await openRun();
+    await perform(run, 0, { kind: 'prepare' });
+    await site.decide(run.projectId, { ...APPROVE, runStatistics: { patientCountMin: 5000 } });
+    const body = await perform(run, 1, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused');
+    assert.deepEqual(body.findings.map(({ rule }) => rule), ['patient-count']);
+  });
+
+  it('for a round that was asked before under another task', async () => {
+    const run = await openRun();
+    await perform(run, 0, { kind: 'prepare' });
+    assert.equal((await perform(run, 1, { kind: 'newton', theta: [0, 0, 0, 0] })).kind, 'newton');
+    const body = await perform(run, 1, { kind: 'newton', theta: [1, 0, 0, 0] });
+    assert.ok(body.kind === 'refused' && /asked before/.test(body.message));
+  });
+
+  it('as failed when the dataset lacks what the features need, or theta has another length', async () => {
+    const other = await openRun();
+    const wrong = { ...FEATURES, features: [{ kind: 'numeric' as const, column: 'weight' }] };
+    const algorithms = [{ name: 'regression', bundleDigest: REGRESSION.bundleDigest, features: wrong, roundsMax: 5 }];
+    const spec = { ...other.spec, algorithms };
+    const projectId = await site.project(hub, spec, APPROVE);
+    const mismatch = await perform({ spec, projectId, runId: newId('RunId'), rest: {} }, 0, { kind: 'prepare' });
+    assert.ok(mismatch.kind === 'failed' && mismatch.code === 'dataset.schema-mismatch' && /weight/.test(mismatch.message));
+    await perform(other, 0, { kind: 'prepare' });
+    const short = await perform(other, 1, { kind: 'newton', theta: [0, 0] });
+    assert.ok(short.kind === 'failed' && short.code === 'input.invalid');
+  });
+});
+
+describe('a graph run', () => {
+  const local = { learningRate: 0.1, work: { kind: 'epochs' as const, count: 2 } };
+  const initial = [...GRAPH.files.values()].find((_, index) => index === 2) ?? new Uint8Array();
+  const trainStep = (change: Partial<Extract<Step, { kind: 'train' }>> = {}): Step => ({
+    kind: 'train',
+    weights: hub.putBlob(initial),
+    strategy: { kind: 'fedavg' },
+    local,
+    seed: 7,
+    ...change,
+  });
+  const uploaded = (digest: Digest | undefined) => decodeTensors(hub.uploads.get(digest ?? ('' as Digest)) ?? new Uint8Array());
+
+  it('uploads an update of the plan\'s shape before the answer that names it, and keeps no copy', async () => {
+    const run = await openRun({ rest: graphRun });
+    assert.equal((await perform(run, 0, { kind: 'prepare' })).kind, 'prepared');
+    const body = await perform(run, 1, trainStep());
+    assert.ok(body.kind === 'update', JSON.stringify(body));
+    assert.equal(body.rowCount, train.length);
+    assert.equal(body.stepCount, 2 * Math.ceil(train.length / 16));
+    assert.equal(body.controlDelta, undefined);
+    const tensors = uploaded(body.delta.digest);
+    assert.deepEqual([...tensors.keys()].sort(), GRAPH.manifest.parameters.map(({ name }) => name).sort());
+    assert.ok([...tensors.values()].some(({ data }) => data.some((value) => Number(value) !== 0)));
+    const kept = path.join(site.settings.dataDir, 'work', 'runs', run.runId, 'files', 'objects');
+    const { digest } = body.delta;
+    await site.db.selectFrom('task').selectAll().execute();
+    await assert.rejects(access(path.join(kept, digest.slice(0, 2), digest.slice(2, 4), digest)));
+  });
+
+  it('gives the same bytes for the same plan', async () => {
+    const digests = [];
+    for (let repeat = 0; repeat < 2; repeat += 1) {
+      const run = await openRun({ rest: graphRun });
+      await perform(run, 0, { kind: 'prepare' });
+      const body = await perform(run, 1, trainStep());
+      digests.push(body.kind === 'update' ? body.delta.digest : undefined);
+    }
+    assert.equal(digests[0], digests[1]);
+    assert.ok(digests[0] !== undefined);
+  });
+
+  it('clips the update to the norm the project asked for', async () => {
+    const run = await openRun({ rest: graphRun, spec: { privacy: { updateNormMax: 0.01 } } });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 1, trainStep());
+    assert.ok(body.kind === 'update');
+    let squares = 0;
+    for (const { data } of uploaded(body.delta.digest).values()) for (const value of data) squares += Number(value) ** 2;
+    assert.ok(Math.abs(Math.sqrt(squares) - 0.01) < 1e-6, `${Math.sqrt(squares)}`);
+  });
+
+  it('with SCAFFOLD starts each round from its own control variate of the round before', async () => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const scaffold = trainStep({ strategy: { kind: 'scaffold', serverLearningRate: 1 } });
+    const first = await perform(run, 1, scaffold);
+    const second = await perform(run, 2, scaffold);
+    assert.ok(first.kind === 'update' && second.kind === 'update');
+    assert.ok(first.controlDelta !== undefined && second.controlDelta !== undefined);
+    assert.notEqual(first.delta.digest, second.delta.digest);
+    const rows = await site.db.selectFrom('run_control').selectAll().where('run_id', '=', run.runId).execute();
+    assert.deepEqual(rows.map(({ round }) => round).sort(), [1, 2]);
+  });
+
+  it('evaluates weights on the held-back rows', async () => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 2, { kind: 'evaluate', weights: hub.putBlob(initial) });
+    assert.ok(body.kind === 'evaluation');
+    assert.equal(body.evaluation.rowCount, test.length);
+  });
+
+  it('is not run when a file of its bundle is not what the manifest says', async () => {
+    const changed = { ...GRAPH.manifest, parameters: GRAPH.manifest.parameters.slice(1) };
+    const { bundleDigest } = await import('@lantern/runner');
+    const digest = bundleDigest(changed);
+    hub.bundles.set(digest, changed);
+    const algorithms = [{ name: 'network', bundleDigest: digest, features: FEATURES, roundsMax: 5 }];
+    const spec = { ...projectSpec(hub.siteId()), algorithms };
+    const projectId = await site.project(hub, spec, APPROVE);
+    const rest = { algorithm: 'network', manifest: changed, bundleDigest: digest };
+    const body = await perform({ spec, projectId, runId: newId('RunId'), rest }, 0, { kind: 'prepare' });
+    assert.ok(body.kind === 'failed' && body.code === 'bundle.invalid');
+  });
+});
