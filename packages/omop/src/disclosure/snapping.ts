@@ -1,29 +1,46 @@
 /**
  * Snapping: a question whose patients are nearly those of an earlier question gets the earlier answer again. Two questions
- * that differ by one patient then have no difference to look at (standards: "differencing").
+ * that differ by one patient then have no difference to look at ("differencing" in the literature on disclosure control).
  *
- * The history is one per dataset, shared by all projects and users, and only grows. It holds the sets that got an answer of
- * their own; a set that repeated an answer is not added, else answers could drift from set to set.
+ * The history is one per dataset, shared by all projects and users, and only grows. It holds EVERY set that was asked and has
+ * at least the threshold of patients, also those that repeated an answer: were they left out, an asker could step from a set
+ * that repeats to its neighbour that no longer does, and see which one it is.
  *
- * Which earlier answer: the first in the history that is near enough, not the nearest. "Nearest" compares two distances
- * exactly, and one patient more or less would show in the outcome.
+ * Near means, for a new set B and an asked set A:
+ *   inner  fewer than the threshold (10) separate them: repeated, from the nearest such set. After asking B1, the set
+ *          B1 with one patient more or less always finds B1 first.
+ *   outer  otherwise, separation + sticky noise < threshold + 2.5 sd. A sharp edge at 10 would answer an exact question ("nine
+ *          patients I know, and the target: repeated or not?"); with the soft one, nine against ten decide by a chance of
+ *          Phi(-2.5) = 0.6 %.
+ * A shown answer reaches a small set from less far: at most (size of B - threshold) / 2. Below the threshold everything is
+ * suppressed, and a shown answer carried step by step down to that edge would make the edge visible.
  *
- * How near: always below the site's threshold. A sharp edge there would itself be a question with an exact answer (nine
- * patients I know, and the target: repeated or not?), so the edge is soft: threshold + 2.5 noise standard deviations + a
- * sticky draw of the same spread, and never less than the threshold. Nine against ten known patients then decides with a
- * chance of Phi(-2.5) = 0.6 %.
+ * The price: near questions are not told apart, and a sweep in steps of a few patients repeats its first number.
  */
 import { type PatientSet, separation } from './patient-set.ts';
-import { type KeyedHash, stickyNoise } from './sticky-noise.ts';
+import { type KeyedHash, NOISE_REACH_STD_DEVS, stickyNoise } from './sticky-noise.ts';
 
-/** Width of the soft edges, in noise standard deviations: see above, and `count-release.ts` for the same edge on counts. */
+/** Width of the soft edges, in standard deviations of their noise; `count-release.ts` has the same edge on counts. */
 export const SOFT_EDGE_STD_DEVS = 2.5;
 
-/** A set that has an answer of its own: what the site keeps, in the order of answering. Never leaves the site. */
-export type AnsweredSet = { readonly patients: PatientSet; readonly noiseStdDev: number; readonly noisyCount: number };
+/** Noise on a separation, as a part of the noise on a count: wide enough for the edge, small enough to keep questions apart. */
+const SEPARATION_NOISE_PART = 0.5;
+
+/**
+ * A set that was asked, and the noisy count that answers it: what the site keeps, in the order of asking. Never leaves the site.
+ * `fingerprint` is the keyed hash of the set.
+ */
+export type AnsweredSet = {
+  readonly patients: PatientSet;
+  readonly fingerprint: Uint8Array;
+  readonly noiseStdDev: number;
+  readonly noisyCount: number;
+};
 
 /**
  * The earlier answer that `patients` must repeat, if there is one.
+ *
+ * isShown  whether an earlier answer is shown or suppressed under the policy in force
  *
  * An answer made with less noise than is now asked for is passed over: repeating it would be too exact.
  */
@@ -34,13 +51,42 @@ export function findAnswered(options: {
   patientCountMin: number;
   noiseStdDev: number;
   keyedHash: KeyedHash;
+  isShown: (earlier: AnsweredSet) => boolean;
 }): AnsweredSet | undefined {
-  const { patients, fingerprint, history, patientCountMin, noiseStdDev, keyedHash } = options;
-  const jitter = stickyNoise({ keyedHash, purpose: 'distance', fingerprint, stdDev: noiseStdDev });
-  const near = patientCountMin + Math.max(0, Math.round(SOFT_EDGE_STD_DEVS * noiseStdDev + jitter));
+  const { patients, history, patientCountMin, noiseStdDev } = options;
+  const stdDev = noiseStdDev * SEPARATION_NOISE_PART;
+  const inner = patientCountMin;
+  const outer = patientCountMin + SOFT_EDGE_STD_DEVS * stdDev;
+  const shownReach = (patients.count - patientCountMin) / 2;
+  const beyondNoise = Math.ceil(outer + NOISE_REACH_STD_DEVS * stdDev) + 1;
+
+  let nearest: { answer: AnsweredSet; distance: number } | undefined;
+  let nearestOuter: { answer: AnsweredSet; distance: number } | undefined;
   for (const earlier of history) {
     if (earlier.noiseStdDev < noiseStdDev) continue;
-    if (separation(patients, earlier.patients, near) < near) return earlier;
+    const apart = separation(patients, earlier.patients, beyondNoise);
+    if (apart >= beyondNoise) continue;
+    if (apart === 0) return earlier;
+    const reach = options.isShown(earlier) ? shownReach : Number.POSITIVE_INFINITY;
+    if (apart < Math.min(inner, reach)) {
+      if (nearest === undefined || apart < nearest.distance) nearest = { answer: earlier, distance: apart };
+      continue;
+    }
+    const noisy = apart + separationNoise(options, earlier, stdDev);
+    if (noisy < Math.min(outer, reach) && (nearestOuter === undefined || noisy < nearestOuter.distance)) {
+      nearestOuter = { answer: earlier, distance: noisy };
+    }
   }
-  return undefined;
+  return (nearest ?? nearestOuter)?.answer;
+}
+
+function separationNoise(
+  options: { fingerprint: Uint8Array; keyedHash: KeyedHash },
+  earlier: AnsweredSet,
+  stdDev: number,
+): number {
+  const pair = new Uint8Array(options.fingerprint.length + earlier.fingerprint.length);
+  pair.set(options.fingerprint);
+  pair.set(earlier.fingerprint, options.fingerprint.length);
+  return stickyNoise({ keyedHash: options.keyedHash, purpose: 'separation', fingerprint: pair, stdDev });
 }

@@ -13,12 +13,12 @@
  */
 export type KeyedHash = (purpose: string, message: Uint8Array) => Uint8Array;
 
-const REACH_STD_DEVS = 9; // 53 random bits cannot reach further out
+export const NOISE_REACH_STD_DEVS = 9; // 53 random bits cannot reach further out
 
 /** A draw from the discrete Gaussian of parameter `stdDev` [patients], fixed by key, purpose and fingerprint. */
 export function stickyNoise(options: {
   keyedHash: KeyedHash;
-  purpose: 'count' | 'distance';
+  purpose: 'count' | 'separation';
   fingerprint: Uint8Array;
   stdDev: number;
 }): number {
@@ -29,7 +29,7 @@ export function stickyNoise(options: {
 /** Maps a uniform number in (0, 1) to the integer k with P(k) proportional to exp(-k^2 / (2 stdDev^2)). */
 export function discreteGaussian(uniform: number, stdDev: number): number {
   if (stdDev === 0) return 0;
-  const reach = Math.ceil(REACH_STD_DEVS * stdDev);
+  const reach = Math.ceil(NOISE_REACH_STD_DEVS * stdDev);
   const weight = (k: number) => Math.exp(-(k * k) / (2 * stdDev * stdDev));
   let total = 0;
   for (let k = -reach; k <= reach; k += 1) total += weight(k);
