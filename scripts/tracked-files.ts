@@ -6,7 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Offence, readJsonObject } from './source-tree.ts';
+import { lockFileOffences } from './lock-file.ts';
+import type { Offence } from './source-tree.ts';
 
 /** Larger files are data; reading them for words would only cost time. */
 const TEXT_BYTES_MAX = 4 * 1024 * 1024;
@@ -81,15 +82,6 @@ function textOf(root: string, file: string): string | undefined {
   return bytes.length > TEXT_BYTES_MAX || bytes.includes(0) ? undefined : bytes.toString('utf8');
 }
 
-function lockOffences(root: string, file: string): Offence[] {
-  const { packages } = readJsonObject(path.join(root, file));
-  const entries = Object.entries(typeof packages === 'object' && packages !== null ? packages : {});
-  return entries.flatMap(([name, entry]: [string, unknown]) => {
-    const resolved = typeof entry === 'object' && entry !== null && 'resolved' in entry ? String(entry.resolved) : '';
-    return /^https?:/.test(resolved) ? [{ file, line: 0, rule: `lock file holds a download address: ${name}` }] : [];
-  });
-}
-
 function keyOffences(file: string, text: string): Offence[] {
   return [...text.matchAll(PRIVATE_KEY)].flatMap((match) => {
     const body = match[1] ?? '';
@@ -108,7 +100,7 @@ export function checkTrackedFiles(root: string): Offence[] {
       const broken = rules.filter(({ pattern }) => pattern.test(content));
       return broken.map(({ rule }) => ({ file, line: index + 1, rule }));
     });
-    const lock = path.posix.basename(file) === 'package-lock.json' ? lockOffences(root, file) : [];
+    const lock = path.posix.basename(file) === 'package-lock.json' ? lockFileOffences(file, text) : [];
     return [...found, ...keyOffences(file, text), ...lock];
   });
 }

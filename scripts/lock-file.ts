@@ -1,0 +1,93 @@
+/**
+ * A lock file must name the packages for every platform, not only for the one it was written on: otherwise `npm ci` refuses it on
+ * another platform, and here too as soon as the registry offers what it lacks. npm leaves out what a registry mirror does not have.
+ * Such a package has the version that its parent pins, and its platform stands in its name, so its entry can be written without it;
+ * only the hash cannot, and npm then installs it without comparing.
+ *
+ * `npm run lock` writes the entries that are missing. Run it after each `npm install` that changed a version.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Offence } from './source-tree.ts';
+
+type Entry = {
+  readonly resolved?: string;
+  readonly link?: boolean;
+  readonly license?: string;
+  readonly engines?: object;
+  readonly dev?: boolean;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+};
+
+type MissingEntry = { readonly key: string; readonly parent: string; readonly entry: object };
+
+const PLATFORM =
+  /(?<os>android|darwin|freebsd|linux|win32|windows)-(?<cpu>arm64|arm|x64|ia32|ppc64|s390x|riscv64)-?(?<libc>musl|glibc)?$/;
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** npm writes this file and `npm ci` reads it again; only what is used here is looked at. */
+function isEntries(value: unknown): value is Record<string, Entry> {
+  return isRecord(value) && Object.values(value).every(isRecord);
+}
+
+function parseLock(text: string): { lock: Record<string, unknown>; packages: Record<string, Entry> } {
+  const lock: unknown = JSON.parse(text);
+  if (!isRecord(lock) || !isEntries(lock['packages'])) throw new Error('not a lock file of npm');
+  return { lock, packages: lock['packages'] };
+}
+
+function entryFor(name: string, version: string, parent: Entry): object {
+  const { os, cpu, libc } = PLATFORM.exec(name)?.groups ?? {};
+  if (os === undefined || !/^\d[\w.+-]*$/.test(version))
+    throw new Error(`${name}@${version}: not a package for one platform`);
+  return {
+    version,
+    cpu: [cpu],
+    ...(parent.dev === true && { dev: true }),
+    ...(libc !== undefined && { libc: [libc] }),
+    ...(parent.license !== undefined && { license: parent.license }),
+    optional: true,
+    os: [os === 'windows' ? 'win32' : os],
+    ...(parent.engines !== undefined && { engines: parent.engines }),
+  };
+}
+
+function missingEntries(packages: Record<string, Entry>): MissingEntry[] {
+  return Object.entries(packages).flatMap(([parent, entry]) =>
+    Object.entries(entry.optionalDependencies ?? {})
+      .filter(([name]) => !(`node_modules/${name}` in packages || `${parent}/node_modules/${name}` in packages))
+      .map(([name, version]) => ({ key: `node_modules/${name}`, parent, entry: entryFor(name, version, entry) })),
+  );
+}
+
+/** What is wrong with the text of a lock file: addresses of a registry, and packages that are left out. */
+export function lockFileOffences(file: string, text: string): Offence[] {
+  const { packages } = parseLock(text);
+  const addresses = Object.entries(packages).flatMap(([key, { resolved }]) =>
+    /^https?:/.test(resolved ?? '') ? [`lock file holds a download address: ${key}`] : [],
+  );
+  const missing = missingEntries(packages).map(({ key, parent }) => `${key} of ${parent} is missing: npm run lock`);
+  return [...addresses, ...missing].map((rule) => ({ file, line: 0, rule }));
+}
+
+/** The text with an entry for each package that was missing, and how many there were. */
+export function completeLock(text: string): { text: string; addedCount: number } {
+  const { lock, packages } = parseLock(text);
+  const added = missingEntries(packages);
+  const entries = [...Object.entries(packages), ...added.map(({ key, entry }): [string, object] => [key, entry])];
+  entries.sort(([left], [right]) => left.localeCompare(right, 'en'));
+  return {
+    text: `${JSON.stringify({ ...lock, packages: Object.fromEntries(entries) }, undefined, 2)}\n`,
+    addedCount: added.length,
+  };
+}
+
+if (import.meta.main) {
+  const file = path.resolve(import.meta.dirname, '../package-lock.json');
+  const { text, addedCount } = completeLock(readFileSync(file, 'utf8'));
+  writeFileSync(file, text);
+  process.stdout.write(`${addedCount} entries added\n`);
+}
