@@ -30,6 +30,20 @@ const SECRET_KEYS = new Set([
   'prefetch',
 ]);
 
+/** The formatters below do not see the fields of a child logger; these are the ones that may be bound to one. */
+const CHILD_SECRET_KEYS = [
+  'authorization',
+  'cookie',
+  'password',
+  'token',
+  'apiToken',
+  'secret',
+  'privateKey',
+  'databaseUrl',
+  'body',
+  'payload',
+];
+
 /** A log line is shallow; what lies deeper is cut off, as nobody checked it for secrets. */
 const DEPTH_MAX = 6;
 
@@ -86,9 +100,9 @@ export function createLogger(options: { name: string; level: LogLevel; destinati
     base: { name: options.name, pid: process.pid },
     timestamp: stdTimeFunctions.isoTime,
     serializers: { err: (caught: unknown) => loggedError(caught) },
+    redact: { paths: CHILD_SECRET_KEYS, censor: '[redacted]' },
     formatters: {
       level: (label: string) => ({ level: label }),
-      bindings: (bindings: Record<string, unknown>) => redactedFields(bindings, 0),
       log: (fields: Record<string, unknown>) => redactedFields(fields, 0),
     },
   };
