@@ -26,6 +26,11 @@ export const ERROR_TABLE = {
   'input.method-not-allowed': row(405, 'permanent', 'Use one of the methods that the Allow header names.'),
   'input.digest-mismatch': row(400, 'transient', 'The bytes changed on the way; send them again.'),
   'input.range-invalid': row(416, 'permanent', 'Ask for a byte range inside the object.'),
+  'input.prefetch-missing': row(
+    412,
+    'permanent',
+    'Send every prefetch key that the discovery names; null means no data.',
+  ),
   // Who is asking
   'auth.missing': row(401, 'permanent', 'Sign in or send an API token.'),
   'auth.rejected': row(401, 'permanent', 'The credentials are not valid; sign in again or create a new token.'),

@@ -1,1 +1,11 @@
-export {};
+export {
+  type DeploymentCandidate,
+  type DeploymentFinding,
+  type DeploymentPolicy,
+  deploymentFindings,
+} from './deployment-rules.ts';
+export { type DesignRow, designNames, designRow } from './design-row.ts';
+export type { InputFinding, InputValue } from './input-finding.ts';
+export { type MappedInput, type MappingRequest, mapInputs } from './input-mapping.ts';
+export { PREFETCH_KEYS, prefetchTemplates } from './prefetch.ts';
+export { type CardSource, findingsCard, riskCard } from './risk-card.ts';

@@ -1,0 +1,76 @@
+/**
+ * The elements of FHIR R4 (4.0.1) that the bedside reads, and no more: Patient, Observation and the searchset Bundle that
+ * brings them. An element we read and that has another type than R4's makes the whole request unreadable; elements we do not
+ * read may be anything.
+ */
+import { type Static, Type } from 'typebox';
+
+export const OBSERVATION_COUNT_MAX = 5000; // years of results for a few codes; bounds the work of one request
+const TEXT_LENGTH_MAX = 1024;
+const CODING_COUNT_MAX = 50;
+const COMPONENT_COUNT_MAX = 100;
+
+const text = Type.String({ maxLength: TEXT_LENGTH_MAX });
+
+const FhirCodingSchema = Type.Object({
+  system: Type.Optional(text),
+  code: Type.Optional(text),
+});
+
+const CodeableConceptSchema = Type.Object({
+  coding: Type.Optional(Type.Array(FhirCodingSchema, { maxItems: CODING_COUNT_MAX })),
+});
+export type CodeableConcept = Static<typeof CodeableConceptSchema>;
+
+/** `code` with `system` is the machine's unit (UCUM); `unit` is for people and decides nothing. */
+const QuantitySchema = Type.Object({
+  value: Type.Optional(Type.Number()),
+  comparator: Type.Optional(text),
+  unit: Type.Optional(text),
+  system: Type.Optional(text),
+  code: Type.Optional(text),
+});
+export type Quantity = Static<typeof QuantitySchema>;
+
+const value = {
+  valueQuantity: Type.Optional(QuantitySchema),
+  valueCodeableConcept: Type.Optional(CodeableConceptSchema),
+  dataAbsentReason: Type.Optional(CodeableConceptSchema),
+};
+
+export const ObservationSchema = Type.Object({
+  resourceType: Type.Literal('Observation'),
+  status: text,
+  code: CodeableConceptSchema,
+  subject: Type.Optional(Type.Object({ reference: Type.Optional(text) })),
+  effectiveDateTime: Type.Optional(text),
+  effectiveInstant: Type.Optional(text),
+  effectivePeriod: Type.Optional(Type.Object({ start: Type.Optional(text), end: Type.Optional(text) })),
+  ...value,
+  component: Type.Optional(
+    Type.Array(Type.Object({ code: CodeableConceptSchema, ...value }), { maxItems: COMPONENT_COUNT_MAX }),
+  ),
+});
+export type Observation = Static<typeof ObservationSchema>;
+/** What carries a value: an Observation itself or one of its components. */
+export type Measured = Pick<Observation, 'code' | 'valueQuantity' | 'valueCodeableConcept' | 'dataAbsentReason'>;
+
+export const PatientSchema = Type.Object({
+  resourceType: Type.Literal('Patient'),
+  id: Type.Optional(text),
+  birthDate: Type.Optional(text),
+  gender: Type.Optional(text),
+});
+export type Patient = Static<typeof PatientSchema>;
+
+export const SearchsetSchema = Type.Object({
+  resourceType: Type.Literal('Bundle'),
+  type: Type.Literal('searchset'),
+  total: Type.Optional(Type.Integer({ minimum: 0 })),
+  link: Type.Optional(Type.Array(Type.Object({ relation: text }), { maxItems: 20 })),
+  entry: Type.Optional(
+    Type.Array(Type.Object({ resource: Type.Optional(Type.Object({ resourceType: text })) }), {
+      maxItems: OBSERVATION_COUNT_MAX,
+    }),
+  ),
+});

@@ -1,0 +1,168 @@
+/**
+ * From what the record system sent (FHIR R4: the Patient, and a searchset of Observations) to the values of the model's
+ * columns, or to the list of everything that is missing or cannot be right. All inputs or none: a model is never run on part
+ * of what it was trained on.
+ *
+ * The first question is whose data this is. Patient and every Observation must be of the patient in the request's context;
+ * one that is not ends the mapping, and nothing else is looked at.
+ */
+import {
+  AppError,
+  type CategoryColumn,
+  type DatasetSchema,
+  type InputSource,
+  type NumberColumn,
+  parse,
+} from '@lantern/contract';
+import { type Observation, ObservationSchema, type Patient, PatientSchema, SearchsetSchema } from './fhir.ts';
+import { completedYears, parseDate } from './fhir-time.ts';
+import type { InputFinding, InputValue } from './input-finding.ts';
+import { meaningOf, observationValue } from './observation-value.ts';
+import { PREFETCH_KEYS } from './prefetch.ts';
+
+export type MappedInput =
+  | { readonly kind: 'complete'; readonly values: readonly InputValue[] }
+  | { readonly kind: 'incomplete'; readonly findings: readonly InputFinding[] };
+
+export type MappingRequest = {
+  readonly patientId: string;
+  readonly prefetch: Readonly<Record<string, unknown>> | undefined;
+  readonly inputs: readonly InputSource[];
+  readonly schema: DatasetSchema;
+  readonly now: Date;
+};
+
+/**
+ * Maps one request. Throws `input.prefetch-missing` when a template of the discovery was not satisfied at all, and
+ * `input.invalid` when what came is not FHIR R4; neither quotes a value.
+ */
+export function mapInputs(request: MappingRequest): MappedInput {
+  const patient = readPatient(prefetched(request, PREFETCH_KEYS.patient));
+  const needsObservations = request.inputs.some((input) => 'codings' in input);
+  const searched = needsObservations
+    ? readObservations(prefetched(request, PREFETCH_KEYS.observations))
+    : { observations: [], complete: true };
+  const whole = patient === undefined ? [noPatient()] : wholeFindings(request.patientId, patient, searched);
+  if (whole.length > 0 || patient === undefined) return { kind: 'incomplete', findings: whole };
+  const results = request.inputs.map((input) => mapInput(input, { ...request, patient, ...searched }));
+  const findings = results.filter((result) => result.kind !== 'value');
+  if (findings.length > 0) return { kind: 'incomplete', findings };
+  return { kind: 'complete', values: results.filter((result) => result.kind === 'value') };
+}
+
+/** The value under a key; a key that is not there at all was not satisfied (CDS Hooks 2.0: null means "no data"). */
+function prefetched({ prefetch }: MappingRequest, key: string): unknown {
+  if (prefetch !== undefined && Object.hasOwn(prefetch, key)) return prefetch[key];
+  throw new AppError('input.prefetch-missing', `The request has no prefetch "${key}".`, { field: `/prefetch/${key}` });
+}
+
+function readPatient(resource: unknown): Patient | undefined {
+  return resource === null ? undefined : parse(PatientSchema, resource, { what: 'prefetch patient' });
+}
+
+function readObservations(resource: unknown): { observations: Observation[]; complete: boolean } {
+  if (resource === null) return { observations: [], complete: true };
+  const { entry = [], link = [], total } = parse(SearchsetSchema, resource, { what: 'prefetch observations' });
+  const observations = entry
+    .filter((one) => one.resource?.resourceType === 'Observation')
+    .map((one) => parse(ObservationSchema, one.resource, { what: 'prefetch observations' }));
+  const more = link.some(({ relation }) => relation === 'next') || (total ?? 0) > observations.length;
+  return { observations, complete: !more };
+}
+
+function noPatient(): InputFinding {
+  return { kind: 'missing', label: 'Patient', reason: 'the record sent no patient' };
+}
+
+/** Findings about the request as a whole; with one of these, no input is looked at. */
+function wholeFindings(
+  patientId: string,
+  patient: Patient,
+  { observations, complete }: { observations: readonly Observation[]; complete: boolean },
+): InputFinding[] {
+  if (patient.id !== patientId) {
+    const reason = 'the record sent another patient than the one in the context of the request';
+    return [{ kind: 'impossible', label: 'Patient', reason }];
+  }
+  if (observations.some(({ subject }) => subject?.reference !== `Patient/${patientId}`)) {
+    return [
+      { kind: 'impossible', label: 'Observations', reason: 'at least one is not, or not surely, of this patient' },
+    ];
+  }
+  if (complete) return [];
+  return [{ kind: 'missing', label: 'Observations', reason: 'the record sent only the first page of the results' }];
+}
+
+type MappingContext = MappingRequest & { readonly patient: Patient; readonly observations: readonly Observation[] };
+
+function mapInput(source: InputSource, context: MappingContext): InputValue | InputFinding {
+  const column = columnOf(context.schema, source.column);
+  const label = labelOf(source, column);
+  switch (source.kind) {
+    case 'patient-age':
+      return ageValue(context, column, label);
+    case 'patient-gender':
+      return genderValue(context, { source, column, label });
+    default:
+      return observationValue(context.observations, { source, column, label, now: context.now });
+  }
+}
+
+function columnOf(schema: DatasetSchema, name: string): NumberColumn | CategoryColumn {
+  const column = schema.columns.find((each) => each.name === name);
+  if (column === undefined || column.kind === 'patient-key') {
+    throw new AppError('internal', `Input ${name} names no column of the dataset that can be an input.`);
+  }
+  return column;
+}
+
+/** The code's display where there is one, else the description of the column. */
+function labelOf(source: InputSource, column: NumberColumn | CategoryColumn): string {
+  switch (source.kind) {
+    case 'patient-age':
+      return 'Age';
+    case 'patient-gender':
+      return 'Sex';
+    default:
+      return column.coding?.display ?? source.codings[0]?.display ?? column.description;
+  }
+}
+
+function ageValue(
+  { patient, now }: MappingContext,
+  column: NumberColumn | CategoryColumn,
+  label: string,
+): InputValue | InputFinding {
+  const finding = (kind: InputFinding['kind'], reason: string): InputFinding => {
+    return { kind, column: column.name, label, reason };
+  };
+  if (patient.birthDate === undefined) return finding('missing', 'the patient has no birth date');
+  const born = parseDate(patient.birthDate);
+  if (born === undefined)
+    return finding('missing', 'the birth date is not a full date, so the age is not known exactly');
+  const years = completedYears(born, now);
+  if (years < 0) return finding('impossible', 'the birth date is in the future');
+  if (column.kind !== 'number') return finding('impossible', 'the model expects a category here, not a number');
+  const { min, max } = column.range;
+  if (years < min || years > max) return finding('impossible', `${years} years is outside ${min} to ${max}`);
+  return { kind: 'value', column: column.name, value: years, label, shown: `${years} years` };
+}
+
+function genderValue(
+  { patient }: MappingContext,
+  input: {
+    source: Extract<InputSource, { kind: 'patient-gender' }>;
+    column: NumberColumn | CategoryColumn;
+    label: string;
+  },
+): InputValue | InputFinding {
+  const { source, column, label } = input;
+  const { gender } = patient;
+  if (gender === 'female' || gender === 'male') {
+    const value = source.categories[gender];
+    return { kind: 'value', column: column.name, value, label, shown: meaningOf(column, value) };
+  }
+  const known = gender !== undefined && gender !== 'unknown';
+  const reason = known ? 'the model was trained on female and male patients only' : 'not known in the record';
+  return { kind: known ? 'impossible' : 'missing', column: column.name, label, reason };
+}
