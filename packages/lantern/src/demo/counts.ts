@@ -58,7 +58,7 @@ export async function countChapter(story: Story, project: DemoProject): Promise<
   }
   narrator.table(table([['question', ...federation.sites.map((site) => site.hospital.siteName)], ...rows]));
   narrator.say(
-    'Counts are noised, rounded to 10 and withheld below 10; the same set always gives the same answer, and a set that differs from an answered one by fewer than 10 patients gets that answer again, so two questions cannot be subtracted to find one person.',
+    'Every count is noised and rounded to 10; below 10, and mostly up to 25, it is withheld, and zero looks like nine. The same set always gives the same answer, and a set that differs from an answered one by fewer than 10 patients gets that answer again, so two questions cannot be subtracted to find one person.',
   );
   narrator.say(
     `Questions left for this project: ${federation.sites.map((site) => `${site.hospital.siteName} ${left.get(site.siteId) ?? '?'}`).join(', ')}.`,
@@ -76,5 +76,5 @@ async function ask({ federation, signal }: Story, project: DemoProject, filter: 
 
 function countText(body: Question['answers'][number]['body']): string {
   if (body?.kind !== 'count') return body?.kind ?? 'no answer';
-  return body.count.kind === 'released' ? `~${body.count.value}` : 'below 10';
+  return body.count.kind === 'released' ? `~${body.count.value}` : 'withheld';
 }

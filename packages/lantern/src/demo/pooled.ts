@@ -23,8 +23,8 @@ import {
   standardisationOf,
 } from '@lantern/learning';
 import { type BuiltBundle, createGraphExecutor } from '@lantern/runner';
-import { HOSPITALS, type Hospital, hospitalCsv } from './fixtures.ts';
-import { FEATURES } from './heart-disease.ts';
+import { HOSPITALS, type Hospital } from './fixtures.ts';
+import { heartRows, type Rows } from './heart-rows.ts';
 import { FEATURE_COUNT } from './plans.ts';
 
 export type PooledResult = {
@@ -32,10 +32,8 @@ export type PooledResult = {
   readonly byHospital: ReadonlyMap<Hospital['key'], EvaluationMetrics>;
 };
 
-type Rows = { readonly x: number[][]; readonly y: number[] };
-
 export async function trainPooled(bundle: BuiltBundle, plan: RunPlan): Promise<PooledResult> {
-  const tables = await Promise.all(HOSPITALS.map(async (hospital) => ({ hospital, ...(await readRows(hospital)) })));
+  const tables = await Promise.all(HOSPITALS.map(async (hospital) => ({ hospital, ...(await heartRows(hospital)) })));
   const train: Rows = { x: tables.flatMap((one) => one.train.x), y: tables.flatMap((one) => one.train.y) };
   const scale = standardisationOf(localMoments(columnsOf(train)));
   const folder = await mkdtemp(path.join(os.tmpdir(), 'lantern-pooled-'));
@@ -87,39 +85,6 @@ function pooledWork(plan: RunPlan): NonNullable<RunPlan['local']> {
 function graphManifest(bundle: BuiltBundle) {
   if (bundle.manifest.kind !== 'graph') throw new AppError('internal', 'The pooled comparison needs a graph bundle.');
   return bundle.manifest;
-}
-
-async function readRows(hospital: Hospital): Promise<{ train: Rows; test: Rows }> {
-  const [header = '', ...lines] = (await hospitalCsv(hospital)).trim().split('\n');
-  const names = header.split(',');
-  const result = {
-    train: { x: [] as number[][], y: [] as number[] },
-    test: { x: [] as number[][], y: [] as number[] },
-  };
-  for (const line of lines) {
-    const cells = new Map(line.split(',').map((value, index) => [names[index] ?? '', value]));
-    const split = cells.get('split');
-    const row = encode(cells);
-    if (row === undefined || (split !== 'train' && split !== 'test')) continue;
-    result[split].x.push(row);
-    result[split].y.push(Number(cells.get('num')) > 0 ? 1 : 0);
-  }
-  return result;
-}
-
-/** The thirteen features of one patient, or `undefined` when a needed value is missing. */
-function encode(cells: ReadonlyMap<string, string>): number[] | undefined {
-  const row: number[] = [];
-  for (const feature of FEATURES.features) {
-    const value = Number(cells.get(feature.column));
-    if (!Number.isFinite(value)) return undefined;
-    if (feature.kind === 'numeric') row.push(value);
-    else
-      row.push(
-        ...feature.categories.slice(feature.dropFirst ? 1 : 0).map((category) => (value === Number(category) ? 1 : 0)),
-      );
-  }
-  return row;
 }
 
 function columnsOf(rows: Rows): number[][] {
