@@ -287,7 +287,10 @@ describe('a signed client and its hub', () => {
       const call = one.json('POST', '/api/v1/site/enrolment', { schema: ENROL.response, body: { publicKeyPem } });
       return call.finally(() => one.close());
     };
+    const nonceCount = async () => (await db.pool.query('SELECT count(*)::int AS n FROM request_nonce')).rows[0].n;
+    const before = await nonceCount();
     assert.deepEqual(await enrol(fresh, fresh.publicKeyPem), { ok: true });
+    assert.equal(await nonceCount(), before, 'a key that anybody can make fills no table');
     await assert.rejects(enrol(site, fresh.publicKeyPem), { code: 'site.unknown' });
     const impostor = { ...fresh, privateKey: site.privateKey };
     await assert.rejects(enrol(impostor, fresh.publicKeyPem), { code: 'signature.rejected' });

@@ -52,8 +52,10 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
    */
   readonly bodyStream: AsyncIterable<Uint8Array>;
   /**
-   * For a request signed with a key that is not enrolled yet (enrolment itself): verifies signature, nonce and body with
-   * that key. Throws the `signature.*` codes; `site.unknown` when the signature names another key.
+   * For a request signed with a key that is not enrolled yet (enrolment itself): verifies signature, time and body with
+   * that key. Throws the `signature.*` codes; `site.unknown` when the signature names another key. Its nonce is not
+   * remembered, since anybody can bring a key and would fill the table: the operation must be one-time by itself, as
+   * enrolment is by its code.
    */
   readonly verifySignedBy: (publicKeyPem: string) => Promise<void>;
 };

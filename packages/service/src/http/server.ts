@@ -9,29 +9,20 @@
  * closed. Logs hold method, route pattern, status, duration and caller id; never a body, a query or a path value.
  */
 import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
 import swagger from '@fastify/swagger';
 import { AppError, parse } from '@lantern/contract';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from 'fastify';
 import type { Clock } from '../clock.ts';
 import { verifyRequest } from '../identity/http-signature.ts';
 import { publicKeyFromPem } from '../identity/key-pair.ts';
+import type { NonceStore } from '../identity/nonce-store.ts';
 import type { Logger } from '../log.ts';
 import { type Authenticators, authenticate } from './authentication.ts';
 import { builtInRoutes, type MetricsSource, type ReadyCheck } from './built-in-routes.ts';
-import { errorResponse, fromServerError, parserFaultAnswer } from './error-response.ts';
+import { errorResponse, fromServerError } from './error-response.ts';
 import { describeFault } from './fault-log.ts';
-import {
-  BODY_BYTES_MAX_DEFAULT,
-  CLOSE_WAIT_MS_MAX,
-  CONNECTION_COUNT_MAX,
-  HEADER_BYTES_MAX,
-  HEADERS_TIMEOUT_MS,
-  KEEP_ALIVE_MS,
-  PARAM_LENGTH_MAX,
-  REQUEST_TIMEOUT_MS,
-} from './limits.ts';
+import { BODY_BYTES_MAX_DEFAULT, PARAM_LENGTH_MAX } from './limits.ts';
+import { closeListener, createListener, listenOn, type TlsMaterial } from './listener.ts';
 import { openApiOptions, openApiSchema } from './open-api.ts';
 import { checkUnreadBody, installBodyParsers, noBody, streamedBody } from './request-body.ts';
 import { parseTextFields } from './request-input.ts';
@@ -53,8 +44,8 @@ export type HttpServerOptions = {
   readonly metricsAccess?: Access;
   /** Greatest body of a route that names none [bytes]. */
   readonly bodyLimitBytes?: number;
-  /** PEM texts; plain HTTP when absent. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Plain HTTP when absent. */
+  readonly tls?: TlsMaterial;
 };
 
 export type HttpServer = {
@@ -93,27 +84,6 @@ function callerName(caller: Caller): string {
   }
 }
 
-function createListener(options: HttpServerOptions, listener: RequestListener): Server {
-  const settings = {
-    noDelay: true, // answers are small and waited for
-    keepAlive: true, // finds peers that went away while a long poll waits
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    maxHeaderSize: HEADER_BYTES_MAX,
-  };
-  const server =
-    options.tls === undefined
-      ? createServer(settings, listener)
-      : createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, listener);
-  server.maxConnections = CONNECTION_COUNT_MAX;
-  server.on('clientError', (fault: Error & { code?: string }, socket) => {
-    if (socket.writable && fault.code !== 'ECONNRESET') socket.end(parserFaultAnswer(fault.code ?? '', randomUUID()));
-    else socket.destroy();
-  });
-  return server;
-}
-
 function sendError(reply: FastifyReply, error: AppError, correlationId: string): void {
   reply
     .code(error.httpStatus)
@@ -130,7 +100,7 @@ function createFastify(options: HttpServerOptions): FastifyInstance {
     bodyLimit: options.bodyLimitBytes ?? BODY_BYTES_MAX_DEFAULT,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     genReqId: (raw) => correlationIdOf(raw.headers['x-correlation-id']),
-    serverFactory: (listener) => createListener(options, listener),
+    serverFactory: (listener) => createListener(options.tls, listener),
     frameworkErrors: (fault, request, reply) => {
       const error = fromServerError(fault);
       sendError(reply, error, request.id);
@@ -203,6 +173,9 @@ function isByteResponse(result: unknown): result is ByteResponse {
   return typeof result === 'object' && result !== null && 'body' in result && 'sizeBytes' in result;
 }
 
+/** For keys that nobody vouches for yet; see `HttpRequest.verifySignedBy`. */
+const NOT_REMEMBERED: NonceStore = { spend: async () => true };
+
 async function verifySelfSigned(
   publicKeyPem: string,
   request: FastifyRequest,
@@ -216,6 +189,7 @@ async function verifySelfSigned(
     { method: request.method, target: request.raw.url ?? '', headers: request.headers },
     {
       ...site,
+      nonces: NOT_REMEMBERED,
       lookupKey: async (named) =>
         named === keyId ? { state: 'active', publicKey, owner: keyId } : { state: 'unknown' },
     },
@@ -299,45 +273,6 @@ function registerRefusedMethods(app: FastifyInstance, routes: readonly Route[]):
   }
 }
 
-function closer(app: FastifyInstance, stopRequests: () => void): () => Promise<void> {
-  let closed: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    stopRequests();
-    const ended = new Promise<void>((resolve) => {
-      app.server.close(() => resolve()); // an error here only says that it never listened
-    });
-    app.server.closeIdleConnections();
-    const cut = setTimeout(() => app.server.closeAllConnections(), CLOSE_WAIT_MS_MAX);
-    await ended;
-    clearTimeout(cut);
-    await app.close();
-  };
-  return () => {
-    closed ??= close();
-    return closed;
-  };
-}
-
-async function listenOn(
-  app: FastifyInstance,
-  at: { readonly host: string; readonly port: number },
-  scheme: 'http' | 'https',
-): Promise<string> {
-  await new Promise<void>((resolve, reject) => {
-    const failed = (cause: Error): void => {
-      reject(new AppError('set-up.failed', `Cannot listen on ${at.host} port ${at.port}.`, { cause }));
-    };
-    app.server.once('error', failed);
-    app.server.listen({ host: at.host, port: at.port }, () => {
-      app.server.off('error', failed);
-      resolve();
-    });
-  });
-  const address = app.server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : at.port;
-  return `${scheme}://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}`;
-}
-
 /** Builds the server; it answers once `listen` has resolved. */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   let closing = false;
@@ -350,13 +285,20 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   for (const route of routes) registerRoute(app, route, states, options);
   registerRefusedMethods(app, routes);
   await app.ready();
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    closing = true;
+    states.stopAll();
+    await closeListener(app.server);
+    await app.close();
+  };
   return {
     app,
     routes,
-    listen: (at) => listenOn(app, at, options.tls === undefined ? 'http' : 'https'),
-    close: closer(app, () => {
-      closing = true;
-      states.stopAll();
-    }),
+    listen: (at) => listenOn(app.server, at, options.tls === undefined ? 'http' : 'https'),
+    close: () => {
+      closed ??= close();
+      return closed;
+    },
   };
 }

@@ -29,7 +29,7 @@ import {
   serialiseInnerList,
 } from './structured-field.ts';
 
-export const SIGNATURE_TAG = 'lantern-site';
+const SIGNATURE_TAG = 'lantern-site';
 
 const LABEL = 'lantern';
 const REQUIRED_COMPONENTS = ['@method', '@path', '@query', 'content-digest'] as const;

@@ -17,7 +17,7 @@ function malformed(rule: string, field: string): AppError {
 }
 
 /** Splits a request target into what `@path` and `@query` cover (RFC 9421 sections 2.2.6 and 2.2.7), without decoding. */
-export function splitTarget(target: string): { path: string; query: string } {
+function splitTarget(target: string): { path: string; query: string } {
   const origin = /^https?:\/\//i.test(target) ? originForm(target) : target;
   const at = origin.indexOf('?');
   const path = at === -1 ? origin : origin.slice(0, at);

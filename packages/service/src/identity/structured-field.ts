@@ -154,7 +154,7 @@ function serialiseParameters(parameters: Parameters): string {
     .join('');
 }
 
-export function serialiseItem(item: Item): string {
+function serialiseItem(item: Item): string {
   return serialiseBareItem(item.item) + serialiseParameters(item.parameters);
 }
 
