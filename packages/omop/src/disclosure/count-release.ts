@@ -36,7 +36,7 @@ function thresholdOf(policy: CountPolicy): number {
   return Math.max(policy.patientCountMin, PATIENT_COUNT_MIN_FLOOR);
 }
 
-/** Decides on one set. The same work is done for every set size, so that time tells no more than the answer. */
+/** Decides on one set. History and noise are worked through for a small set too, so that time does not tell it from others. */
 export function releaseSet(options: {
   patients: PatientSet;
   policy: CountPolicy;
