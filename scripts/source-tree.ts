@@ -71,7 +71,8 @@ function keysOf(value: unknown): string[] {
   return isRecord(value) ? Object.keys(value) : [];
 }
 
-function readPackages(root: string): Package[] {
+/** Our packages by name, in the order of their folders. */
+export function readPackages(root: string): Package[] {
   const folder = path.join(root, 'packages');
   if (!existsSync(folder)) return [];
   const names = readdirSync(folder).filter((name) => existsSync(path.join(folder, name, 'package.json')));
