@@ -17,34 +17,42 @@ declare const WebAssembly:
 
 /** As `fold-kernel.wat` exports them; addresses in bytes, counts in elements. */
 type KernelExports = {
-  scale(accumulator: number, source: number, count: number, weight: number): void;
   multiplyAdd(accumulator: number, source: number, count: number, weight: number): void;
+  multiplyAddFour(
+    accumulator: number,
+    source: number,
+    stride: number,
+    count: number,
+    ...weights: [number, number, number, number]
+  ): void;
   hasNonFinite(values: number, count: number): number;
 };
 
 /** Elements a kernel works on at once; counts given to it are rounded up to this, within its block. */
 export const LANE_COUNT = 16;
+/** Source blocks a kernel holds: with four, the accumulator is read and written once for four updates. */
+export const SLOT_COUNT = 4;
 const PAGE_BYTES = 65_536;
 const WASM_BASE64 =
-  'AGFzbQEAAAABDgJgBH9/f30AYAJ/fwF/AhMBB2xhbnRlcm4GbWVtb3J5AgABAwQDAAABByYDBXNjYWxlAAALbXVsdGlwbHlBZGQAAQxoYXNO' +
-  'b25GaW5pdGUAAgqUAwN5AgF/AXsgA/0TIQUgACACQQJ0aiEEAkADQCAAIARPDQEgACAB/QAEACAF/eYB/QsEACAAIAH9AAQQIAX95gH9CwQQ' +
-  'IAAgAf0ABCAgBf3mAf0LBCAgACAB/QAEMCAF/eYB/QsEMCAAQcAAaiEAIAFBwABqIQEMAAsLC50BAgF/AXsgA/0TIQUgACACQQJ0aiEEAkAD' +
-  'QCAAIARPDQEgACAA/QAEACAB/QAEACAF/eYB/eQB/QsEACAAIAD9AAQQIAH9AAQQIAX95gH95AH9CwQQIAAgAP0ABCAgAf0ABCAgBf3mAf3k' +
-  'Af0LBCAgACAA/QAEMCAB/QAEMCAF/eYB/eQB/QsEMCAAQcAAaiEAIAFBwABqIQEMAAsLC3kCAX8Ce0GAgID8B/0RIQMgACABQQJ0aiECAkAD' +
-  'QCAAIAJPDQEgBCAA/QAEACAD/U4gA/03IAD9AAQQIAP9TiAD/Tf9UCAA/QAEICAD/U4gA/03IAD9AAQwIAP9TiAD/Tf9UP1Q/VAhBCAAQcAA' +
-  'aiEADAALCyAE/VML';
+  'AGFzbQEAAAABGQNgBH9/f30AYAh/f39/fX19fQBgAn9/AX8CEwEHbGFudGVybgZtZW1vcnkCAAEDBAMAAQIHMAMLbXVsdGlwbHlBZGQAAA9t' +
+  'dWx0aXBseUFkZEZvdXIAAQxoYXNOb25GaW5pdGUAAgqTBAOdAQIBfwF7IAP9EyEFIAAgAkECdGohBAJAA0AgACAETw0BIAAgAP0ABAAgAf0A' +
+  'BAAgBf3mAf3kAf0LBAAgACAA/QAEECAB/QAEECAF/eYB/eQB/QsEECAAIAD9AAQgIAH9AAQgIAX95gH95AH9CwQgIAAgAP0ABDAgAf0ABDAg' +
+  'Bf3mAf3kAf0LBDAgAEHAAGohACABQcAAaiEBDAALCwv3AQIEfwR7IAT9EyEMIAX9EyENIAb9EyEOIAf9EyEPIAEgAmohCSAJIAJqIQogCiAC' +
+  'aiELIAAgA0ECdGohCAJAA0AgACAITw0BIAAgAP0ABAAgAf0ABAAgDP3mAf3kASAJ/QAEACAN/eYB/eQBIAr9AAQAIA795gH95AEgC/0ABAAg' +
+  'D/3mAf3kAf0LBAAgACAA/QAEECAB/QAEECAM/eYB/eQBIAn9AAQQIA395gH95AEgCv0ABBAgDv3mAf3kASAL/QAEECAP/eYB/eQB/QsEECAA' +
+  'QSBqIQAgAUEgaiEBIAlBIGohCSAKQSBqIQogC0EgaiELDAALCwt5AgF/AntBgICA/Af9ESEDIAAgAUECdGohAgJAA0AgACACTw0BIAQgAP0A' +
+  'BAAgA/1OIAP9NyAA/QAEECAD/U4gA/03/VAgAP0ABCAgA/1OIAP9NyAA/QAEMCAD/U4gA/03/VD9UP1QIQQgAEHAAGohAAwACwsgBP1TCw==';
 
-/** Two blocks of the same size, in memory the kernel can reach. Overwritten by every call; owned by the kernel. */
+/** Blocks of one size, in memory the kernel can reach. Owned by the kernel; the caller fills and reads them. */
 export type FoldKernel = {
   readonly name: 'wasm-simd' | 'javascript';
   readonly accumulator: Float32Array;
-  readonly source: Float32Array;
-  /** accumulator = weight x source, over the first `count` elements. */
-  scale(count: number, weight: number): void;
-  /** accumulator = accumulator + weight x source. */
-  multiplyAdd(count: number, weight: number): void;
-  /** Whether the accumulator holds NaN or an infinity in its first `count` elements. */
-  hasNonFinite(count: number): boolean;
+  /** `SLOT_COUNT` blocks. */
+  readonly slots: readonly Float32Array[];
+  /** accumulator += weights[0] slots[0], then weights[1] slots[1] ..., over the first `count` elements. */
+  multiplyAdd(weights: readonly number[], count: number): void;
+  /** Whether a block holds NaN or an infinity in its first `count` elements: a slot by number, or the accumulator. */
+  hasNonFinite(block: number | 'accumulator', count: number): boolean;
 };
 
 /** `blockElements` must be a multiple of `LANE_COUNT`. */
@@ -57,38 +65,47 @@ function createWasmKernel(blockElements: number): FoldKernel | undefined {
   if (typeof WebAssembly === 'undefined') return undefined;
   const bytes = kernelBytes();
   if (!WebAssembly.validate(bytes)) return undefined;
-  const blockBytes = blockElements * Float32Array.BYTES_PER_ELEMENT;
-  const memory = new WebAssembly.Memory({ initial: Math.ceil((2 * blockBytes) / PAGE_BYTES) });
+  const stride = blockElements * Float32Array.BYTES_PER_ELEMENT;
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((stride * (1 + SLOT_COUNT)) / PAGE_BYTES) });
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { lantern: { memory } });
+  const addressOf = (slot: number) => stride * (1 + slot); // the accumulator is at 0
   return {
     name: 'wasm-simd',
     accumulator: new Float32Array(memory.buffer, 0, blockElements),
-    source: new Float32Array(memory.buffer, blockBytes, blockElements),
-    scale: (count, weight) => exports.scale(0, blockBytes, wholeLanes(count), weight),
-    multiplyAdd: (count, weight) => exports.multiplyAdd(0, blockBytes, wholeLanes(count), weight),
-    hasNonFinite: (count) => exports.hasNonFinite(0, wholeLanes(count)) === 1,
+    slots: Array.from(
+      { length: SLOT_COUNT },
+      (_, slot) => new Float32Array(memory.buffer, addressOf(slot), blockElements),
+    ),
+    multiplyAdd(weights, count) {
+      const lanes = wholeLanes(count);
+      const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = weights;
+      if (weights.length === SLOT_COUNT) exports.multiplyAddFour(0, stride, stride, lanes, w0, w1, w2, w3);
+      else for (const [slot, weight] of weights.entries()) exports.multiplyAdd(0, addressOf(slot), lanes, weight);
+    },
+    hasNonFinite: (block, count) =>
+      exports.hasNonFinite(block === 'accumulator' ? 0 : addressOf(block), wholeLanes(count)) === 1,
   };
 }
 
 function createJavaScriptKernel(blockElements: number): FoldKernel {
   const accumulator = new Float32Array(blockElements);
-  const source = new Float32Array(blockElements);
+  const slots = Array.from({ length: SLOT_COUNT }, () => new Float32Array(blockElements));
   return {
     name: 'javascript',
     accumulator,
-    source,
-    scale(count, weight) {
-      const single = Math.fround(weight);
-      for (let index = 0; index < count; index += 1) accumulator[index] = single * (source[index] ?? 0);
-    },
-    multiplyAdd(count, weight) {
-      const single = Math.fround(weight);
-      for (let index = 0; index < count; index += 1) {
-        accumulator[index] = (accumulator[index] ?? 0) + Math.fround(single * (source[index] ?? 0));
+    slots,
+    multiplyAdd(weights, count) {
+      for (const [slot, weight] of weights.entries()) {
+        const source = slots[slot] ?? accumulator;
+        const single = Math.fround(weight);
+        for (let index = 0; index < count; index += 1) {
+          accumulator[index] = (accumulator[index] ?? 0) + Math.fround(single * (source[index] ?? 0));
+        }
       }
     },
-    hasNonFinite(count) {
-      for (let index = 0; index < count; index += 1) if (!Number.isFinite(accumulator[index])) return true;
+    hasNonFinite(block, count) {
+      const values = block === 'accumulator' ? accumulator : (slots[block] ?? accumulator);
+      for (let index = 0; index < count; index += 1) if (!Number.isFinite(values[index])) return true;
       return false;
     },
   };

@@ -3,17 +3,21 @@
  *
  * Why in a fixed order, when the round closes, and not as each update arrives: a sum of floats depends on its order in the
  * last bits. Were it the order of arrival, a hub that crashed and folded again would make other model bytes than before, and
- * a digest already signed would no longer match. Updates wait on disk, and memory holds two blocks whatever the number of
+ * a digest already signed would no longer match. Updates wait on disk, and memory holds five blocks whatever the number of
  * sites or the size of the model.
  *
  * Invariant: same sources, weights and order give the same bytes, on every machine, with or without WebAssembly; the size of
  * a block changes nothing.
  */
 import { AppError } from '@lantern/contract';
-import { createKernel, type FoldKernel, LANE_COUNT } from './fold-kernel.ts';
+import { createKernel, type FoldKernel, LANE_COUNT, SLOT_COUNT } from './fold-kernel.ts';
 
-/** 64 KiB a block: two of them stay in a core's second-level cache, and a read of a file is large enough. See bench/fold. */
-export const BLOCK_ELEMENTS_DEFAULT = 16_384;
+/**
+ * 64,000 bytes: five blocks stay in a core's second-level cache, and one is a fair read of a file. Not a power of two on purpose:
+ * accumulator, source and file would then agree in their low 12 address bits, a processor takes such loads for dependent on
+ * the stores before them, and the fold takes a quarter longer (bench/fold with --blocks 16000,16384).
+ */
+export const BLOCK_ELEMENTS_DEFAULT = 16_000;
 
 /**
  * One update. `readInto` fills `target` from `byteOffset` of the update and returns how many bytes it gave: at least 1, fewer
@@ -46,22 +50,22 @@ export type Folder = {
 export function createFolder(options: { blockElements?: number; kernel?: FoldKernel['name'] } = {}): Folder {
   const blockElements = Math.ceil((options.blockElements ?? BLOCK_ELEMENTS_DEFAULT) / LANE_COUNT) * LANE_COUNT;
   const kernel = createKernel(blockElements, options.kernel ?? 'fastest');
+  const accumulatorBytes = bytesOf(kernel.accumulator);
   return {
     kernel: kernel.name,
     fold(sources, range, sink) {
       checkFold(sources, range);
+      const groups = groupsOf(sources);
       for (const block of blocksOf(range, blockElements)) {
-        foldBlock(kernel, sources, block);
-        sink(bytesOf(kernel.accumulator, block.byteLength));
+        foldBlock(kernel, groups, block);
+        sink(firstBytes(accumulatorBytes, block.byteLength));
       }
     },
     findNonFinite(source, range) {
       checkRange(range);
       for (const block of blocksOf(range, blockElements)) {
-        const count = load(kernel, source, block);
-        kernel.scale(count, 1);
-        if (!kernel.hasNonFinite(count)) continue;
-        return block.byteOffset + 4 * kernel.source.findIndex((value) => !Number.isFinite(value));
+        const element = nonFiniteElement(kernel, source, block);
+        if (element >= 0) return block.byteOffset + 4 * element;
       }
       return -1;
     },
@@ -91,19 +95,31 @@ function* blocksOf(range: FoldRange, blockElements: number): Generator<FoldRange
   }
 }
 
-function foldBlock(kernel: FoldKernel, sources: readonly FoldSource[], block: FoldRange): void {
-  let count = 0;
-  for (const [position, source] of sources.entries()) {
-    count = load(kernel, source, block);
-    if (position === 0) kernel.scale(count, source.weight);
-    else kernel.multiplyAdd(count, source.weight);
-  }
-  if (kernel.hasNonFinite(count)) throw blame(kernel, sources, block);
+/** Sources that go through the kernel together, at most one per slot, with their weights beside them. */
+type Group = { readonly sources: readonly FoldSource[]; readonly weights: readonly number[] };
+
+function groupsOf(sources: readonly FoldSource[]): Group[] {
+  return Array.from({ length: Math.ceil(sources.length / SLOT_COUNT) }, (_, index) => {
+    const members = sources.slice(index * SLOT_COUNT, (index + 1) * SLOT_COUNT);
+    return { sources: members, weights: members.map(({ weight }) => weight) };
+  });
 }
 
-/** Fills the kernel's source block, and zeros up to whole lanes; returns the number of elements. */
-function load(kernel: FoldKernel, source: Omit<FoldSource, 'weight'>, block: FoldRange): number {
-  const target = bytesOf(kernel.source, block.byteLength);
+/** Leaves the block's sum in the accumulator. */
+function foldBlock(kernel: FoldKernel, groups: readonly Group[], block: FoldRange): void {
+  const count = elementsOf(block);
+  kernel.accumulator.fill(-0); // not 0: only -0 + x has the bits of x for every x
+  for (const { sources, weights } of groups) {
+    for (const [slot, source] of sources.entries()) load(kernel.slots[slot], source, block);
+    kernel.multiplyAdd(weights, count);
+  }
+  if (kernel.hasNonFinite('accumulator', count)) throw blame(kernel, groups, block);
+}
+
+/** Fills a slot, and zeros up to whole lanes. */
+function load(slot: Float32Array | undefined, source: Omit<FoldSource, 'weight'>, block: FoldRange): void {
+  if (slot === undefined) return;
+  const target = new Uint8Array(slot.buffer, slot.byteOffset, block.byteLength);
   let filled = 0;
   while (filled < block.byteLength) {
     const rest = filled === 0 ? target : target.subarray(filled);
@@ -111,17 +127,22 @@ function load(kernel: FoldKernel, source: Omit<FoldSource, 'weight'>, block: Fol
     if (!(given > 0)) throw new AppError('update.invalid', `Update ${source.name ?? ''} ends early.`);
     filled += given;
   }
-  const count = block.byteLength / Float32Array.BYTES_PER_ELEMENT;
-  const tail = count % LANE_COUNT;
-  if (tail !== 0) kernel.source.fill(0, count, count + LANE_COUNT - tail);
-  return count;
+  const count = elementsOf(block);
+  if (count % LANE_COUNT !== 0) slot.fill(0, count, Math.ceil(count / LANE_COUNT) * LANE_COUNT);
+}
+
+/** The first element of the block that is NaN or infinite, -1 when there is none. */
+function nonFiniteElement(kernel: FoldKernel, source: Omit<FoldSource, 'weight'>, block: FoldRange): number {
+  const count = elementsOf(block);
+  load(kernel.slots[0], source, block);
+  if (!kernel.hasNonFinite(0, count)) return -1;
+  return kernel.slots[0]?.findIndex((value) => !Number.isFinite(value)) ?? -1;
 }
 
 /** Finds whose element made the sum leave the finite numbers. */
-function blame(kernel: FoldKernel, sources: readonly FoldSource[], block: FoldRange): AppError {
-  for (const [position, source] of sources.entries()) {
-    const count = load(kernel, source, block);
-    const element = kernel.source.subarray(0, count).findIndex((value) => !Number.isFinite(value));
+function blame(kernel: FoldKernel, groups: readonly Group[], block: FoldRange): AppError {
+  for (const [position, source] of groups.flatMap(({ sources }) => sources).entries()) {
+    const element = nonFiniteElement(kernel, source, block);
     if (element >= 0) {
       const at = block.byteOffset + 4 * element;
       return new AppError('update.invalid', `Update ${source.name ?? position} is not finite at byte ${at}.`);
@@ -130,8 +151,16 @@ function blame(kernel: FoldKernel, sources: readonly FoldSource[], block: FoldRa
   return new AppError('training.diverged', 'The sum of the updates left the finite numbers.');
 }
 
-function bytesOf(values: Float32Array, byteLength: number): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, byteLength);
+function elementsOf(block: FoldRange): number {
+  return block.byteLength / Float32Array.BYTES_PER_ELEMENT;
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+function firstBytes(bytes: Uint8Array, byteLength: number): Uint8Array {
+  return byteLength === bytes.byteLength ? bytes : bytes.subarray(0, byteLength);
 }
 
 function checkFold(sources: readonly FoldSource[], range: FoldRange): void {
