@@ -8,7 +8,7 @@
  * Started detached: Ctrl-C in a terminal reaches our process only, which stops the server after its own work is done.
  */
 import { spawn } from 'node:child_process';
-import { open, readFile, rm, stat } from 'node:fs/promises';
+import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '@lantern/contract';
@@ -26,6 +26,10 @@ const STOP_POLL_MS = 20;
 
 /** Crash recovery of a large database may take minutes; it is waited for as long as the server process lives, up to this. */
 const START_WAIT_MS_MAX = 10 * 60_000;
+
+/** A child that computes notices the death of the server at its next wait, within seconds. */
+const CRASH_START_WAIT_MS_MAX = 15_000;
+const CRASH_START_RETRY_MS = 200;
 
 /** A fast shutdown writes a checkpoint; on a slow disk that takes seconds. Then the server is told to stop without one. */
 const FAST_STOP_WAIT_MS_MAX = 30_000;
@@ -98,17 +102,31 @@ async function isPostmasterOf(clusterDir: string, pid: number): Promise<boolean>
   );
 }
 
+/** Above the largest process id of Linux (2^22) and macOS (99,998), so that nobody ever has it. */
+const PID_OF_NOBODY = 2 ** 31 - 1;
+
 /**
- * The server that already runs on `clusterDir`, once it is ready; undefined when there is none. A `postmaster.pid` that
- * names a process which is no server of this folder is removed, since PostgreSQL would otherwise refuse to start.
+ * PostgreSQL refuses to start while `postmaster.pid` names a process that exists, be it a zombie or somebody else who got
+ * the id. Then the id is replaced by one that nobody has, and only the id: the file also names the shared memory, by which
+ * PostgreSQL finds out whether children of the dead server still work on the data. With the file removed it would not.
+ * The lock beside the socket says nothing more, and lies in a folder of our own.
  */
+async function disownStaleLocks(clusterDir: string, file: PostmasterFile): Promise<void> {
+  const path = join(clusterDir, 'postmaster.pid');
+  const text = await readFile(path, 'utf8').catch(() => '');
+  if (parsePostmasterFile(text)?.pid !== file.pid) return;
+  await writeFile(path, text.replace(/^\d+/, String(PID_OF_NOBODY)), { flush: true });
+  await rm(join(file.socketDir, `.s.PGSQL.${SOCKET_PORT}.lock`), { force: true });
+}
+
+/** The server that already runs on `clusterDir`, once it is ready; undefined when there is none. */
 export async function adoptPostmaster(clusterDir: string): Promise<Postmaster | undefined> {
   const deadlineMs = performance.now() + START_WAIT_MS_MAX;
   while (performance.now() < deadlineMs) {
     const file = await readPostmasterFile(clusterDir);
     if (file === undefined) return undefined;
     if (!(await isPostmasterOf(clusterDir, file.pid))) {
-      await rm(join(clusterDir, 'postmaster.pid'), { force: true });
+      await disownStaleLocks(clusterDir, file);
       return undefined;
     }
     if (file.status === 'ready') {
@@ -142,10 +160,24 @@ async function logTail(logFile: string): Promise<string> {
 }
 
 /**
- * Starts a server and waits until it takes connections.
- * Throws `database.unavailable` when it ends before that; the message ends with what it wrote to its log.
+ * Starts a server and waits until it takes connections. After a crash, children of the dead server may need a moment to
+ * notice; PostgreSQL refuses to start beside them, so it is asked again for a while.
+ * Throws `database.unavailable` when the server ends before it is ready; the message ends with what it wrote to its log.
  */
 export async function startPostmaster(options: StartOptions): Promise<Postmaster> {
+  const deadlineMs = performance.now() + CRASH_START_WAIT_MS_MAX;
+  for (;;) {
+    const isAfterCrash = (await readPostmasterFile(options.clusterDir)) !== undefined;
+    try {
+      return await startOnce(options);
+    } catch (caught) {
+      if (!isAfterCrash || performance.now() > deadlineMs) throw caught;
+      await delay(CRASH_START_RETRY_MS);
+    }
+  }
+}
+
+async function startOnce(options: StartOptions): Promise<Postmaster> {
   const { clusterDir, socketDir } = options;
   const log = await openLog(options.logFile);
   const args = ['-D', clusterDir];

@@ -5,8 +5,9 @@
  * LANTERN_TEST_POSTGRES_URL. A test file that is run alone starts its own, in a temporary folder that it removes again.
  */
 
-import { chmodSync, rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger } from '../log.ts';
@@ -29,24 +30,34 @@ export type TestPostgres = {
   close(): Promise<void>;
 };
 
+/**
+ * A test may be killed at any moment, even by kill -9. So a shell waits at the end of a pipe that breaks when this process
+ * ends, however it ends; then it stops the server of `dir` and removes the folder. Returns the function that lets it go.
+ */
+function removeWithUs(dir: string): () => void {
+  const script = `read _
+    pid=$(head -n 1 "$1/cluster/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid"
+    while [ -n "$pid" ] && kill -0 "$pid"; do sleep 0.1; done
+    rm -rf "$1"`;
+  const watcher = spawn('sh', ['-c', script, 'sh', dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+  watcher.unref();
+  if (watcher.stdin instanceof Socket) watcher.stdin.unref();
+  return () => watcher.stdin.destroy();
+}
+
 /** A PostgreSQL in a temporary folder, which `close` stops and removes; also when the process ends without `close`. */
 export async function startTestPostgres(): Promise<TestPostgres> {
   const dir = await mkdtemp(join(tmpdir(), 'lantern-test-'));
-  chmodSync(dir, 0o711); // Started as root, the server runs as another user, who has to pass through.
+  await chmod(dir, 0o711); // Started as root, the server runs as another user, who has to pass through.
   const server = await startEmbeddedPostgres({ dataDir: dir, log });
-  const onExit = () => {
-    const pid = server.pid();
-    if (pid !== undefined) process.kill(pid, 'SIGQUIT');
-    rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
-  };
-  process.once('exit', onExit);
+  const forget = removeWithUs(dir);
   return {
     url: server.url,
     pid: () => server.pid(),
     async close() {
-      process.off('exit', onExit);
       await server.close();
       await rm(dir, { recursive: true, force: true });
+      forget();
     },
   };
 }
