@@ -8,4 +8,4 @@ export { type DesignRow, designNames, designRow } from './design-row.ts';
 export type { InputFinding, InputValue } from './input-finding.ts';
 export { type MappedInput, type MappingRequest, mapInputs } from './input-mapping.ts';
 export { PREFETCH_KEYS, prefetchTemplates } from './prefetch.ts';
-export { type CardSource, findingsCard, riskCard } from './risk-card.ts';
+export { type CardSource, findingsCard, OVERRIDE_CODES, riskCard } from './risk-card.ts';

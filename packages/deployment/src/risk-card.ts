@@ -17,6 +17,9 @@ const OVERRIDE_REASONS: NonNullable<CdsCard['overrideReasons']> = [
   { code: 'not-useful', system: OVERRIDE_SYSTEM, display: 'Not useful for this decision' },
 ];
 
+/** The codes a clinician may override with; feedback with another one is not ours. */
+export const OVERRIDE_CODES: readonly string[] = OVERRIDE_REASONS.map(({ code }) => code);
+
 /** `versionDigest`: SHA-256 of the signed document, of which the beginning is shown. */
 export type CardSource = {
   readonly uuid: string;
