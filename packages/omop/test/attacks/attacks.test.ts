@@ -74,20 +74,20 @@ test('50 differencing pairs do no better than 0.60 within the budget', () => {
 });
 
 test('10 three-set trackers, the whole budget, do no better than 0.60', () => {
-  const results = [1, 10].map((tries) => play({ attacker: tracker, policy: gate, tries, trials: TRIALS }));
+  const results = [1, 10].map((tries) => play({ attacker: tracker, policy: gate, tries, trials: 2 * TRIALS }));
   report('tracker, gate (1, 10 tries)', results);
   for (const result of results) assert.ok(atMost(result) <= CLAIM);
 });
 
 test('50 differencing pairs do no better than 0.60 even when no budget stops them', () => {
-  const result = play({ attacker: differencing, policy: gateWithoutBudget, tries: 50, trials: 400 });
+  const result = play({ attacker: differencing, policy: gateWithoutBudget, tries: 50, trials: 300 });
   report('differencing, gate without budget (50 tries)', [result]);
   assert.ok(atMost(result) <= CLAIM);
 });
 
 test('attackers who know no other patient gain nothing from the edges of snapping and suppression', () => {
   for (const [name, attacker] of Object.entries({ complement, steppingStone, descending })) {
-    const result = play({ attacker, policy: gate, tries: 50, trials: 1200 });
+    const result = play({ attacker, policy: gate, tries: 50, trials: 700 });
     report(`${name}, gate (whole budget)`, [result]);
     assert.ok(atMost(result) <= CLAIM, name);
   }

@@ -85,9 +85,10 @@ function randomBits(random: () => number, share: number): Bits {
   const level = Math.max(1, Math.round(share * 256));
   const bits = new Uint32Array(WORDS);
   if (level >= 256) return bits.fill(0xffffffff);
+  const lowestBit = 31 - Math.clz32(level & -level); // lower bits would only combine zeros
   for (let index = 0; index < WORDS; index += 1) {
     let word = 0;
-    for (let bit = 0; bit < 8; bit += 1) {
+    for (let bit = lowestBit; bit < 8; bit += 1) {
       const chance = random() * 2 ** 32;
       word = ((level >>> bit) & 1) === 1 ? word | chance : word & chance;
     }
