@@ -2,6 +2,7 @@
  * A small federation of real processes for whole-journey tests: one hub, two sites, a seeded synthetic table of 400 patients
  * each, one approved project with an exact analysis and a graph. Each process can be restarted with a fault point armed.
  */
+import assert from 'node:assert/strict';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -201,10 +202,11 @@ export class TestFederation {
     return project.projectId;
   }
 
-  plan(algorithm: 'exact' | 'graph', sites = this.sites): RunPlan {
+  plan(algorithm: 'exact' | 'graph', seed: number): RunPlan {
+    const { sites } = this;
     const head = {
       algorithm,
-      seed: 11,
+      seed,
       sites: sites.map((site) => site.siteId),
       quorum: sites.length,
       stragglerWaitMs: 1000,
@@ -215,12 +217,11 @@ export class TestFederation {
     return { ...head, rounds: GRAPH_ROUNDS, standardisation: 'pooled', strategy: { kind: 'fedavg' }, local };
   }
 
-  /** Starts a run; a hub that dies on the way may still have planned it, so the newest run is looked up instead. */
-  async createRun(algorithm: 'exact' | 'graph'): Promise<Run | undefined> {
-    if (this.projectId === undefined) return undefined;
+  async createRun(algorithm: 'exact' | 'graph', seed: number): Promise<Run> {
+    assert.ok(this.projectId !== undefined);
     return this.admin.api.call(HUB_API.createRun, {
       params: { projectId: this.projectId },
-      body: this.plan(algorithm),
+      body: this.plan(algorithm, seed),
     });
   }
 

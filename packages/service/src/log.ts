@@ -91,7 +91,8 @@ function ruleOf(error: Error): string | undefined {
 }
 
 /**
- * A logger that writes one JSON object per line to `destination` (standard output by default).
+ * A logger that writes one JSON object per line to `destination` (standard error by default: standard output
+ * belongs to the result of a command).
  * Pass an error under the key `err`; properties of it other than message, code, stack and causes are left out.
  */
 export function createLogger(options: { name: string; level: LogLevel; destination?: DestinationStream }): Logger {
@@ -106,5 +107,5 @@ export function createLogger(options: { name: string; level: LogLevel; destinati
       log: (fields: Record<string, unknown>) => redactedFields(fields, 0),
     },
   };
-  return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+  return pino(settings, options.destination ?? pino.destination({ fd: process.stderr.fd, sync: true }));
 }

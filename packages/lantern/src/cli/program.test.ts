@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+import { after, before, describe, it } from 'node:test';
+import { EXIT } from './exit-codes.ts';
+import { runProgram } from './program.ts';
+
+function capture() {
+  const text = { out: '', err: '' };
+  const sink = (key: 'out' | 'err') =>
+    Object.assign(
+      new Writable({
+        write: (chunk, _, done) => {
+          text[key] += String(chunk);
+          done();
+        },
+      }),
+      { isTTY: false },
+    );
+  return { text, stdout: sink('out') as never, stderr: sink('err') as never };
+}
+
+async function run(args: string[], env: Record<string, string> = {}) {
+  const { text, stdout, stderr } = capture();
+  const code = await runProgram(args, { env, stdout, stderr, signal: new AbortController().signal });
+  return { code, ...text };
+}
+
+describe('lantern', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(os.tmpdir(), 'lantern-cli-'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  it('lists its verbs', async () => {
+    const { code, out } = await run(['--help']);
+    assert.equal(code, EXIT.success);
+    for (const verb of ['hub', 'site', 'project', 'run', 'model', 'audit', 'demo', 'doctor'])
+      assert.match(out, new RegExp(`^  ${verb} `, 'm'));
+  });
+
+  it('ends with 64 for words it does not know', async () => {
+    assert.equal((await run(['flub'])).code, EXIT.usage);
+    assert.equal((await run(['site', 'join', '--code', 'x'])).code, EXIT.usage);
+  });
+
+  it('ends with 78 and names the setting when one is wrong, as JSON when asked', async () => {
+    const { code, err } = await run(['hub', '--data', folder, '--port', 'ninety', '--json']);
+    assert.equal(code, EXIT.config);
+    const { error } = JSON.parse(err);
+    assert.equal(error.code, 'config.invalid');
+    assert.match(error.message, /httpPort/);
+  });
+
+  it('refuses an environment variable that is no setting', async () => {
+    const { code, err } = await run(['site', '--data', folder], { LANTERN_SITE_THRESHOLD: '3' });
+    assert.equal(code, EXIT.config);
+    assert.match(err, /No setting is called LANTERN_SITE_THRESHOLD/);
+  });
+
+  it('ends with 69 and says what to do when nobody answers', async () => {
+    const { code, err } = await run(['hub', 'sites', '--url', 'http://127.0.0.1:1']);
+    assert.equal(code, EXIT.unavailable);
+    assert.match(err, /What to do:/);
+  });
+
+  it('says which server is meant when none is named or none runs', async () => {
+    assert.match((await run(['project', 'list'])).err, /--data DIR on the same machine, or --url URL/);
+    assert.match((await run(['project', 'list', '--data', folder])).err, /No server is running on/);
+  });
+
+  it('refuses an id of another kind before it asks anybody', async () => {
+    const { code, err } = await run(['run', 'stop', 'proj_aaaaaaaaaaaaaaaaaaaaaaaa', '--url', 'http://127.0.0.1:1']);
+    assert.equal(code, EXIT.failed);
+    assert.match(err, /is not a RunId/);
+  });
+
+  it('wants exactly one verdict', async () => {
+    const id = 'proj_aaaaaaaaaaaaaaaaaaaaaaaa';
+    const { err } = await run([
+      'site',
+      'decide',
+      id,
+      '--approve',
+      '--refuse',
+      '--reason',
+      'x',
+      '--url',
+      'http://127.0.0.1:1',
+    ]);
+    assert.match(err, /Give exactly one of: --approve, --refuse, --withdraw/);
+  });
+
+  it('builds the same bundle from the same specification, and another from another', async () => {
+    const spec = (ridge: number) => ({
+      kind: 'analysis',
+      name: 'lr',
+      version: '1.0.0',
+      description: 'x',
+      analysis: { kind: 'logistic-regression', ridge, damping: 1 },
+    });
+    const build = async (ridge: number): Promise<string> => {
+      const file = path.join(folder, 'spec.json');
+      await writeFile(file, JSON.stringify(spec(ridge)));
+      const { code, out, err } = await run(['bundle', 'build', file, '--out', path.join(folder, 'bundle'), '--json']);
+      assert.equal(code, EXIT.success, err);
+      return JSON.parse(out).bundleDigest;
+    };
+    const [first, again, other] = [await build(1), await build(1), await build(2)];
+    assert.equal(first, again);
+    assert.notEqual(first, other);
+  });
+
+  it('finds the record that was changed in an exported audit log', async () => {
+    const file = path.join(folder, 'audit.jsonl');
+    await writeFile(file, '{"not":"a record"}\n');
+    const { code, err } = await run(['audit', 'verify-file', file]);
+    assert.equal(code, EXIT.failed);
+    assert.match(err, /breaks at record 1 \(form\)/);
+  });
+});

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { AppError } from '@lantern/contract';
+import { checkDisk, checkFolder, checkNode, checkPort } from './checks.ts';
+import { checkHub, checkKey, clockFinding, keyFinding } from './hub-checks.ts';
+
+describe('the doctor', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(os.tmpdir(), 'lantern-doctor-'));
+  });
+  after(async () => {
+    await chmod(folder, 0o700);
+    await rm(folder, { recursive: true });
+  });
+
+  it('knows a Node.js that is too old', () => {
+    assert.equal(checkNode('v24.1.0').verdict, 'good');
+    assert.equal(checkNode('v22.23.0').verdict, 'bad');
+  });
+
+  it('says that a port is taken, and by whom it is not', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    const taken = await checkPort(address.port, '127.0.0.1');
+    assert.equal(taken.verdict, 'bad');
+    assert.match(taken.says, /another program listens there/);
+    await new Promise((resolve) => server.close(resolve));
+    assert.equal((await checkPort(address.port, '127.0.0.1')).verdict, 'good');
+    assert.match((await checkPort(1, '192.0.2.1')).says, /does not have that address/);
+  });
+
+  it('accepts a folder that can be made, with its disk', async () => {
+    const finding = await checkFolder(path.join(folder, 'not', 'there', 'yet'));
+    assert.equal(finding.verdict, 'good');
+    assert.match(finding.says, /can be made/);
+    assert.match((await checkDisk(folder)).says, /GiB free/);
+  });
+
+  it('says when this user may not write to the folder', async (t) => {
+    if (process.getuid?.() === 0) {
+      t.skip('root may write everywhere, so the refusal cannot be provoked');
+      return;
+    }
+    await chmod(folder, 0o500);
+    assert.equal((await checkFolder(path.join(folder, 'data'))).verdict, 'bad');
+  });
+
+  it('compares clocks and says which way and how far', () => {
+    const now = Date.parse('2026-03-01T12:00:00Z');
+    assert.equal(clockFinding(new Date(now - 5000), now).verdict, 'good');
+    const ahead = clockFinding(new Date(now - 7_200_000), now);
+    assert.equal(ahead.verdict, 'bad');
+    assert.match(ahead.says, /7200 s ahead of the hub's/);
+    assert.match(clockFinding(new Date(now + 90_000), now).says, /90 s behind/);
+    assert.equal(clockFinding(undefined, now).verdict, 'skip');
+  });
+
+  it('says that a hub does not answer, with what to look at', async () => {
+    const [finding] = await checkHub('http://127.0.0.1:1');
+    assert.equal(finding?.verdict, 'bad');
+    assert.match(finding?.fix ?? '', /proxy/);
+  });
+
+  it('does not ask a hub for a site that has not joined one', async () => {
+    const [finding] = await checkKey(folder);
+    assert.equal(finding?.verdict, 'skip');
+  });
+
+  it("passes on why the hub refuses the site's key, with what to do", () => {
+    const finding = keyFinding(new AppError('site.revoked', 'This site was revoked.'));
+    assert.match(finding.says, /revoked/);
+    assert.match(finding.fix ?? '', /hub administrator/);
+  });
+});
