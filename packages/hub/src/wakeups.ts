@@ -14,8 +14,8 @@ const CHANNEL = 'lantern_hub';
 export type WakeupKey = `site:${string}` | `question:${string}` | `run:${string}`;
 
 export type Subscription = {
-  /** Resolves at the first wake-up since the last wait, after `timeoutMs`, or when `signal` aborts. */
-  wait(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** True at the first wake-up since the last wait; false after `timeoutMs`, or when `signal` aborts. */
+  wait(timeoutMs: number, signal: AbortSignal): Promise<boolean>;
   close(): void;
 };
 
@@ -63,7 +63,9 @@ function subscribe(waiters: Map<string, Set<() => void>>, key: string): Subscrip
           release = finish;
         });
       }
+      const woken = rung;
       rung = false;
+      return woken;
     },
     close() {
       group.delete(ring);

@@ -3,6 +3,7 @@
  * over a real socket; only what it answers is made up by the test.
  */
 import { strict as assert } from 'node:assert';
+import { after } from 'node:test';
 import {
   type Answer,
   type AnswerBody,
@@ -46,6 +47,8 @@ export type ScriptedSite = {
   readonly siteId: SiteId;
   readonly name: string;
   readonly keyPair: KeyPair;
+  /** As the hub gave it at enrolment; every task is verified with it. */
+  readonly hubPublicKeyPem: string;
   readonly api: ApiClient;
   readonly http: HttpClient;
   /** Tasks in plain form; the hub's signature was verified. */
@@ -111,6 +114,7 @@ function scriptedSite(parts: Parts): ScriptedSite {
     siteId,
     name,
     keyPair,
+    hubPublicKeyPem: parts.hubKey.publicKeyPem,
     http,
     api,
     poll,
@@ -200,14 +204,26 @@ async function decide(
   return documentDigest(payload);
 }
 
+/** Resumes where the hub says it stands, as a site does after a break. */
 async function upload(http: HttpClient, bytes: Uint8Array): Promise<BlobRef> {
   const digest = sha256(bytes);
-  const path = `${pathOf(HUB_API.siteAppendUpload, { digest })}?offset=0&sizeBytes=${bytes.byteLength}`;
-  const schema = HUB_API.siteAppendUpload.response;
-  const reached = await http.upload(path, { body: bytes, sizeBytes: bytes.byteLength, digest, schema });
-  assert.deepEqual(reached, { offset: bytes.byteLength, complete: true });
+  const api = createApiClient(http.transport);
+  const { offset, complete } = await api.call(HUB_API.siteUploadOffset, { params: { digest } });
+  if (!complete) {
+    const rest = bytes.subarray(offset);
+    const path = `${pathOf(HUB_API.siteAppendUpload, { digest })}?offset=${offset}&sizeBytes=${bytes.byteLength}`;
+    const schema = HUB_API.siteAppendUpload.response;
+    const reached = await http.upload(path, { body: rest, sizeBytes: rest.byteLength, digest: sha256(rest), schema });
+    assert.deepEqual(reached, { offset: bytes.byteLength, complete: true });
+  }
   return { digest, sizeBytes: bytes.byteLength };
 }
+
+/** Sites at work; a test that failed may have left one, which would keep the process alive. */
+const serving = new Set<AbortController>();
+after(() => {
+  for (const controller of serving) controller.abort();
+});
 
 function serve(
   link: {
@@ -217,10 +233,14 @@ function serve(
   script: Script,
 ): () => Promise<void> {
   const stopped = new AbortController();
+  serving.add(stopped);
   const done = (async () => {
+    let waitMs = 0; // a site that starts, or lost its hub, asks for every open task
     while (!stopped.signal.aborted) {
       try {
-        for (const task of await link.poll(LONG_POLL_MS, stopped.signal)) {
+        const tasks = await link.poll(waitMs, stopped.signal);
+        waitMs = LONG_POLL_MS;
+        for (const task of tasks) {
           if (task.kind !== 'round') continue;
           const body = await script(task);
           if (body !== undefined) await link.answer(task, body);
@@ -228,6 +248,7 @@ function serve(
       } catch (caught) {
         if (stopped.signal.aborted) return;
         if (!(caught instanceof AppError) || caught.failureClass === 'permanent') throw caught;
+        waitMs = 0;
         await new Promise((resolve) => setTimeout(resolve, 20)); // the hub is away; ask again
       }
     }
@@ -235,6 +256,7 @@ function serve(
   done.catch(() => undefined); // told to whoever stops the site
   return async () => {
     stopped.abort();
+    serving.delete(stopped);
     await done;
   };
 }

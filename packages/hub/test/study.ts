@@ -6,10 +6,12 @@ import {
   EVERYTHING,
   type FeatureSpec,
   HUB_API,
+  isFinal,
   type ModelSpec,
   type Project,
   type ProjectSpec,
   pathOf,
+  RUN_STATES,
   type Run,
   type RunId,
   type RunPlan,
@@ -130,11 +132,15 @@ export function planOf(sites: readonly ScriptedSite[], change: Partial<RunPlan> 
   };
 }
 
-const RUN_WAIT_MS = 20_000;
+const LONG_POLL_MS = 20_000;
 
-/** Waits until a run has ended; fails the test through its own time limit when it does not. */
+/** Waits until a run has ended; a run that stands still is given back as it is after some long polls. */
 export async function endOfRun(person: TestPerson, runId: RunId): Promise<Run> {
-  return person.api.call(HUB_API.readRun, { params: { runId }, query: { waitMs: RUN_WAIT_MS } });
+  let run = await person.api.call(HUB_API.readRun, { params: { runId }, query: { waitMs: LONG_POLL_MS } });
+  for (let look = 0; look < 4 && !isFinal(RUN_STATES, run.state); look += 1) {
+    run = await person.api.call(HUB_API.readRun, { params: { runId }, query: { waitMs: LONG_POLL_MS } });
+  }
+  return run;
 }
 
 /** Two features, one sigmoid: three parameters. */

@@ -88,7 +88,8 @@ export async function pollTasks(
       if (leftMs <= 0 || poll.signal.aborted) return [];
       const redelivery = await store.nextRedelivery(context.db, poll.siteId);
       const redeliveryMs = redelivery === undefined ? leftMs : Math.max(1, redelivery.getTime() - now.getTime());
-      await subscription.wait(Math.min(leftMs, redeliveryMs), poll.signal);
+      const woken = await subscription.wait(Math.min(leftMs, redeliveryMs), poll.signal);
+      if (!woken && leftMs <= redeliveryMs) return [];
     }
   } finally {
     subscription.close();

@@ -7,11 +7,14 @@
  */
 import {
   AppError,
+  canonicalJson,
   type InputSource,
   type Lineage,
   MODEL_VERSION_STATES,
   type ModelVersion,
   type ModelVersionId,
+  ModelVersionSchema,
+  matches,
   type NewModelVersion,
   PAYLOAD_TYPES,
   type ProjectAlgorithm,
@@ -52,6 +55,9 @@ export async function releaseModelVersion(
       states: ['submitted', 'closed', 'expired'],
     });
     checkInputs(wanted.inputs, run.algorithm);
+    const version = await store.nextVersion(tx, wanted.model);
+    const same = await findSame(tx, wanted);
+    if (same !== undefined) return same;
     const standardisation = standardisationOf(run);
     const lineage = await lineageOf(tx, run);
     const createdAt = context.clock.now();
@@ -59,7 +65,7 @@ export async function releaseModelVersion(
       schema: 'lantern.model-version/1',
       modelVersionId: newId('ModelVersionId'),
       model: wanted.model,
-      version: await store.nextVersion(tx, wanted.model),
+      version,
       weights: run.weights,
       manifest: run.manifest,
       bundleDigest: run.algorithm.bundleDigest,
@@ -96,6 +102,18 @@ export async function releaseModelVersion(
   });
   faultPoint('hub.model.signed');
   return readModelVersion(context.db, released);
+}
+
+/** The same request again, for instance because the answer was lost, is the same version. */
+async function findSame(tx: HubTx, wanted: NewModelVersion): Promise<ModelVersionId | undefined> {
+  const row = await store.findNewestReleased(tx, wanted);
+  if (row === undefined) return undefined;
+  const held: unknown = JSON.parse(Buffer.from(row.envelope.payload, 'base64').toString('utf8'));
+  if (!matches(ModelVersionSchema, held)) throw new AppError('storage.corrupt', 'A model version lost its form.');
+  const isSame =
+    canonicalJson(held.inputs) === canonicalJson(wanted.inputs) &&
+    canonicalJson(held.card) === canonicalJson(wanted.card);
+  return isSame ? row.model_version_id : undefined;
 }
 
 function wrong(field: string, message: string): AppError {

@@ -24,6 +24,21 @@ export async function nextVersion(tx: HubDb, model: string): Promise<number> {
   return Number(row?.newest ?? 0) + 1;
 }
 
+export async function findNewestReleased(
+  db: HubDb,
+  of: { runId: RunId; model: string },
+): Promise<ModelVersionRow | undefined> {
+  return db
+    .selectFrom('model_version')
+    .selectAll()
+    .where('run_id', '=', of.runId)
+    .where('model', '=', of.model)
+    .where('state', '=', 'released')
+    .orderBy('version', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
 export async function insertModelVersion(
   tx: HubDb,
   version: {

@@ -70,8 +70,8 @@ export async function readQuestion(
     for (;;) {
       const question = await currentQuestion(context.db, wanted.questionId);
       const leftMs = endsAtMs - context.clock.monotonicMs();
-      if (question.complete || leftMs <= 0 || wanted.signal.aborted) return question;
-      await subscription.wait(leftMs, wanted.signal);
+      if (question.complete || leftMs <= 0) return question;
+      if (!(await subscription.wait(leftMs, wanted.signal))) return question;
     }
   } finally {
     subscription.close();

@@ -115,8 +115,8 @@ export async function readRun(
       const leftMs = endsAtMs - deps.clock.monotonicMs();
       const ended = isFinal(RUN_STATES, row.state);
       const moved = afterRounds !== undefined && (await store.countClosedRounds(deps.db, runId)) > afterRounds;
-      if (ended || moved || leftMs <= 0 || signal.aborted) return await runOf(deps.db, row);
-      await subscription.wait(leftMs, signal);
+      const over = ended || moved || leftMs <= 0 || !(await subscription.wait(leftMs, signal));
+      if (over) return await runOf(deps.db, row);
     }
   } finally {
     subscription.close();
