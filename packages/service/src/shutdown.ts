@@ -4,7 +4,7 @@
  */
 import type { Logger } from './log.ts';
 
-export const CLOSE_WAIT_MS_MAX = 20_000; // a clean stop of PostgreSQL writes a checkpoint; everything else is quicker
+const CLOSE_WAIT_MS_MAX = 20_000; // a clean stop of PostgreSQL writes a checkpoint; everything else is quicker
 
 export type Shutdown = {
   /** Registers what ends a part; called in reverse order of registration. */

@@ -14,9 +14,9 @@ import { AppError, type Digest, isDigest } from '@lantern/contract';
 import { FREE_BYTES_MIN } from '../disk.ts';
 import { type BlobWriter, createBlobWriter, type StoredBlob, type WriterFolders } from './blob-writer.ts';
 import { makeFolder, removeIfThere, syncFolder } from './durable-file.ts';
-import { type AppendRequest, type AppendResult, createUploads } from './resumable-upload.ts';
+import { type AppendRequest, type AppendResult, Uploads } from './resumable-upload.ts';
 
-export const BLOB_BYTES_MAX = 12 * 1024 ** 3; // the largest model we design for is 10 GB
+const BLOB_BYTES_MAX = 12 * 1024 ** 3; // the largest model we design for is 10 GB
 const INCOMING_KEPT_MS = 60 * 60 * 1000; // a writer that has not finished within the hour died with its process
 const UPLOAD_KEPT_MS = 7 * 24 * 60 * 60 * 1000; // a link may be away for a weekend
 
@@ -71,7 +71,7 @@ export async function openBlobStore(options: BlobStoreOptions): Promise<BlobStor
   await chmod(root, 0o700);
   await sweep(folders.incoming, INCOMING_KEPT_MS);
   await sweep(folders.uploads, UPLOAD_KEPT_MS);
-  const uploads = createUploads(folders);
+  const uploads = new Uploads(folders);
   return {
     ...reading(root),
     put: (source) => put(folders, source),

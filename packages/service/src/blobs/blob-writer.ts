@@ -28,7 +28,7 @@ export type WriterFolders = {
   objectPath(digest: Digest): string;
 };
 
-export function digestFromHex(hex: string): Digest {
+function digestFromHex(hex: string): Digest {
   if (!isDigest(hex)) throw new AppError('internal', 'SHA-256 did not give 64 hex characters.');
   return hex;
 }

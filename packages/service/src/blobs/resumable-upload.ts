@@ -21,40 +21,68 @@ export type AppendRequest = {
 };
 export type AppendResult = { readonly offset: number; readonly complete: boolean };
 
+type UploadFolders = WriterFolders & { readonly uploads: string };
 type Running = { readonly hash: Hash; readonly offset: number };
 const RUNNING_HASHES_MAX = 256; // uploads whose hash is kept going; others are hashed again from the file
 
-export function createUploads(folders: WriterFolders & { readonly uploads: string }) {
-  const running = new Map<Digest, Running>();
-  const queues = new Map<Digest, Promise<unknown>>();
+/** The uploads of one store. */
+export class Uploads {
+  readonly #folders: UploadFolders;
+  /** Hashes that go on where the last append ended. */
+  readonly #hashes = new Map<Digest, Running>();
+  /** The last append of each digest, which the next one waits for. */
+  readonly #turns = new Map<Digest, Promise<unknown>>();
 
-  const partialPath = (digest: Digest): string => {
+  constructor(folders: UploadFolders) {
+    this.#folders = folders;
+  }
+
+  /** How many bytes of an unfinished upload are durable; 0 when there is none. */
+  async offset(digest: Digest): Promise<number> {
+    return (await sizeOf(this.#partialPath(digest))) ?? 0;
+  }
+
+  /** Appends in turn: two senders of one digest follow each other. */
+  append(digest: Digest, request: AppendRequest): Promise<AppendResult> {
+    const before = this.#turns.get(digest) ?? Promise.resolve();
+    const work = () => this.#append(digest, request);
+    const mine = before.then(work, work);
+    const forget = (): void => {
+      if (this.#turns.get(digest) === mine) this.#turns.delete(digest);
+    };
+    this.#turns.set(digest, mine);
+    mine.then(forget, forget);
+    return mine;
+  }
+
+  #partialPath(digest: Digest): string {
     if (!isDigest(digest)) throw new AppError('input.invalid', 'That is not a SHA-256 digest.', { field: 'digest' });
-    return path.join(folders.uploads, `${digest}.part`);
-  };
+    return path.join(this.#folders.uploads, `${digest}.part`);
+  }
 
-  async function append(digest: Digest, request: AppendRequest): Promise<AppendResult> {
-    checkRequest(request, folders.sizeBytesMax);
-    const present = await sizeOf(folders.objectPath(digest));
+  async #append(digest: Digest, request: AppendRequest): Promise<AppendResult> {
+    checkRequest(request, this.#folders.sizeBytesMax);
+    const present = await sizeOf(this.#folders.objectPath(digest));
     if (present !== undefined) return drain(request, present);
-    const handle = await openForWriting(partialPath(digest), 'a+');
+    const handle = await openForWriting(this.#partialPath(digest), 'a+');
     try {
-      const reached = await appendTo(handle, digest, request);
+      const reached = await this.#appendTo(handle, digest, request);
       if (reached < request.totalBytes) return { offset: reached, complete: false };
     } finally {
       await handle.close();
     }
-    return complete(digest, request.totalBytes);
+    return this.#complete(digest, request.totalBytes);
   }
 
-  async function appendTo(handle: FileHandle, digest: Digest, request: AppendRequest): Promise<number> {
+  async #appendTo(handle: FileHandle, digest: Digest, request: AppendRequest): Promise<number> {
     const { size } = await handle.stat();
     if (size !== request.offset) {
       throw new AppError('conflict', `The upload stands at ${size}, not at ${request.offset}.`, { field: 'offset' });
     }
-    await assertFreeBytes(folders.root, request.totalBytes - request.offset, folders.freeBytesMin);
-    const hash = await hashUpTo(digest, size);
-    running.delete(digest);
+    const { root, freeBytesMin } = this.#folders;
+    await assertFreeBytes(root, request.totalBytes - request.offset, freeBytesMin);
+    const hash = await this.#hashUpTo(digest, size);
+    this.#hashes.delete(digest);
     let offset = size;
     try {
       for await (const bytes of request.body) {
@@ -72,56 +100,36 @@ export function createUploads(folders: WriterFolders & { readonly uploads: strin
       throw error;
     }
     await syncFile(handle);
-    remember(digest, { hash, offset });
+    this.#remember(digest, { hash, offset });
     return offset;
   }
 
-  async function hashUpTo(digest: Digest, offset: number): Promise<Hash> {
-    const known = running.get(digest);
+  async #hashUpTo(digest: Digest, offset: number): Promise<Hash> {
+    const known = this.#hashes.get(digest);
     if (known?.offset === offset) return known.hash;
     const hash = createHash('sha256');
     if (offset === 0) return hash;
-    for await (const bytes of createReadStream(partialPath(digest), { end: offset - 1 })) hash.update(bytes);
+    for await (const bytes of createReadStream(this.#partialPath(digest), { end: offset - 1 })) hash.update(bytes);
     return hash;
   }
 
-  function remember(digest: Digest, state: Running): void {
-    running.set(digest, state);
-    const [oldest] = running.keys();
-    if (running.size > RUNNING_HASHES_MAX && oldest !== undefined) running.delete(oldest);
+  #remember(digest: Digest, state: Running): void {
+    this.#hashes.set(digest, state);
+    const [oldest] = this.#hashes.keys();
+    if (this.#hashes.size > RUNNING_HASHES_MAX && oldest !== undefined) this.#hashes.delete(oldest);
   }
 
-  async function complete(digest: Digest, totalBytes: number): Promise<AppendResult> {
-    const hash = await hashUpTo(digest, totalBytes);
-    running.delete(digest);
+  async #complete(digest: Digest, totalBytes: number): Promise<AppendResult> {
+    const hash = await this.#hashUpTo(digest, totalBytes);
+    this.#hashes.delete(digest);
+    const partial = this.#partialPath(digest);
     if (hash.digest('hex') !== digest) {
-      await removeIfThere(partialPath(digest));
+      await removeIfThere(partial);
       throw new AppError('input.digest-mismatch', 'The bytes received do not have the digest they were named by.');
     }
-    await moveIntoPlace(partialPath(digest), folders.objectPath(digest), folders);
+    await moveIntoPlace(partial, this.#folders.objectPath(digest), this.#folders);
     return { offset: totalBytes, complete: true };
   }
-
-  return {
-    /** How many bytes of an unfinished upload are durable; 0 when there is none. */
-    async offset(digest: Digest): Promise<number> {
-      return (await sizeOf(partialPath(digest))) ?? 0;
-    },
-    /** Appends in turn: two senders of one digest follow each other. */
-    append(digest: Digest, request: AppendRequest): Promise<AppendResult> {
-      const before = queues.get(digest) ?? Promise.resolve();
-      const mine = before.then(
-        () => append(digest, request),
-        () => append(digest, request),
-      );
-      queues.set(digest, mine);
-      const forget = (): void => {
-        if (queues.get(digest) === mine) queues.delete(digest);
-      };
-      mine.then(forget, forget);
-      return mine;
-    },
-  };
 }
 
 function checkRequest(request: AppendRequest, sizeBytesMax: number): void {
