@@ -2,7 +2,7 @@
 import type { Consultation, ConsultationId, DeploymentId, NewCdsClient } from '@lantern/contract';
 import type { ColumnType, Generated, Kysely, Selectable } from 'kysely';
 
-/** The mirror of `migrations/201-bedside.sql`; only this capability writes it. */
+/** The mirror of `migrations/006-bedside.sql`; only this capability writes it. */
 export type BedsideTables = {
   cds_client: {
     issuer: string;

@@ -2,7 +2,7 @@
 import type { DeploymentId, DeploymentState, ModelVersionId, SignedEnvelope } from '@lantern/contract';
 import { type ColumnType, type Kysely, type Selectable, sql } from 'kysely';
 
-/** The mirror of `migrations/200-deployments.sql`; only this capability writes it. */
+/** The mirror of `migrations/005-deployments.sql`; only this capability writes it. */
 export type DeploymentTables = {
   deployment: {
     deployment_id: DeploymentId;
