@@ -10,7 +10,7 @@ import { openTestDatabase, startTestPostgres } from './test-database.ts';
 type Tables = { study: { id: Generated<number>; modality: string; seen_on: string | null } };
 
 const log = createLogger({ name: 'database-test', level: 'silent' });
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 60_000;
 
 async function until(what: string, isMet: () => boolean | Promise<boolean>): Promise<void> {
   const deadlineMs = performance.now() + LIMIT_MS;

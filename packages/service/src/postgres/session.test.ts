@@ -8,7 +8,7 @@ import { openSession } from './session.ts';
 import { openTestDatabase } from './test-database.ts';
 
 const log = createLogger({ name: 'session-test', level: 'silent' });
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 60_000;
 
 describe('a kept connection', () => {
   let db: Database;
