@@ -33,6 +33,7 @@ import {
   systemClock,
   writeSecretFile,
 } from '@lantern/service';
+import { createCdsClientVerifier } from './bedside/cds-client.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
 import { startHubLink } from './hub-link/hub-link.ts';
@@ -79,6 +80,7 @@ type Process = { readonly clock: Clock; readonly log: Logger; readonly shutdown:
 async function build(settings: SiteConfig, process: Process): Promise<Omit<RunningSite, 'close'>> {
   const { clock, log, shutdown } = process;
   const { dataDir } = settings;
+  const tls = await readTls(settings);
   const link = await requireLink(dataDir);
   const keyPair = await loadOrCreateKeyPair(path.join(dataDir, KEY_FILE));
   const database = await openSiteDatabase(settings, process);
@@ -112,7 +114,8 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
 
   const metrics = createMetrics('lantern-site');
   shutdown.onClose('metrics', () => metrics.close());
-  const tls = await readTls(settings);
+  await site.deployments.live(); // verifies every deployment and stops what is no longer what the hub signed
+  let address = settings.publicUrl ?? '';
   const server = await createHttpServer({
     routes: [
       ...hubLinkRoutes(() => hubLink.status()),
@@ -120,7 +123,10 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
       ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
-    authenticators: { token: (token) => accounts.authenticate(token) },
+    authenticators: {
+      token: (token) => accounts.authenticate(token),
+      cdsClient: createCdsClientVerifier({ database, clock, publicUrl: () => address }),
+    },
     log,
     metrics,
     clock,
@@ -131,6 +137,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   });
   shutdown.onClose('http', () => server.close());
   const url = await server.listen({ host: settings.httpHost, port: settings.httpPort });
+  address ||= url;
   log.info({ url, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
   return { url, routes: server.routes };
 }

@@ -1,6 +1,7 @@
 /**
- * The site's tables as types: the mirror of `migrations/0*.sql`. Each capability writes only its own tables; a `jsonb` column
- * is written as text, so that an array is not mistaken for a PostgreSQL array.
+ * The site's tables as types: the mirror of `migrations/001-` to `004-`; deployments and bedside mirror their own. Each
+ * capability writes only its own tables; a `jsonb` column is written as text, so that an array is not mistaken for a
+ * PostgreSQL array.
  */
 import type {
   AnswerBody,

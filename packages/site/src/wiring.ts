@@ -8,9 +8,13 @@
 import type { RunId, SignedEnvelope, SiteTask } from '@lantern/contract';
 import type { Route, SignerKey } from '@lantern/service';
 import { activityRoutes } from './activity/routes.ts';
+import { createBedside } from './bedside/bedside.ts';
+import { bedsideRoutes } from './bedside/routes.ts';
 import type { SiteConfig } from './config.ts';
 import { createDatasets } from './datasets/datasets.ts';
 import { datasetRoutes } from './datasets/routes.ts';
+import { createDeployments, type Deployments } from './deployments/deployments.ts';
+import { deploymentRoutes } from './deployments/routes.ts';
 import { createExchange } from './exchange/exchange.ts';
 import { receiveTasks } from './exchange/inbox.ts';
 import type { Performer } from './exchange/performer.ts';
@@ -19,6 +23,7 @@ import { createGovernance } from './governance/governance.ts';
 import { governanceRoutes } from './governance/routes.ts';
 import { createAuditAnchor } from './hub-link/audit-anchor.ts';
 import type { HubLinkDeps } from './hub-link/hub-link.ts';
+import { downloadBlob } from './hub-link/transfer.ts';
 import type { JobHandlers } from './jobs.ts';
 import { localRunRoutes } from './local-runs/routes.ts';
 import type { Machinery } from './main.ts';
@@ -39,6 +44,7 @@ export type Wired = {
   readonly jobs: JobHandlers;
   readonly sweeps: readonly Sweep[];
   readonly hubLink: Pick<HubLinkDeps, 'receive' | 'onConnected' | 'onContact'>;
+  readonly deployments: Deployments;
 };
 
 export function wire(deps: WiringDeps): Wired {
@@ -75,6 +81,15 @@ export function wire(deps: WiringDeps): Wired {
     filesOf: (runId: RunId) => folders.filesOf(runId),
     watch: governance.watch,
   });
+  const deployments = createDeployments({
+    ...deps,
+    source: {
+      readModelVersion: (modelVersionId, signal) =>
+        outbound.call('siteReadModelVersion', { params: { modelVersionId }, signal }),
+      fetchBlob: (blob, signal) => downloadBlob(outbound, deps.blobs, { ...blob, signal }),
+    },
+    policy: { aucMin: settings.aucMin, siteCountMin: settings.siteCountMin },
+  });
   const anchor = createAuditAnchor({
     ...deps,
     db: deps.database,
@@ -83,7 +98,10 @@ export function wire(deps: WiringDeps): Wired {
     },
   });
   return {
+    deployments,
     routes: [
+      ...deploymentRoutes(deployments),
+      ...bedsideRoutes(createBedside({ ...deps, deployments })),
       ...datasetRoutes(datasets),
       ...governanceRoutes(governance),
       ...activityRoutes(exchange),

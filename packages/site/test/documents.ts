@@ -1,7 +1,7 @@
 /** Documents of a small project as tests need them: a dataset, its features, a project over it, a task of a run. */
 import {
-  type Conditions,
   COUNT_POLICY_DEFAULT,
+  type Conditions,
   type DatasetSchema,
   type Decision,
   type Digest,

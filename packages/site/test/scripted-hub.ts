@@ -35,8 +35,8 @@ import {
   type KeyPair,
   newId,
   openEnvelope,
-  parseByteRange,
   type PublicKey,
+  parseByteRange,
   publicKeyFromPem,
   type Route,
   sha256,
@@ -170,7 +170,8 @@ class HubState {
 
   controls() {
     const { hub } = this;
-    const sign = (task: SiteTask) => signEnvelope({ payloadType: PAYLOAD_TYPES.task, payload: task, keyPair: this.keyPair });
+    const sign = (task: SiteTask) =>
+      signEnvelope({ payloadType: PAYLOAD_TYPES.task, payload: task, keyPair: this.keyPair });
     return Object.assign(hub, {
       keyPair: this.keyPair,
       code: this.code,

@@ -1,5 +1,5 @@
 /** A site as its own hospital runs it: real process objects, real database, real sockets, in a folder of its own. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
@@ -13,11 +13,13 @@ import {
   parse,
   type RegisteredDataset,
   SITE_API,
+  SITE_ROLES,
   type SiteProject,
   type SiteRole,
 } from '@lantern/contract';
 import {
   type Clock,
+  createAccounts,
   createHttpClient,
   createLogger,
   type Database,
@@ -33,8 +35,7 @@ import { type RunningSite, startSite } from '../src/main.ts';
 import type { SiteTables } from '../src/tables.ts';
 import type { ScriptedHub } from './scripted-hub.ts';
 
-const PASSWORD = 'a password of a test, long enough';
-const ROLES = ['governance', 'data-engineer', 'clinician'] as const;
+const TOKEN_MS = 12 * 3600 * 1000;
 
 export type TestSite = {
   readonly settings: SiteConfig;
@@ -45,7 +46,11 @@ export type TestSite = {
   tokens(): Record<SiteRole, string>;
   as(role: SiteRole): ApiClient;
   /** Uploads and registers a table. */
-  register(table: { schema: DatasetSchema; csv: string | Buffer; feasibility?: FeasibilityPolicy }): Promise<RegisteredDataset>;
+  register(table: {
+    schema: DatasetSchema;
+    csv: string | Buffer;
+    feasibility?: FeasibilityPolicy;
+  }): Promise<RegisteredDataset>;
   /** Lets the hub ask for a project, and decides on it. */
   project(hub: ScriptedHub, spec: ProjectSpec, decision?: NewDecision): Promise<ProjectId>;
   decide(projectId: ProjectId, decision: NewDecision): Promise<SiteProject>;
@@ -80,14 +85,18 @@ export function settingsFor(dataDir: string, databaseUrl: string, change: Partia
 }
 
 /** Joins the hub and starts. */
-export async function startTestSite(hub: ScriptedHub, name: string, change: Partial<SiteConfig> = {}): Promise<TestSite> {
+export async function startTestSite(
+  hub: ScriptedHub,
+  name: string,
+  change: Partial<SiteConfig> = {},
+): Promise<TestSite> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'lantern-site-'));
   const database = await openTestDatabase(name);
   const settings = settingsFor(dataDir, database.url, change);
   await joinHub(settings, { hubUrl: hub.url, code: hub.code, siteName: 'Clinic' });
   const log = createLogger({ name: 'site', level: settings.logLevel });
   let site = await startSite(settings, { log });
-  const tokens = await makeTokens(site.url, dataDir);
+  const tokens = await makeTokens(database);
   const as = (role: SiteRole) => apiOf(site.url, tokens[role]);
   return {
     settings,
@@ -105,7 +114,8 @@ export async function startTestSite(hub: ScriptedHub, name: string, change: Part
     async project(asking, spec, decision) {
       const projectId = newId('ProjectId');
       asking.asked.push({ projectId, spec, projectDigest: documentDigest(spec), state: 'submitted' });
-      if (decision !== undefined) await as('governance').call(SITE_API.decide, { params: { projectId }, body: decision });
+      if (decision !== undefined)
+        await as('governance').call(SITE_API.decide, { params: { projectId }, body: decision });
       return projectId;
     },
     decide: (projectId, body) => as('governance').call(SITE_API.decide, { params: { projectId }, body }),
@@ -125,17 +135,19 @@ export function apiOf(url: string, token: string): ApiClient {
   return createApiClient(createHttpClient({ baseUrl: url, token, clock: systemClock }).transport);
 }
 
-/** An account per role, each with its role alone. */
-async function makeTokens(url: string, dataDir: string): Promise<Record<SiteRole, string>> {
-  const admin = (await readFile(path.join(dataDir, 'admin.token'), 'utf8')).trim();
-  const api = apiOf(url, admin);
-  const tokens: Record<SiteRole, string> = { admin, governance: '', 'data-engineer': '', clinician: '' };
-  for (const role of ROLES) {
-    const name = `test.${role}`;
-    await api.call(SITE_API.createUser, { body: { name, password: PASSWORD, roles: [role] } });
-    tokens[role] = (await api.call(SITE_API.signIn, { body: { name, password: PASSWORD } })).token;
-  }
-  return tokens;
+/** An account per role, each with its role alone and a token; without passwords, whose hashing would be most of the test. */
+async function makeTokens(database: Database): Promise<Record<SiteRole, string>> {
+  const accounts = createAccounts({ db: database, clock: systemClock, roles: SITE_ROLES });
+  const tokenOf = (role: SiteRole) => {
+    const account = { name: `test.${role}`, roles: [role], expiresInMs: TOKEN_MS };
+    return database.transaction(async (tx) => (await accounts.createTokenAccount(account, tx)).token);
+  };
+  return {
+    admin: await tokenOf('admin'),
+    governance: await tokenOf('governance'),
+    'data-engineer': await tokenOf('data-engineer'),
+    clinician: await tokenOf('clinician'),
+  };
 }
 
 export async function upload(url: string, token: string, bytes: Buffer) {

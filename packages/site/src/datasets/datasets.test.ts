@@ -14,8 +14,8 @@ before(async () => {
 });
 
 after(async () => {
-  await site.close();
-  await hub.close();
+  await site?.close();
+  await hub?.close();
 });
 
 /** Registers the table and expects to be refused; gives the message. */
@@ -96,7 +96,11 @@ describe('a table that cannot be read is refused', () => {
     const csv = Buffer.from(clinicCsv(12));
     const { upload } = await import('../../test/site-harness.ts');
     const digest = await upload(site.url(), site.tokens()['data-engineer'], csv);
-    const body = { schema: SCHEMA, source: { digest, format: 'parquet' as const }, feasibility: 'any-project' as const };
+    const body = {
+      schema: SCHEMA,
+      source: { digest, format: 'parquet' as const },
+      feasibility: 'any-project' as const,
+    };
     await assert.rejects(site.as('data-engineer').call(SITE_API.registerDataset, { body }), {
       code: 'dataset.invalid',
       message: /not a Parquet file/,
@@ -112,7 +116,10 @@ describe('a table that breaks its schema is refused', () => {
   });
 
   it('suspects a wrong unit when the median is implausible although every value is possible', async () => {
-    const kilopascal = clinicCsv(30).replaceAll(/^(p\d+,\d+),(\d+),/gm, (_, head, mmHg) => `${head},${Number(mmHg) * 0.45},`);
+    const kilopascal = clinicCsv(30).replaceAll(
+      /^(p\d+,\d+),(\d+),/gm,
+      (_, head, mmHg) => `${head},${Number(mmHg) * 0.45},`,
+    );
     assert.match(await refused(kilopascal), /pressure: the median is not in 90 to 180 mm\[Hg\]; wrong unit\?/);
   });
 
@@ -137,7 +144,9 @@ describe('a later version of a table', () => {
     try {
       const table = await engine.tableOf(contentDigest);
       const sql = `SELECT patient, CAST(_patient AS DOUBLE) AS number FROM "${table}" ORDER BY _row`;
-      const rows = await engine.session(new AbortController().signal, (session) => session.rows({ sql, parameters: [] }));
+      const rows = await engine.session(new AbortController().signal, (session) =>
+        session.rows({ sql, parameters: [] }),
+      );
       return new Map(rows.map((row) => [String(row['patient']), Number(row['number'])]));
     } finally {
       engine.close();
@@ -164,7 +173,12 @@ describe('a later version of a table', () => {
     const rows = keyless(clinicCsv(20)).trimEnd().split('\n');
     const again = await site.register({ schema, csv: `${[rows[0], ...rows.slice(2), rows[5]].join('\n')}\n` });
     assert.equal(again.patientCount, 20);
-    const row = await site.db.selectFrom('dataset').selectAll().where('name', '=', 'keyless').orderBy('dataset_id', 'desc').executeTakeFirstOrThrow();
+    const row = await site.db
+      .selectFrom('dataset')
+      .selectAll()
+      .where('name', '=', 'keyless')
+      .orderBy('dataset_id', 'desc')
+      .executeTakeFirstOrThrow();
     assert.equal(row.next_patient_number, 21);
   });
 });
@@ -175,6 +189,8 @@ describe('removing a dataset', () => {
     const api = site.as('data-engineer');
     await api.call(SITE_API.removeDataset, { params: { dataset: 'short-lived' } });
     await hub.until(() => hub.offers.at(-1)?.every(({ schema }) => schema.name !== 'short-lived') === true);
-    await assert.rejects(api.call(SITE_API.removeDataset, { params: { dataset: 'short-lived' } }), { code: 'not-found' });
+    await assert.rejects(api.call(SITE_API.removeDataset, { params: { dataset: 'short-lived' } }), {
+      code: 'not-found',
+    });
   });
 });

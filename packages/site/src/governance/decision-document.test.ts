@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { AppError, COUNT_POLICY_DEFAULT, DecisionSchema, type NewDecision, parse, RUN_STATISTICS_POLICY_DEFAULT } from '@lantern/contract';
+import {
+  AppError,
+  COUNT_POLICY_DEFAULT,
+  DecisionSchema,
+  type NewDecision,
+  parse,
+  RUN_STATISTICS_POLICY_DEFAULT,
+} from '@lantern/contract';
 import { documentDigest, newId } from '@lantern/service';
 import { MOMENTS, projectSpec, REGRESSION } from '../../test/documents.ts';
 import { decisionDocument } from './decision-document.ts';
@@ -16,7 +23,11 @@ const head = {
   decidedAt: new Date('2026-03-01T08:00:00.000Z'),
   sequence: 3,
 };
-const approve = (rest: Partial<NewDecision> = {}): NewDecision => ({ verdict: 'approved', reason: 'Committee of 1 March.', ...rest });
+const approve = (rest: Partial<NewDecision> = {}): NewDecision => ({
+  verdict: 'approved',
+  reason: 'Committee of 1 March.',
+  ...rest,
+});
 
 function refusedField(typed: NewDecision): string | undefined {
   try {
@@ -46,7 +57,11 @@ describe('an approval', () => {
   });
 
   it('may allow less: fewer bundles, fewer kinds of message, a nearer end', () => {
-    const less = { bundleDigests: [MOMENTS.bundleDigest], egress: ['moments' as const], expiresAt: '2026-04-01T00:00:00Z' };
+    const less = {
+      bundleDigests: [MOMENTS.bundleDigest],
+      egress: ['moments' as const],
+      expiresAt: '2026-04-01T00:00:00Z',
+    };
     const document = decisionDocument(approve(less), spec, head);
     assert.deepEqual(document.conditions?.bundleDigests, [MOMENTS.bundleDigest]);
     assert.deepEqual(document.conditions?.egress, ['moments']);
@@ -73,7 +88,10 @@ describe('an approval', () => {
 
   it('may relax the rules for statistics of its own runs, in the open', () => {
     const document = decisionDocument(approve({ runStatistics: { parameterRowRatioMax: 0.5 } }), spec, head);
-    assert.deepEqual(document.conditions?.runStatistics, { ...RUN_STATISTICS_POLICY_DEFAULT, parameterRowRatioMax: 0.5 });
+    assert.deepEqual(document.conditions?.runStatistics, {
+      ...RUN_STATISTICS_POLICY_DEFAULT,
+      parameterRowRatioMax: 0.5,
+    });
   });
 });
 
@@ -88,6 +106,9 @@ describe('a refusal or withdrawal', () => {
 
   it('is not accepted with conditions', () => {
     assert.equal(refusedField({ verdict: 'refused', reason: 'No.', egress: [] }), '/egress');
-    assert.equal(refusedField({ verdict: 'withdrawn', reason: 'No.', expiresAt: '2026-04-01T00:00:00Z' }), '/expiresAt');
+    assert.equal(
+      refusedField({ verdict: 'withdrawn', reason: 'No.', expiresAt: '2026-04-01T00:00:00Z' }),
+      '/expiresAt',
+    );
   });
 });

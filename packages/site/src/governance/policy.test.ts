@@ -14,7 +14,11 @@ function standing(change: Partial<Standing> = {}): Standing {
   return { state: 'approved', spec, projectDigest: documentDigest(spec), decision: approvalOf(spec, ids), ...change };
 }
 
-function ask(task: Partial<RoundTask> & { step: Step; round: number }, known: Standing | undefined = standing(), at = now) {
+function ask(
+  task: Partial<RoundTask> & { step: Step; round: number },
+  known: Standing | undefined = standing(),
+  at = now,
+) {
   const asked = roundTask(spec, ids, task);
   return allowsRound(known, { task: asked, manifestDigest: bundleDigest(asked.manifest), now: at });
 }
@@ -36,27 +40,134 @@ describe('whether a round of a run may be performed', () => {
     standing({ decision: approvalOf(spec, ids, { conditions: conditionsOf(spec, change) }) });
   const noDecision = (): Standing => ({ state: 'approved', spec, projectDigest: documentDigest(spec) });
   const cases: [string, () => ReturnType<typeof ask>, 'policy.not-approved' | 'policy.refused', RegExp][] = [
-    ['the site has not been asked', () => allowsRound(undefined, { task: roundTask(spec, ids, { ...newton, step: { kind: 'newton', theta } }), manifestDigest: REGRESSION.bundleDigest, now }), 'policy.not-approved', /not been asked/],
-    ['nobody has decided yet', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'asked' })), 'policy.not-approved', /not decided/],
-    ['the site refused', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'refused' })), 'policy.not-approved', /refused/],
-    ['the approval was withdrawn', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'withdrawn' })), 'policy.not-approved', /withdrew/],
-    ['the approval has expired', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'expired' })), 'policy.not-approved', /expired/],
-    ['the project has ended', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'lapsed' })), 'policy.not-approved', /ended/],
-    ['the state says approved but no document does', () => ask({ step: { kind: 'prepare' }, round: 0 }, noDecision()), 'policy.not-approved', /no signed approval/],
-    ['the newest document is a withdrawal', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ decision: approvalOf(spec, ids, { verdict: 'withdrawn' }) })), 'policy.not-approved', /no signed approval/],
-    ['the approval ends at this very instant, before any sweep', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing(), new Date(spec.expiresAt)), 'policy.not-approved', /expired/],
-    ['the approval names no end', () => {
-      const { expiresAt: _, ...document } = approvalOf(spec, ids).document;
-      return ask({ step: { kind: 'prepare' }, round: 0 }, standing({ decision: { document, digest: documentDigest(document) } }));
-    }, 'policy.not-approved', /expired/],
-    ['the approval is of another version of the project', () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ decision: approvalOf(spec, ids, { projectDigest: documentDigest('other') }) })), 'policy.refused', /another version/],
-    ['the run is of another version of the project', () => ask({ step: { kind: 'prepare' }, round: 0, projectDigest: documentDigest('other') }), 'policy.refused', /another version/],
-    ['the project has no such algorithm', () => ask({ step: { kind: 'prepare' }, round: 0, algorithm: 'unheard-of' }), 'policy.refused', /no algorithm/],
-    ['the task names the bundle of another algorithm', () => ask({ step: { kind: 'prepare' }, round: 0, bundleDigest: MOMENTS.bundleDigest, manifest: MOMENTS.manifest }), 'policy.refused', /bundle/],
-    ['the manifest is not the one that the digest names', () => ask({ step: { kind: 'prepare' }, round: 0, manifest: MOMENTS.manifest }), 'policy.refused', /bundle/],
-    ['the decision leaves this bundle out', () => ask({ step: { kind: 'prepare' }, round: 0 }, withConditions({ bundleDigests: [MOMENTS.bundleDigest] })), 'policy.refused', /does not allow the bundle/],
-    ['the decision leaves this dataset out', () => ask({ step: { kind: 'prepare' }, round: 0 }, withConditions({ datasets: ['another'] })), 'policy.refused', /dataset "clinic"/],
-    ['more rounds are asked than the project allows', () => ask({ step: { kind: 'newton', theta }, round: 6 }), 'policy.refused', /at most 5 rounds/],
+    [
+      'the site has not been asked',
+      () =>
+        allowsRound(undefined, {
+          task: roundTask(spec, ids, { ...newton, step: { kind: 'newton', theta } }),
+          manifestDigest: REGRESSION.bundleDigest,
+          now,
+        }),
+      'policy.not-approved',
+      /not been asked/,
+    ],
+    [
+      'nobody has decided yet',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'asked' })),
+      'policy.not-approved',
+      /not decided/,
+    ],
+    [
+      'the site refused',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'refused' })),
+      'policy.not-approved',
+      /refused/,
+    ],
+    [
+      'the approval was withdrawn',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'withdrawn' })),
+      'policy.not-approved',
+      /withdrew/,
+    ],
+    [
+      'the approval has expired',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'expired' })),
+      'policy.not-approved',
+      /expired/,
+    ],
+    [
+      'the project has ended',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, standing({ state: 'lapsed' })),
+      'policy.not-approved',
+      /ended/,
+    ],
+    [
+      'the state says approved but no document does',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, noDecision()),
+      'policy.not-approved',
+      /no signed approval/,
+    ],
+    [
+      'the newest document is a withdrawal',
+      () =>
+        ask(
+          { step: { kind: 'prepare' }, round: 0 },
+          standing({ decision: approvalOf(spec, ids, { verdict: 'withdrawn' }) }),
+        ),
+      'policy.not-approved',
+      /no signed approval/,
+    ],
+    [
+      'the approval ends at this very instant, before any sweep',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, standing(), new Date(spec.expiresAt)),
+      'policy.not-approved',
+      /expired/,
+    ],
+    [
+      'the approval names no end',
+      () => {
+        const { expiresAt: _, ...document } = approvalOf(spec, ids).document;
+        return ask(
+          { step: { kind: 'prepare' }, round: 0 },
+          standing({ decision: { document, digest: documentDigest(document) } }),
+        );
+      },
+      'policy.not-approved',
+      /expired/,
+    ],
+    [
+      'the approval is of another version of the project',
+      () =>
+        ask(
+          { step: { kind: 'prepare' }, round: 0 },
+          standing({ decision: approvalOf(spec, ids, { projectDigest: documentDigest('other') }) }),
+        ),
+      'policy.refused',
+      /another version/,
+    ],
+    [
+      'the run is of another version of the project',
+      () => ask({ step: { kind: 'prepare' }, round: 0, projectDigest: documentDigest('other') }),
+      'policy.refused',
+      /another version/,
+    ],
+    [
+      'the project has no such algorithm',
+      () => ask({ step: { kind: 'prepare' }, round: 0, algorithm: 'unheard-of' }),
+      'policy.refused',
+      /no algorithm/,
+    ],
+    [
+      'the task names the bundle of another algorithm',
+      () =>
+        ask({ step: { kind: 'prepare' }, round: 0, bundleDigest: MOMENTS.bundleDigest, manifest: MOMENTS.manifest }),
+      'policy.refused',
+      /bundle/,
+    ],
+    [
+      'the manifest is not the one that the digest names',
+      () => ask({ step: { kind: 'prepare' }, round: 0, manifest: MOMENTS.manifest }),
+      'policy.refused',
+      /bundle/,
+    ],
+    [
+      'the decision leaves this bundle out',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, withConditions({ bundleDigests: [MOMENTS.bundleDigest] })),
+      'policy.refused',
+      /does not allow the bundle/,
+    ],
+    [
+      'the decision leaves this dataset out',
+      () => ask({ step: { kind: 'prepare' }, round: 0 }, withConditions({ datasets: ['another'] })),
+      'policy.refused',
+      /dataset "clinic"/,
+    ],
+    [
+      'more rounds are asked than the project allows',
+      () => ask({ step: { kind: 'newton', theta }, round: 6 }),
+      'policy.refused',
+      /at most 5 rounds/,
+    ],
   ];
   for (const [reason, refusal, code, message] of cases) {
     it(`is refused when ${reason}`, () => {
@@ -117,7 +228,11 @@ describe('whether a dataset may be counted', () => {
   it('follows the signed rules once the project is approved', () => {
     const counts = { ...COUNT_POLICY_DEFAULT, patientCountMin: 25 };
     const decision = approvalOf(spec, ids, { conditions: conditionsOf(spec, { counts }) });
-    assert.deepEqual(allowsQuestion(standing({ decision }), open), { allowed: true, counts, decisionDigest: decision.digest });
+    assert.deepEqual(allowsQuestion(standing({ decision }), open), {
+      allowed: true,
+      counts,
+      decisionDigest: decision.digest,
+    });
   });
 
   it('is refused when the approval leaves out counts or the dataset', () => {
@@ -130,9 +245,18 @@ describe('whether a dataset may be counted', () => {
 
 describe('the kinds of answers', () => {
   it('let a refusal and a failure leave without any approval, and nothing else', () => {
-    const kinds = ['count', 'summary', 'prepared', 'moments', 'newton', 'update', 'evaluation', 'refused', 'failed'] as const;
+    const kinds = [
+      'count',
+      'summary',
+      'prepared',
+      'moments',
+      'newton',
+      'update',
+      'evaluation',
+      'refused',
+      'failed',
+    ] as const;
     const free = kinds.filter((kind) => egressOfAnswer(kind) === undefined);
     assert.deepEqual(free, ['refused', 'failed']);
   });
 });
-

@@ -3,7 +3,7 @@
  * check of the chain alone can find, are found by comparing with it.
  */
 import type { SignedEnvelope } from '@lantern/contract';
-import { type Clock, type Database, type KeyPair, type Logger, signAuditHead } from '@lantern/service';
+import { type Clock, type Database, type KeyPair, type Logger, readAuditHead, signAuditHead } from '@lantern/service';
 
 const ANCHOR_EVERY_MS = 60_000; // what could be removed unseen is at most this young
 
@@ -15,18 +15,18 @@ export type AuditAnchorDeps = {
   readonly send: (envelope: SignedEnvelope, signal: AbortSignal) => Promise<void>;
 };
 
-/** Returns a function that anchors when a minute has passed and there is something new; it never throws. */
+/** Returns a function that anchors when there is something new and a minute has passed since the last time; it never throws. */
 export function createAuditAnchor(deps: AuditAnchorDeps): (signal: AbortSignal) => Promise<void> {
   let anchoredMs = Number.NEGATIVE_INFINITY;
   let anchoredSequence = 0;
   return async (signal) => {
     if (deps.clock.monotonicMs() - anchoredMs < ANCHOR_EVERY_MS) return;
     try {
+      if ((await readAuditHead(deps.db)).sequence === anchoredSequence) return;
       const { sequence, envelope } = await signAuditHead(deps.db, deps);
-      anchoredMs = deps.clock.monotonicMs();
-      if (sequence === anchoredSequence) return;
       await deps.send(envelope, signal);
       anchoredSequence = sequence;
+      anchoredMs = deps.clock.monotonicMs();
     } catch (err) {
       // The next poll tries again; the chain itself is complete here.
       deps.log.warn({ err }, 'the audit head could not be anchored at the hub');

@@ -120,7 +120,7 @@ async function trainGraphLocally(deps: LocalRunsDeps, local: Local<GraphManifest
       seed: `${plan.seed}/${round}`,
       oneClassAllowed: false,
     } as const;
-    const { body } = await trainGraph(deps.executor, rows, step, { files, name: 'local', signal });
+    const { body } = await trainGraph(deps.executor, rows, step, { files, controls: files, name: 'local', signal });
     const next = path.join(rows.dir, `weights-${round}.safetensors`);
     await writeFile(next, addDelta(await readFile(weightsFile), await readFile(files.pathOf(body.delta.digest))));
     if (weightsFile !== bundle.initialWeights) await rm(weightsFile);

@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import {
-  type AnswerBody,
-  EVERYTHING,
-  type Filter,
-  type ProjectId,
-  SITE_API,
-  type SiteTask,
-} from '@lantern/contract';
+import { type AnswerBody, EVERYTHING, type Filter, type ProjectId, SITE_API, type SiteTask } from '@lantern/contract';
 import { newId } from '@lantern/service';
 import { clinicCsv, projectSpec, SCHEMA } from '../../test/documents.ts';
 import { type ScriptedHub, startScriptedHub } from '../../test/scripted-hub.ts';
@@ -26,8 +19,8 @@ before(async () => {
 });
 
 after(async () => {
-  await site.close();
-  await hub.close();
+  await site?.close();
+  await hub?.close();
 });
 
 const older = (age: number): Filter => ({ kind: 'compare', column: 'age', operator: '>', value: age });
@@ -69,7 +62,9 @@ describe('a count', () => {
 
   it('below the threshold looks the same as zero, byte for byte', async () => {
     const projectId = newId('ProjectId');
-    const few = counted(await ask(projectId, { kind: 'all', of: [older(74), { kind: 'in', column: 'sex', values: ['0'] }] }));
+    const few = counted(
+      await ask(projectId, { kind: 'all', of: [older(74), { kind: 'in', column: 'sex', values: ['0'] }] }),
+    );
     const none = counted(await ask(projectId, older(109)));
     assert.deepEqual(few.count, { kind: 'suppressed' });
     assert.equal(JSON.stringify(few.count), JSON.stringify(none.count));
@@ -79,9 +74,14 @@ describe('a count', () => {
     const projectId = newId('ProjectId');
     const first = counted(await ask(projectId, older(60)));
     const same = counted(await ask(projectId, older(60)));
-    const inOtherWords = counted(await ask(projectId, { kind: 'not', of: { kind: 'compare', column: 'age', operator: '<=', value: 60 } }));
+    const inOtherWords = counted(
+      await ask(projectId, { kind: 'not', of: { kind: 'compare', column: 'age', operator: '<=', value: 60 } }),
+    );
     assert.deepEqual([same.count, inOtherWords.count], [first.count, first.count]);
-    assert.deepEqual([first, same, inOtherWords].map(({ questionsLeft }) => questionsLeft), [29, 29, 28]);
+    assert.deepEqual(
+      [first, same, inOtherWords].map(({ questionsLeft }) => questionsLeft),
+      [29, 29, 28],
+    );
   });
 
   it('of nearly the same patients repeats the first answer, also to another project', async () => {
@@ -96,11 +96,15 @@ describe('a count', () => {
     for (const one of tasks) hub.send(one);
     const bodies = await Promise.all(tasks.map(async ({ taskId }) => counted((await hub.answerTo(taskId)).body)));
     assert.equal(new Set(bodies.map(({ count }) => JSON.stringify(count))).size, 1);
-    const rows = await site.db.selectFrom('answered_set').select('fingerprint').where('dataset', '=', 'clinic').execute();
+    const rows = await site.db
+      .selectFrom('answered_set')
+      .select('fingerprint')
+      .where('dataset', '=', 'clinic')
+      .execute();
     assert.equal(new Set(rows.map(({ fingerprint }) => fingerprint.toString('hex'))).size, rows.length);
   });
 
-  it('by a filter that does not fit the schema fails with the schema\'s words', async () => {
+  it("by a filter that does not fit the schema fails with the schema's words", async () => {
     const unknown = await ask(newId('ProjectId'), { kind: 'missing', column: 'shoe_size' });
     assert.ok(unknown.kind === 'failed' && unknown.code === 'input.invalid');
     const key = await ask(newId('ProjectId'), { kind: 'missing', column: 'patient' });
@@ -113,10 +117,17 @@ describe('a summary', () => {
     const body = await ask(newId('ProjectId'), EVERYTHING, { columns: ['age', 'sex'] });
     assert.ok(body.kind === 'summary');
     const [age, sex] = body.tables;
-    assert.deepEqual(age?.cells.map(({ label }) => label), ['18 to below 40', '40 to below 60', '60 to 110', 'missing']);
-    assert.deepEqual(sex?.cells.map(({ label }) => label), ['0', '1', 'missing']);
+    assert.deepEqual(
+      age?.cells.map(({ label }) => label),
+      ['18 to below 40', '40 to below 60', '60 to 110', 'missing'],
+    );
+    assert.deepEqual(
+      sex?.cells.map(({ label }) => label),
+      ['0', '1', 'missing'],
+    );
     for (const { cells } of body.tables) {
-      for (const { count } of cells) assert.ok(count.kind === 'suppressed' || (count.value >= 10 && count.value % 10 === 0));
+      for (const { count } of cells)
+        assert.ok(count.kind === 'suppressed' || (count.value >= 10 && count.value % 10 === 0));
     }
     assert.ok(body.questionsLeft < 29);
   });
@@ -130,7 +141,11 @@ describe('who may ask', () => {
 
   it('an approved project, under the rules of the decision, whose digest the answer names', async () => {
     const spec = projectSpec(hub.siteId(), { datasets: ['guarded'], algorithms: [] });
-    const projectId = await site.project(hub, spec, { verdict: 'approved', reason: 'ok', counts: { patientCountMin: 390, questionsMax: 2 } });
+    const projectId = await site.project(hub, spec, {
+      verdict: 'approved',
+      reason: 'ok',
+      counts: { patientCountMin: 390, questionsMax: 2 },
+    });
     const asked = task(projectId, EVERYTHING, { dataset: 'guarded' });
     hub.send(asked);
     const answer = await hub.answerTo(asked.taskId);
@@ -162,11 +177,17 @@ describe('who may ask', () => {
 });
 
 describe('the noise', () => {
-  it('depends on the site\'s secret, the purpose and the set, and on nothing else', () => {
+  it("depends on the site's secret, the purpose and the set, and on nothing else", () => {
     const set = new Uint8Array([1, 2, 3]);
-    const hash = (secret: string, purpose: string, message: Uint8Array) => Buffer.from(keyedHashOf(secret)(purpose, message)).toString('hex');
+    const hash = (secret: string, purpose: string, message: Uint8Array) =>
+      Buffer.from(keyedHashOf(secret)(purpose, message)).toString('hex');
     assert.equal(hash('a', 'count', set), hash('a', 'count', set));
-    const others = [hash('b', 'count', set), hash('a', 'set', set), hash('a', 'count', new Uint8Array([1, 2, 4])), hash('a', 'count', set)];
+    const others = [
+      hash('b', 'count', set),
+      hash('a', 'set', set),
+      hash('a', 'count', new Uint8Array([1, 2, 4])),
+      hash('a', 'count', set),
+    ];
     assert.equal(new Set(others).size, 4);
   });
 

@@ -11,27 +11,34 @@ import { type BlobStore, openBlobStore } from '@lantern/service';
 export type RunFolders = {
   /** The folder, made if missing. */
   dirOf(runId: RunId): Promise<string>;
-  /** Files of the run that are named by their content. */
+  /** Files on their way between hub and site, named by their content; removed when they have arrived. */
   filesOf(runId: RunId): Promise<BlobStore>;
+  /**
+   * Control variates, which stay. A store of their own: SCAFFOLD's first variate equals the update of it that is sent, and
+   * removing the one must not remove the other.
+   */
+  controlsOf(runId: RunId): Promise<BlobStore>;
   remove(runId: RunId): Promise<void>;
 };
 
 export function createRunFolders(dataDir: string): RunFolders {
-  const stores = new Map<RunId, Promise<BlobStore>>();
+  const stores = new Map<string, Promise<BlobStore>>();
   const pathOf = (runId: RunId) => path.join(dataDir, 'work', 'runs', runId);
+  const storeIn = (dir: string) => {
+    const store = stores.get(dir) ?? openBlobStore({ dir });
+    stores.set(dir, store);
+    return store;
+  };
   return {
     async dirOf(runId) {
       const dir = pathOf(runId);
       await mkdir(dir, { recursive: true });
       return dir;
     },
-    filesOf(runId) {
-      const store = stores.get(runId) ?? openBlobStore({ dir: path.join(pathOf(runId), 'files') });
-      stores.set(runId, store);
-      return store;
-    },
+    filesOf: (runId) => storeIn(path.join(pathOf(runId), 'files')),
+    controlsOf: (runId) => storeIn(path.join(pathOf(runId), 'controls')),
     async remove(runId) {
-      stores.delete(runId);
+      for (const dir of stores.keys()) if (path.dirname(dir) === pathOf(runId)) stores.delete(dir);
       await rm(pathOf(runId), { recursive: true, force: true });
     },
   };

@@ -89,12 +89,12 @@ export type TrainedStep = {
   readonly clientControl: BlobRef | undefined;
 };
 
-/** One round of local training; the update and what belongs to it end in `files`, named by content. */
+/** One round of local training; what leaves ends in `files`, what stays in `controls`, named by content. */
 export async function trainGraph(
   executor: GraphExecutor,
   rows: RunRows,
   step: TrainStep,
-  into: { files: BlobStore; name: string; signal: AbortSignal },
+  into: { files: BlobStore; controls: BlobStore; name: string; signal: AbortSignal },
 ): Promise<TrainedStep> {
   assertFeatureCount(rows, step.manifest);
   const out = (part: string) => path.join(rows.dir, `${into.name}.${part}.safetensors`);
@@ -114,7 +114,7 @@ export async function trainGraph(
   const controlDelta = scaffold ? { controlDelta: await keepFile(into.files, out('control-delta')) } : {};
   return {
     body: { rowCount: rows.trainRowCount, stepCount, meanLoss, delta, ...controlDelta },
-    clientControl: scaffold ? await keepFile(into.files, out('client-control')) : undefined,
+    clientControl: scaffold ? await keepFile(into.controls, out('client-control')) : undefined,
   };
 }
 

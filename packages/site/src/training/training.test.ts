@@ -49,8 +49,8 @@ before(async () => {
 });
 
 after(async () => {
-  await site.close();
-  await hub.close();
+  await site?.close();
+  await hub?.close();
 });
 
 const APPROVE: NewDecision = { verdict: 'approved', reason: 'ok' };
@@ -63,7 +63,9 @@ function specOf(change: Partial<ProjectSpec> = {}): ProjectSpec {
 
 type Run = { spec: ProjectSpec; projectId: ProjectId; runId: RunId; rest: Partial<RoundTask> };
 
-async function openRun(options: { decision?: NewDecision; rest?: Partial<RoundTask>; spec?: Partial<ProjectSpec> } = {}): Promise<Run> {
+async function openRun(
+  options: { decision?: NewDecision; rest?: Partial<RoundTask>; spec?: Partial<ProjectSpec> } = {},
+): Promise<Run> {
   const spec = specOf(options.spec);
   const projectId = await site.project(hub, spec, options.decision ?? APPROVE);
   return { spec, projectId, runId: newId('RunId'), rest: options.rest ?? {} };
@@ -84,20 +86,32 @@ async function perform(run: Run, round: number, step: Step): Promise<AnswerBody>
 
 /** The clinic's complete rows, read by this test on its own: features and label, by the division of the patients. */
 function cleanRows(csv: string, split: string): { x: number[]; y: number }[] {
-  const records = csv.trimEnd().split('\n').slice(1).map((line) => line.split(','));
+  const records = csv
+    .trimEnd()
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split(','));
   return records
     .filter((record) => record[5] === split && record[2] !== '?')
-    .map(([, age, pressure, sex, outcome]) => ({ x: [Number(age), Number(pressure), Number(sex)], y: Number(outcome) }));
+    .map(([, age, pressure, sex, outcome]) => ({
+      x: [Number(age), Number(pressure), Number(sex)],
+      y: Number(outcome),
+    }));
 }
 
 const train = cleanRows(clinicCsv(300), 'train');
 const test = cleanRows(clinicCsv(300), 'test');
 const mean = [0, 1, 2].map((f) => train.reduce((sum, { x }) => sum + (x[f] ?? 0), 0) / train.length);
-const stdDev = mean.map((m, f) => Math.sqrt(train.reduce((sum, { x }) => sum + ((x[f] ?? 0) - m) ** 2, 0) / (train.length - 1)));
+const stdDev = mean.map((m, f) =>
+  Math.sqrt(train.reduce((sum, { x }) => sum + ((x[f] ?? 0) - m) ** 2, 0) / (train.length - 1)),
+);
 const scaled = (x: number[]) => x.map((value, f) => (value - (mean[f] ?? 0)) / (stdDev[f] ?? 1));
 
 const close = (actual: number | undefined, wanted: number) =>
-  assert.ok(Math.abs((actual ?? Number.NaN) - wanted) <= 1e-9 * Math.max(1, Math.abs(wanted)), `${actual} is not ${wanted}`);
+  assert.ok(
+    Math.abs((actual ?? Number.NaN) - wanted) <= 1e-9 * Math.max(1, Math.abs(wanted)),
+    `${actual} is not ${wanted}`,
+  );
 
 describe('an analysis run', () => {
   it('is prepared with the numbers of complete rows and the digest of the columns', async () => {
@@ -111,7 +125,9 @@ describe('an analysis run', () => {
   });
 
   it('sends the moments of its training rows', async () => {
-    const run = await openRun({ rest: { algorithm: 'moments', manifest: MOMENTS.manifest, bundleDigest: MOMENTS.bundleDigest } });
+    const run = await openRun({
+      rest: { algorithm: 'moments', manifest: MOMENTS.manifest, bundleDigest: MOMENTS.bundleDigest },
+    });
     await perform(run, 0, { kind: 'prepare' });
     const body = await perform(run, 1, { kind: 'standardise' });
     assert.ok(body.kind === 'moments');
@@ -129,9 +145,15 @@ describe('an analysis run', () => {
     const rows = train.map(({ x, y }) => ({ x: [1, ...scaled(x)], y }));
     const p = rows.map(({ x }) => 1 / (1 + Math.exp(-x.reduce((sum, value, i) => sum + value * (theta[i] ?? 0), 0))));
     for (let i = 0; i < 4; i += 1) {
-      close(body.gradient[i], rows.reduce((sum, { x, y }, row) => sum + (y - (p[row] ?? 0)) * (x[i] ?? 0), 0));
+      close(
+        body.gradient[i],
+        rows.reduce((sum, { x, y }, row) => sum + (y - (p[row] ?? 0)) * (x[i] ?? 0), 0),
+      );
       for (let j = 0; j < 4; j += 1) {
-        const hessian = rows.reduce((sum, { x }, row) => sum + (p[row] ?? 0) * (1 - (p[row] ?? 0)) * (x[i] ?? 0) * (x[j] ?? 0), 0);
+        const hessian = rows.reduce(
+          (sum, { x }, row) => sum + (p[row] ?? 0) * (1 - (p[row] ?? 0)) * (x[i] ?? 0) * (x[j] ?? 0),
+          0,
+        );
         close(body.hessian[i * 4 + j], hessian);
       }
     }
@@ -143,7 +165,10 @@ describe('an analysis run', () => {
     await perform(run, 0, { kind: 'prepare' });
     const body = await perform(run, 2, { kind: 'newton', theta: [0, 0, 0, 0] });
     assert.ok(body.kind === 'newton');
-    close(body.gradient[1], train.reduce((sum, { x, y }) => sum + (y - 0.5) * (((x[0] ?? 0) - 50) / 10), 0));
+    close(
+      body.gradient[1],
+      train.reduce((sum, { x, y }) => sum + (y - 0.5) * (((x[0] ?? 0) - 50) / 10), 0),
+    );
   });
 
   it('evaluates on the held-back rows', async () => {
@@ -153,7 +178,10 @@ describe('an analysis run', () => {
     assert.ok(body.kind === 'evaluation');
     assert.equal(body.evaluation.rowCount, test.length);
     close(body.evaluation.squaredErrorSum, test.length * 0.25);
-    assert.equal(body.evaluation.positives.reduce((sum, count) => sum + count, 0), test.filter(({ y }) => y === 1).length);
+    assert.equal(
+      body.evaluation.positives.reduce((sum, count) => sum + count, 0),
+      test.filter(({ y }) => y === 1).length,
+    );
   });
 
   it('keeps the rows it was prepared on when the dataset is registered again', async () => {
@@ -204,7 +232,10 @@ describe('a run is refused', () => {
     await site.decide(run.projectId, { ...APPROVE, runStatistics: { patientCountMin: 5000 } });
     const body = await perform(run, 1, { kind: 'newton', theta: [0, 0, 0, 0] });
     assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused');
-    assert.deepEqual(body.findings.map(({ rule }) => rule), ['patient-count']);
+    assert.deepEqual(
+      body.findings.map(({ rule }) => rule),
+      ['patient-count'],
+    );
   });
 
   it('for a round that was asked before under another task', async () => {
@@ -222,7 +253,9 @@ describe('a run is refused', () => {
     const spec = { ...other.spec, algorithms };
     const projectId = await site.project(hub, spec, APPROVE);
     const mismatch = await perform({ spec, projectId, runId: newId('RunId'), rest: {} }, 0, { kind: 'prepare' });
-    assert.ok(mismatch.kind === 'failed' && mismatch.code === 'dataset.schema-mismatch' && /weight/.test(mismatch.message));
+    assert.ok(
+      mismatch.kind === 'failed' && mismatch.code === 'dataset.schema-mismatch' && /weight/.test(mismatch.message),
+    );
     await perform(other, 0, { kind: 'prepare' });
     const short = await perform(other, 1, { kind: 'newton', theta: [0, 0] });
     assert.ok(short.kind === 'failed' && short.code === 'input.invalid');
@@ -240,9 +273,10 @@ describe('a graph run', () => {
     seed: 7,
     ...change,
   });
-  const uploaded = (digest: Digest | undefined) => decodeTensors(hub.uploads.get(digest ?? ('' as Digest)) ?? new Uint8Array());
+  const uploaded = (digest: Digest | undefined) =>
+    decodeTensors(hub.uploads.get(digest ?? ('' as Digest)) ?? new Uint8Array());
 
-  it('uploads an update of the plan\'s shape before the answer that names it, and keeps no copy', async () => {
+  it("uploads an update of the plan's shape before the answer that names it, and keeps no copy", async () => {
     const run = await openRun({ rest: graphRun });
     assert.equal((await perform(run, 0, { kind: 'prepare' })).kind, 'prepared');
     const body = await perform(run, 1, trainStep());
@@ -277,7 +311,8 @@ describe('a graph run', () => {
     const body = await perform(run, 1, trainStep());
     assert.ok(body.kind === 'update');
     let squares = 0;
-    for (const { data } of uploaded(body.delta.digest).values()) for (const value of data) squares += Number(value) ** 2;
+    for (const { data } of uploaded(body.delta.digest).values())
+      for (const value of data) squares += Number(value) ** 2;
     assert.ok(Math.abs(Math.sqrt(squares) - 0.01) < 1e-6, `${Math.sqrt(squares)}`);
   });
 

@@ -208,6 +208,7 @@ async function train(
   if (task.manifest.kind !== 'graph') throw new AppError('bundle.invalid', 'A train step needs a bundle with a graph.');
   const { runId, round } = task;
   const files = await deps.folders.filesOf(runId);
+  const controls = await deps.folders.controlsOf(runId);
   const bundle = await deps.bundles.filesOf(task.manifest, signal);
   const weightsFile = await fetchFile(deps, files, { ...step.weights, signal });
   const controlFile =
@@ -223,7 +224,7 @@ async function train(
       files: bundle,
       weightsFile,
       ...controlFile,
-      ...(before === undefined ? {} : { clientControlFile: files.pathOf(before) }),
+      ...(before === undefined ? {} : { clientControlFile: controls.pathOf(before) }),
       ...(updateNormMax === undefined ? {} : { updateNormMax }),
       strategy: step.strategy,
       local: step.local,
@@ -231,7 +232,7 @@ async function train(
       seed: `${step.seed}/${round}`,
       oneClassAllowed: true,
     },
-    { files, name: task.taskId, signal },
+    { files, controls, name: task.taskId, signal },
   );
   await forgetInputs(files, [step.weights, step.control]);
   const { body, clientControl } = trained;

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { SITE_API } from '@lantern/contract';
+import { accessTable, assertRouteAuthorisation, loadConfig } from '@lantern/service';
+import { type ScriptedHub, startScriptedHub } from '../test/scripted-hub.ts';
+import { settingsFor, startTestSite, type TestSite } from '../test/site-harness.ts';
+import { SiteConfigSchema } from './config.ts';
+import { startSite } from './main.ts';
+
+let hub: ScriptedHub;
+let site: TestSite;
+
+before(async () => {
+  hub = await startScriptedHub();
+  site = await startTestSite(hub, 'site-main');
+});
+
+after(async () => {
+  await site?.close();
+  await hub?.close();
+});
+
+describe('the routes of a site', () => {
+  it('answer each role and nobody else, as they declare', async () => {
+    const asked = await assertRouteAuthorisation({
+      server: { routes: site.routes() },
+      url: site.url(),
+      tokensByRole: site.tokens(),
+    });
+    assert.ok(asked > 100);
+  });
+
+  it('let the governance lead alone decide, and nobody but the data engineer and the administrator bring data', () => {
+    const table = accessTable(site.routes());
+    const wanted: [keyof typeof SITE_API, string][] = [
+      ['decide', 'Roles: governance'],
+      ['grantQuestions', 'Roles: governance'],
+      ['previewProject', 'Roles: admin, governance'],
+      ['listProjects', 'Roles: admin, governance, data-engineer'],
+      ['readProject', 'Roles: admin, governance, data-engineer'],
+      ['registerDataset', 'Roles: admin, data-engineer'],
+      ['removeDataset', 'Roles: admin, data-engineer'],
+      ['appendImport', 'Roles: admin, data-engineer'],
+      ['importOffset', 'Roles: admin, data-engineer'],
+      ['listDatasets', 'Roles: admin, governance, data-engineer'],
+      ['runLocally', 'Roles: admin, data-engineer'],
+      ['listActivity', 'Roles: admin, governance, data-engineer'],
+      ['createUser', 'Roles: admin'],
+      ['listUsers', 'Roles: admin'],
+      ['disableUser', 'Roles: admin'],
+      ['listAudit', 'Roles: admin, governance'],
+      ['auditHead', 'Roles: admin, governance'],
+      ['readHubLink', 'Roles: admin, governance, data-engineer, clinician'],
+      ['createToken', 'Roles: admin, governance, data-engineer, clinician'],
+    ];
+    for (const [name, access] of wanted) {
+      const { method, path: route } = SITE_API[name];
+      assert.equal(table[`${method} ${route}`], access, name);
+    }
+  });
+
+  it('are those of the contract, every one of them', () => {
+    const served = new Set(site.routes().map(({ endpoint }) => `${endpoint.method} ${endpoint.path}`));
+    const missing = Object.entries(SITE_API).filter(([, { method, path: route }]) => !served.has(`${method} ${route}`));
+    assert.deepEqual(
+      missing.map(([name]) => name),
+      [],
+    );
+  });
+
+  it('show a clinician nothing of projects, datasets, activity or audit', async () => {
+    const clinician = site.as('clinician');
+    for (const name of ['listProjects', 'listDatasets', 'listActivity', 'listAudit'] as const) {
+      await assert.rejects(clinician.call(SITE_API[name], {}), { code: 'auth.forbidden' }, name);
+    }
+  });
+});
+
+describe('the settings of a site', () => {
+  it('have defaults for everything but the data folder', () => {
+    const settings = loadConfig({
+      schema: SiteConfigSchema,
+      env: { LANTERN_SITE_DATA_DIR: '/data' },
+      prefix: 'LANTERN_SITE_',
+    });
+    assert.equal(settings.dataDir, '/data');
+    assert.equal(settings.httpHost, '127.0.0.1');
+  });
+
+  it('are refused where TLS has a certificate without a key', async () => {
+    const dataDir = await mkdtemp(path.join(tmpdir(), 'lantern-site-'));
+    const settings = settingsFor(dataDir, 'postgres://unused', { tlsCertFile: '/nowhere.pem' });
+    const other = await startScriptedHub();
+    const { joinHub } = await import('./hub-link/join.ts');
+    await joinHub(settings, { hubUrl: other.url, code: other.code, siteName: 'TLS' });
+    await assert.rejects(startSite(settings), { code: 'config.invalid', message: /tlsKeyFile/ });
+    await other.close();
+    await rm(dataDir, { recursive: true, force: true });
+  });
+});
