@@ -5,6 +5,7 @@
 #   scripts/fresh-clone.sh            both commands
 #   scripts/fresh-clone.sh test       npm ci && npm test alone
 #   scripts/fresh-clone.sh demo       npm ci && npm run demo alone
+#   scripts/fresh-clone.sh both nobody    only as this user
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source_dir=$PWD
@@ -64,5 +65,9 @@ try_as() { # try_as USER
   done
 }
 
+if [ $# -ge 2 ]; then
+  try_as "$2"
+  exit
+fi
 try_as "$(id -un)"
 if [ "$(id -u)" = 0 ]; then try_as nobody; fi

@@ -14,7 +14,7 @@ import {
 } from './source-tree.ts';
 
 /** Package -> the packages of ours that it may import and list under `dependencies`. */
-export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
   contract: [],
   service: ['contract'],
   dicom: [],

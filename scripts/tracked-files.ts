@@ -38,12 +38,13 @@ const FIXED_RULES: readonly Rule[] = [
   },
 ];
 
-/** A key in PEM form that is more than its first line; keys out of a standard stand in KEYS_PUBLISHED. */
+/** A key in PEM form that is more than its first line. */
 const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*(?:\\n)?\s*([A-Za-z0-9+/]{40,})/g;
 
-/** The start of the body of private keys that a standard prints for testing, and which. */
-const KEYS_PUBLISHED: Readonly<Record<string, string>> = {
-  MC4CAQAwBQYDK2VwBCIEIJ: 'RFC 9421, appendix B.1.4, test-key-ed25519',
+/** The start of the body of private keys that guard nothing, and why they are here. */
+const KEYS_WITHOUT_SECRET: Readonly<Record<string, string>> = {
+  MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgul9XIpO5:
+    'TLS for localhost in client.test.ts, which alone trusts it',
 };
 
 function* walk(root: string, folder: string): Generator<string> {
@@ -85,7 +86,7 @@ function textOf(root: string, file: string): string | undefined {
 function keyOffences(file: string, text: string): Offence[] {
   return [...text.matchAll(PRIVATE_KEY)].flatMap((match) => {
     const body = match[1] ?? '';
-    if (Object.keys(KEYS_PUBLISHED).some((start) => body.startsWith(start))) return [];
+    if (Object.keys(KEYS_WITHOUT_SECRET).some((start) => body.startsWith(start))) return [];
     return [{ file, line: text.slice(0, match.index).split('\n').length, rule: 'a private key' }];
   });
 }
