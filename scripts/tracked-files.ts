@@ -29,9 +29,12 @@ const FOLDERS_SKIPPED: ReadonlySet<string> = new Set(['node_modules', '.git', '.
 
 type Rule = { readonly pattern: RegExp; readonly rule: string };
 
+/** What stands before an absolute path; `<folder>/work/` is none. */
+const PATH_START = '(^|["\'`\\s(=:])';
+
 const FIXED_RULES: readonly Rule[] = [
   { pattern: /https?:\/\/registry\b/, rule: 'address of a registry' },
-  { pattern: /(^|["'`\s(=])\/(home|Users)\/[a-z][\w.-]*\//, rule: "folder of one person's machine" },
+  { pattern: new RegExp(`${PATH_START}/(home|Users)/[a-z][\\w.-]*/`), rule: "folder of one person's machine" },
   {
     pattern: /:_authToken\s*=|\b(ghp|gho|npm)_[A-Za-z0-9]{30,}|\bAKIA[0-9A-Z]{16}\b/,
     rule: 'looks like an access token',
@@ -43,6 +46,7 @@ const PRIVATE_KEY = /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*(?:\\n)?\s*([A-Za
 
 /** The start of the body of private keys that guard nothing, and why they are here. */
 const KEYS_WITHOUT_SECRET: Readonly<Record<string, string>> = {
+  MC4CAQAwBQYDK2VwBCIEIJ: 'RFC 9421, appendix B.1.4, test-key-ed25519',
   MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgul9XIpO5:
     'TLS for localhost in client.test.ts, which alone trusts it',
 };
@@ -73,7 +77,7 @@ function machineRules(root: string): Rule[] {
   const folders = [root, path.dirname(root), homedir()].filter((folder) => !COMMON_FOLDERS.has(folder));
   const own = folders.filter((folder) => folder !== tmpdir() && folder.length > 1);
   return own.map((folder) => ({
-    pattern: new RegExp(`(^|[^\\w.])${escapePattern(folder)}/`),
+    pattern: new RegExp(`${PATH_START}${escapePattern(folder)}/`),
     rule: 'folder of this machine',
   }));
 }
