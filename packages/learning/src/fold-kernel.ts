@@ -43,12 +43,15 @@ const WASM_BASE64 =
   'QSBqIQAgAUEgaiEBIAlBIGohCSAKQSBqIQogC0EgaiELDAALCwt5AgF/AntBgICA/Af9ESEDIAAgAUECdGohAgJAA0AgACACTw0BIAQgAP0A' +
   'BAAgA/1OIAP9NyAA/QAEECAD/U4gA/03/VAgAP0ABCAgA/1OIAP9NyAA/QAEMCAD/U4gA/03/VD9UP1QIQQgAEHAAGohAAwACwsgBP1TCw==';
 
+/** The same memory twice, as numbers and as bytes: making a view per block would cost as much as small blocks do. */
+export type KernelBlock = { readonly values: Float32Array; readonly bytes: Uint8Array };
+
 /** Blocks of one size, in memory the kernel can reach. Owned by the kernel; the caller fills and reads them. */
 export type FoldKernel = {
   readonly name: 'wasm-simd' | 'javascript';
-  readonly accumulator: Float32Array;
+  readonly accumulator: KernelBlock;
   /** `SLOT_COUNT` blocks. */
-  readonly slots: readonly Float32Array[];
+  readonly slots: readonly KernelBlock[];
   /** accumulator += weights[0] slots[0], then weights[1] slots[1] ..., over the first `count` elements. */
   multiplyAdd(weights: readonly number[], count: number): void;
   /** Whether a block holds NaN or an infinity in its first `count` elements: a slot by number, or the accumulator. */
@@ -68,14 +71,12 @@ function createWasmKernel(blockElements: number): FoldKernel | undefined {
   const stride = blockElements * Float32Array.BYTES_PER_ELEMENT;
   const memory = new WebAssembly.Memory({ initial: Math.ceil((stride * (1 + SLOT_COUNT)) / PAGE_BYTES) });
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { lantern: { memory } });
+  const blockAt = (address: number) => blockOf(new Float32Array(memory.buffer, address, blockElements));
   const addressOf = (slot: number) => stride * (1 + slot); // the accumulator is at 0
   return {
     name: 'wasm-simd',
-    accumulator: new Float32Array(memory.buffer, 0, blockElements),
-    slots: Array.from(
-      { length: SLOT_COUNT },
-      (_, slot) => new Float32Array(memory.buffer, addressOf(slot), blockElements),
-    ),
+    accumulator: blockAt(0),
+    slots: Array.from({ length: SLOT_COUNT }, (_, slot) => blockAt(addressOf(slot))),
     multiplyAdd(weights, count) {
       const lanes = wholeLanes(count);
       const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = weights;
@@ -92,8 +93,8 @@ function createJavaScriptKernel(blockElements: number): FoldKernel {
   const slots = Array.from({ length: SLOT_COUNT }, () => new Float32Array(blockElements));
   return {
     name: 'javascript',
-    accumulator,
-    slots,
+    accumulator: blockOf(accumulator),
+    slots: slots.map(blockOf),
     multiplyAdd(weights, count) {
       for (const [slot, weight] of weights.entries()) {
         const source = slots[slot] ?? accumulator;
@@ -114,6 +115,10 @@ function createJavaScriptKernel(blockElements: number): FoldKernel {
 /** The assembled module. */
 export function kernelBytes(): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(WASM_BASE64), (character) => character.charCodeAt(0));
+}
+
+function blockOf(values: Float32Array): KernelBlock {
+  return { values, bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
 }
 
 function wholeLanes(count: number): number {

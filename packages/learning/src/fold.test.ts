@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { AppError } from '@lantern/contract';
 import wabt from 'wabt';
-import { createFolder, type FoldSource, foldFloat64 } from './fold.ts';
+import { createFolder, type FoldSource } from './fold.ts';
 import { kernelBytes } from './fold-kernel.ts';
 
 const KERNELS = ['wasm-simd', 'javascript'] as const;
@@ -163,14 +163,4 @@ test('a source that ends early, no source, odd ranges and infinite weights are r
 
 test('an empty range calls no sink', () => {
   assert.deepEqual(foldAll(sources, 0), new Float32Array());
-});
-
-test('the float64 fold sums in the order given and refuses other lengths and numbers that are not finite', () => {
-  const data = [Float64Array.of(1e16, 3), Float64Array.of(1, -5), Float64Array.of(-1e16, 0.25)];
-  const [a, b, c] = data.map((each) => ({ weight: 0.5, data: each }));
-  assert.ok(a !== undefined && b !== undefined && c !== undefined);
-  assert.deepEqual(foldFloat64([a, b, c]), Float64Array.of(0, -0.875)); // 5e15 + 0.5 rounds to even
-  assert.deepEqual(foldFloat64([a, c, b]), Float64Array.of(0.5, -0.875));
-  assert.throws(() => foldFloat64([a, { weight: 1, data: Float64Array.of(1) }]), /Update 1/);
-  assert.throws(() => foldFloat64([{ weight: 1, data: Float64Array.of(Number.NaN) }]), /Update 0/);
 });

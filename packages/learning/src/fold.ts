@@ -10,7 +10,7 @@
  * a block changes nothing.
  */
 import { AppError } from '@lantern/contract';
-import { createKernel, type FoldKernel, LANE_COUNT, SLOT_COUNT } from './fold-kernel.ts';
+import { createKernel, type FoldKernel, type KernelBlock, LANE_COUNT, SLOT_COUNT } from './fold-kernel.ts';
 
 /**
  * 64,000 bytes: five blocks stay in a core's second-level cache, and one is a fair read of a file. Not a power of two on purpose:
@@ -50,7 +50,6 @@ export type Folder = {
 export function createFolder(options: { blockElements?: number; kernel?: FoldKernel['name'] } = {}): Folder {
   const blockElements = Math.ceil((options.blockElements ?? BLOCK_ELEMENTS_DEFAULT) / LANE_COUNT) * LANE_COUNT;
   const kernel = createKernel(blockElements, options.kernel ?? 'fastest');
-  const accumulatorBytes = bytesOf(kernel.accumulator);
   return {
     kernel: kernel.name,
     fold(sources, range, sink) {
@@ -58,7 +57,7 @@ export function createFolder(options: { blockElements?: number; kernel?: FoldKer
       const groups = groupsOf(sources);
       for (const block of blocksOf(range, blockElements)) {
         foldBlock(kernel, groups, block);
-        sink(firstBytes(accumulatorBytes, block.byteLength));
+        sink(firstBytes(kernel.accumulator.bytes, block.byteLength));
       }
     },
     findNonFinite(source, range) {
@@ -70,21 +69,6 @@ export function createFolder(options: { blockElements?: number; kernel?: FoldKer
       return -1;
     },
   };
-}
-
-/**
- * Weighted sum in float64, for the small tensors of analyses, in the order given. Throws `update.invalid` for another length
- * or a number that is not finite.
- */
-export function foldFloat64(sources: readonly { weight: number; data: Float64Array }[]): Float64Array {
-  const sum = new Float64Array(sources[0]?.data.length ?? 0);
-  for (const [position, { weight, data }] of sources.entries()) {
-    if (data.length !== sum.length || !data.every(Number.isFinite)) {
-      throw new AppError('update.invalid', `Update ${position} has another length or a number that is not finite.`);
-    }
-    for (let index = 0; index < sum.length; index += 1) sum[index] = (sum[index] ?? 0) + weight * (data[index] ?? 0);
-  }
-  return sum;
 }
 
 function* blocksOf(range: FoldRange, blockElements: number): Generator<FoldRange> {
@@ -108,7 +92,7 @@ function groupsOf(sources: readonly FoldSource[]): Group[] {
 /** Leaves the block's sum in the accumulator. */
 function foldBlock(kernel: FoldKernel, groups: readonly Group[], block: FoldRange): void {
   const count = elementsOf(block);
-  kernel.accumulator.fill(-0); // not 0: only -0 + x has the bits of x for every x
+  kernel.accumulator.values.fill(-0); // not 0: only -0 + x has the bits of x for every x
   for (const { sources, weights } of groups) {
     for (const [slot, source] of sources.entries()) load(kernel.slots[slot], source, block);
     kernel.multiplyAdd(weights, count);
@@ -117,9 +101,9 @@ function foldBlock(kernel: FoldKernel, groups: readonly Group[], block: FoldRang
 }
 
 /** Fills a slot, and zeros up to whole lanes. */
-function load(slot: Float32Array | undefined, source: Omit<FoldSource, 'weight'>, block: FoldRange): void {
+function load(slot: KernelBlock | undefined, source: Omit<FoldSource, 'weight'>, block: FoldRange): void {
   if (slot === undefined) return;
-  const target = new Uint8Array(slot.buffer, slot.byteOffset, block.byteLength);
+  const target = firstBytes(slot.bytes, block.byteLength);
   let filled = 0;
   while (filled < block.byteLength) {
     const rest = filled === 0 ? target : target.subarray(filled);
@@ -128,7 +112,7 @@ function load(slot: Float32Array | undefined, source: Omit<FoldSource, 'weight'>
     filled += given;
   }
   const count = elementsOf(block);
-  if (count % LANE_COUNT !== 0) slot.fill(0, count, Math.ceil(count / LANE_COUNT) * LANE_COUNT);
+  if (count % LANE_COUNT !== 0) slot.values.fill(0, count, Math.ceil(count / LANE_COUNT) * LANE_COUNT);
 }
 
 /** The first element of the block that is NaN or infinite, -1 when there is none. */
@@ -136,7 +120,7 @@ function nonFiniteElement(kernel: FoldKernel, source: Omit<FoldSource, 'weight'>
   const count = elementsOf(block);
   load(kernel.slots[0], source, block);
   if (!kernel.hasNonFinite(0, count)) return -1;
-  return kernel.slots[0]?.findIndex((value) => !Number.isFinite(value)) ?? -1;
+  return kernel.slots[0]?.values.findIndex((value) => !Number.isFinite(value)) ?? -1;
 }
 
 /** Finds whose element made the sum leave the finite numbers. */
@@ -153,10 +137,6 @@ function blame(kernel: FoldKernel, groups: readonly Group[], block: FoldRange): 
 
 function elementsOf(block: FoldRange): number {
   return block.byteLength / Float32Array.BYTES_PER_ELEMENT;
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 function firstBytes(bytes: Uint8Array, byteLength: number): Uint8Array {

@@ -4,17 +4,13 @@ export {
   logisticProbabilities,
   mergeNewtonStatistics,
   type NewtonStatistics,
-  newtonConverged,
   newtonStep,
 } from './analyses/logistic-regression.ts';
 export { localMoments, mergeMoments, standardisationOf } from './analyses/moments.ts';
 export {
   evaluateScores,
   evaluationMetrics,
-  logLoss,
   mergeEvaluations,
-  reliabilityTable,
-  SCORE_BIN_COUNT,
   withholdClasses,
 } from './evaluation.ts';
 export { type ColumnValue, type EncodedRow, encodeRow, featureNames, standardise } from './features.ts';
@@ -24,13 +20,11 @@ export {
   type Folder,
   type FoldRange,
   type FoldSource,
-  foldFloat64,
 } from './fold.ts';
 export { controlCorrection, nextLocalControl } from './local-control.ts';
 export {
   checkGraph,
   type DeclaredEnds,
-  GRAPH_LIMITS,
   type GraphLimits,
   type GraphSummary,
 } from './onnx/graph-rules.ts';
@@ -44,11 +38,9 @@ export {
   headerBytesNeeded,
   parseHeader,
   requireTensors,
-  TENSOR_LIMITS,
   type Tensor,
   type TensorEntry,
   type TensorLayout,
   type TensorLimits,
-  tensorAt,
 } from './safetensors.ts';
 export { applyStrategy, type ServerStateName, type StrategyBlock, serverStateNames } from './strategies.ts';

@@ -10,7 +10,6 @@ import {
   headerBytesNeeded,
   parseHeader,
   requireTensors,
-  tensorAt,
 } from './safetensors.ts';
 
 const vector = (name: string) => readFileSync(new URL(`../test/vectors/${name}`, import.meta.url));
@@ -82,6 +81,8 @@ test('tensors at an odd address are copied, not misread', () => {
   const shifted = new Uint8Array(bytes.byteLength + 1);
   shifted.set(bytes, 1);
   assert.deepEqual(decodeTensors(shifted.subarray(1)).get('w')?.data, Float32Array.of(2.5));
+  const buffer = Buffer.from(shifted.buffer, 1); // whose slice() would share memory instead of copying
+  assert.deepEqual(decodeTensors(buffer).get('w')?.data, Float32Array.of(2.5));
 });
 
 test('a header alone can be parsed before the data has arrived', () => {
@@ -198,16 +199,4 @@ test('an update must hold exactly the tensors asked for, and the refusal names t
   wrong([{ name: 'v', shape: [1] }], /v is missing/);
   const double = parseHeader(encodeHeader([{ name: 'w', dtype: 'F64', shape: [1] }]));
   assert.throws(() => requireTensors(double, [{ name: 'w', shape: [1] }]), /w is not F32/);
-});
-
-test('a byte of the data is traced to its tensor', () => {
-  const layout = parseHeader(
-    encodeHeader([
-      { name: 'a', dtype: 'F32', shape: [2] },
-      { name: 'b', dtype: 'F32', shape: [1] },
-    ]),
-  );
-  assert.equal(tensorAt(layout, 7)?.name, 'a');
-  assert.equal(tensorAt(layout, 8)?.name, 'b');
-  assert.equal(tensorAt(layout, 12), undefined);
 });

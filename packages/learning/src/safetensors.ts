@@ -65,7 +65,7 @@ export type TensorLimits = {
   readonly dtypes: readonly Dtype[];
 };
 
-export const TENSOR_LIMITS: TensorLimits = {
+const TENSOR_LIMITS: TensorLimits = {
   headerSizeBytesMax: 8 * 1024 ** 2, // 20,000 tensors with long names need 6 MB
   tensorCountMax: 20_000, // parameters and optimiser state of the largest manifest
   nameLengthMax: 256, // as the bundle manifest
@@ -261,9 +261,4 @@ export function requireTensors(layout: TensorLayout, expected: readonly TensorSh
   }
   const [extra] = found.keys();
   if (extra !== undefined) throw new AppError('update.invalid', `Tensor ${extra} was not asked for.`);
-}
-
-/** The tensor that holds a byte of the data, to name it in a message. `byteOffset` counts from `dataOffset`. */
-export function tensorAt(layout: TensorLayout, byteOffset: number): TensorEntry | undefined {
-  return layout.tensors.find(({ begin, end }) => begin <= byteOffset && byteOffset < end);
 }

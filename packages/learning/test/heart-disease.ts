@@ -10,7 +10,7 @@ export type Centre = { name: string; train: Rows; test: Rows };
 const CENTRES = ['cleveland', 'hungarian', 'switzerland', 'va'];
 const FEATURE_COUNT = 13;
 
-export const HEART_DISEASE_DIR = new URL('../../../fixtures/heart-disease/', import.meta.url);
+const HEART_DISEASE_DIR = new URL('../../../fixtures/heart-disease/', import.meta.url);
 
 export function loadHeartDisease(dir: URL = HEART_DISEASE_DIR): Centre[] {
   const [header = '', ...lines] = readFileSync(new URL('flamby-split.csv', dir), 'utf8').trim().split(/\r?\n/);

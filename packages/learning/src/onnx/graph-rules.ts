@@ -23,7 +23,7 @@ export type GraphLimits = {
   readonly rankMax: number;
 };
 
-export const GRAPH_LIMITS: GraphLimits = {
+const GRAPH_LIMITS: GraphLimits = {
   sizeBytesMax: 64 * 1024 ** 2, // weights travel beside the graph, not in it
   nodeCountMax: 50_000, // 100 layers with Adam need about 3,000
   initialiserBytesMax: 32 * 1024 ** 2,
