@@ -5,7 +5,7 @@
  */
 import { type Static, Type } from 'typebox';
 
-export const OBSERVATION_COUNT_MAX = 5000; // years of results for a few codes; bounds the work of one request
+const OBSERVATION_COUNT_MAX = 5000; // years of results for a few codes; bounds the work of one request
 const TEXT_LENGTH_MAX = 1024;
 const CODING_COUNT_MAX = 50;
 const COMPONENT_COUNT_MAX = 100;

@@ -7,5 +7,5 @@ export {
 export { type DesignRow, designNames, designRow } from './design-row.ts';
 export type { InputFinding, InputValue } from './input-finding.ts';
 export { type MappedInput, type MappingRequest, mapInputs } from './input-mapping.ts';
-export { PREFETCH_KEYS, prefetchTemplates } from './prefetch.ts';
+export { prefetchTemplates } from './prefetch.ts';
 export { type CardSource, findingsCard, OVERRIDE_CODES, riskCard } from './risk-card.ts';

@@ -150,7 +150,7 @@ describe('a complete record', () => {
         ['Age', '55 years', undefined],
         ['Sex', 'female', undefined],
         ['Systolic blood pressure', '141 mm[Hg]', '2026-03-10T08:00:00+01:00'],
-        ['Fasting glucose', 'not raised (95 mg/dL)', '2026-03-10T08:00:00+01:00'],
+        ['Fasting glucose', '95 mg/dL, not above 120 mg/dL', '2026-03-10T08:00:00+01:00'],
         ['Chest pain', 'typical angina', '2026-03-10T08:00:00+01:00'],
       ],
     );

@@ -113,8 +113,12 @@ function readMeasured(
   const quantity = readQuantity(measured.valueQuantity, source);
   if (quantity === undefined || 'impossible' in quantity) return quantity;
   if (source.kind === 'observation-quantity') return inColumnRange(quantity, column);
-  const value = quantity.value > source.above ? source.valueAbove : source.valueOtherwise;
-  return { value, shown: `${meaningOf(column, value)} (${quantity.shown})` };
+  const above = quantity.value > source.above;
+  const limit = `${source.above} ${baseUnit(source)}`.trimEnd();
+  return {
+    value: above ? source.valueAbove : source.valueOtherwise,
+    shown: `${quantity.shown}, ${above ? 'above' : 'not above'} ${limit}`,
+  };
 }
 
 type Quantified = { readonly value: number; readonly shown: string } | { readonly impossible: string };
@@ -135,10 +139,14 @@ function readQuantity(
   const shown = `${value} ${unit.unit}`;
   const { min, max } = source.range;
   if (!(converted >= min && converted <= max)) {
-    const rangeUnit = source.units.find(({ factor }) => factor === 1)?.unit ?? '';
-    return { impossible: `${shown} is outside ${min} to ${max} ${rangeUnit}`.trimEnd() };
+    return { impossible: `${shown} is outside ${min} to ${max} ${baseUnit(source)}`.trimEnd() };
   }
   return { value: converted, shown };
+}
+
+/** The unit that range and threshold are given in; empty when no unit is accepted as it is. */
+function baseUnit({ units }: Exclude<ObservationSource, { kind: 'observation-code' }>): string {
+  return units.find(({ factor }) => factor === 1)?.unit ?? '';
 }
 
 function inColumnRange(quantity: { value: number; shown: string }, column: NumberColumn | CategoryColumn): Reading {

@@ -16,7 +16,6 @@ function quantity(system: string, code: string): InputSource {
 }
 
 test('one search asks for all codes with their systems, each once, and for the panels that may hold them', () => {
-  const loinc = encodeURIComponent('http://loinc.org');
   const inputs = [
     quantity('http://loinc.org', '8480-6'),
     quantity('http://loinc.org', '8462-4'),
@@ -25,8 +24,8 @@ test('one search asks for all codes with their systems, each once, and for the p
   assert.deepEqual(prefetchTemplates(inputs), {
     patient: 'Patient/{{context.patientId}}',
     observations:
-      `Observation?patient={{context.patientId}}&code=${loinc}|8480-6,${loinc}|85354-9,${loinc}|8462-4,` +
-      `${encodeURIComponent('urn:x')}|${encodeURIComponent('a\\,b')}`,
+      'Observation?patient={{context.patientId}}&code=http%3A%2F%2Floinc.org%7C8480-6,http%3A%2F%2Floinc.org%7C85354-9,' +
+      'http%3A%2F%2Floinc.org%7C8462-4,urn%3Ax%7Ca%5C%2Cb',
   });
 });
 

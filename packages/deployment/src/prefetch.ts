@@ -35,7 +35,7 @@ export function prefetchTemplates(inputs: readonly InputSource[]): Record<string
   return { ...patient, [PREFETCH_KEYS.observations]: `Observation?patient={{context.patientId}}&code=${code}` };
 }
 
-/** `system|code` of a FHIR token search, with the characters that separate tokens escaped (R4, 3.1.1.4.1) and encoded. */
+/** `system|code` of a FHIR token search, encoded; characters that separate tokens are escaped (R4, 3.1.1.4.1). */
 function searchToken(system: string, code: string): string {
-  return [system, code].map((part) => encodeURIComponent(part.replace(/[\\|,$]/g, '\\$&'))).join('|');
+  return encodeURIComponent([system, code].map((part) => part.replace(/[\\|,$]/g, '\\$&')).join('|'));
 }

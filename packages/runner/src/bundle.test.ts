@@ -177,3 +177,12 @@ test('every kind of model that can be built passes its own check', async () => {
   ];
   for (const changes of models) await check(buildGraphBundle({ ...SPEC, model: { ...MODEL, ...changes } }));
 });
+
+test('weights are read at their place also out of a Buffer that shares its memory with others', async () => {
+  const bundle = buildGraphBundle(SPEC);
+  const path = BUNDLE_FILE_PATHS.initialWeights;
+  const bytes = (bundle.files.get(path) ?? new Uint8Array()).slice();
+  new DataView(bytes.buffer).setFloat32(bytes.byteLength - 4, Number.NaN, true);
+  const pooled = Buffer.concat([Buffer.alloc(3), bytes]).subarray(3); // neither at the start of its memory nor aligned
+  await assert.rejects(check(withFile(bundle, path, pooled)), refused(/not finite/));
+});

@@ -19,6 +19,6 @@ export async function evaluateGraph(
   const outputs = labelColumns(model);
   if (outputs > 2) throw new AppError('training.refused', 'Evaluation is of two classes; this model has more.');
   const { y } = readLabelledRows(request.rowsFile, model);
-  const probabilities = await executor.predict(request, signal);
+  const probabilities = await executor.score(request, signal);
   return evaluateScores(outputs === 1 ? probabilities : probabilities.filter((_, index) => index % 2 === 1), y);
 }

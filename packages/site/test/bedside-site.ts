@@ -49,7 +49,7 @@ import { createDeployments, type Deployments, type DeploymentsDeps } from '../sr
 import { deploymentRoutes } from '../src/deployments/routes.ts';
 import { apiOf } from './site-harness.ts';
 
-export const NOW = '2026-03-15T12:00:00Z';
+const NOW = '2026-03-15T12:00:00Z';
 const ISSUER = 'https://ehr.test';
 
 export type BedsideSite = {

@@ -1,6 +1,6 @@
 /**
- * Runs the graphs of a bundle: training and prediction, each in a warm process of its own, so that an answer at the bedside
- * never waits behind an hour of training. Everything goes by files: a model of a gigabyte does not cross a pipe.
+ * Runs the graphs of a bundle in two warm processes: one for long work (training, scoring whole test sets), one for single
+ * predictions, so that an answer at the bedside never waits behind an hour of training. Everything goes by files: a model of a gigabyte does not cross a pipe.
  */
 import { AppError } from '@lantern/contract';
 import type { LocalTrainingResult } from './local-training.ts';
@@ -16,13 +16,15 @@ export type PredictRequest = Omit<PredictCall, 'kind' | 'rows'> &
 
 export type GraphExecutor = {
   /**
-   * One round of local training; the update is at `deltaOutFile`, durable, when it resolves. The same request gives the same
+   * One round of local training; the update is at `deltaOutFile`, whole and synced, when it resolves. The same request gives the same
    * bytes. Throws `training.diverged`, `training.refused`, `bundle.invalid`, `tensor.invalid`, `dataset.invalid`,
    * `storage.full`, `executor.failed` (worth another try), or the signal's reason.
    */
   train(request: TrainRequest, signal?: AbortSignal): Promise<LocalTrainingResult>;
-  /** Probabilities, row-major [rows, outputs]. Throws as `train`. */
+  /** Probabilities for a few rows, at once; row-major [rows, outputs]. Throws as `train`. */
   predict(request: PredictRequest, signal?: AbortSignal): Promise<Float32Array>;
+  /** The same for many rows, in turn with the trainings. */
+  score(request: PredictRequest, signal?: AbortSignal): Promise<Float32Array>;
   /** Ends the processes; calls still running reject with `stopped`. */
   close(): Promise<void>;
 };
@@ -30,28 +32,34 @@ export type GraphExecutor = {
 /** `threadCount` threads inside one operator; 1 (the default) gives the same bytes whatever the machine's load. */
 export function createGraphExecutor(options: { threadCount?: number; log?: ExecutorLog } = {}): GraphExecutor {
   const settings = { threadCount: options.threadCount ?? 1, log: options.log };
-  const training = new WorkerProcess(settings);
+  const longWork = new WorkerProcess(settings);
   const prediction = new WorkerProcess(settings);
   return {
     async train(request, signal) {
       const call: TrainCall = { oneClassAllowed: false, ...request, kind: 'train' };
-      const answer = accepted(await training.call(call, signal), 'trained');
+      const answer = accepted(await longWork.call(call, signal), 'trained');
       const { stepCount, meanLoss, deltaNorm, clipped } = answer;
       return { stepCount, meanLoss, deltaNorm, clipped };
     },
-    async predict(request, signal) {
-      const { manifest, predictModelFile, weightsFile } = request;
-      const rows = 'x' in request ? { x: request.x } : { file: request.rowsFile };
-      const call: PredictCall = { kind: 'predict', manifest, predictModelFile, weightsFile, rows };
-      const { probabilities } = accepted(await prediction.call(call, signal), 'predicted');
-      if (!(probabilities instanceof Float32Array))
-        throw new AppError('executor.failed', 'No probabilities came back.');
-      return probabilities;
-    },
+    predict: (request, signal) => probabilitiesBy(prediction, request, signal),
+    score: (request, signal) => probabilitiesBy(longWork, request, signal),
     async close() {
-      await Promise.all([training.close(), prediction.close()]);
+      await Promise.all([longWork.close(), prediction.close()]);
     },
   };
+}
+
+async function probabilitiesBy(
+  worker: WorkerProcess,
+  request: PredictRequest,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const { manifest, predictModelFile, weightsFile } = request;
+  const rows = 'x' in request ? { x: request.x } : { file: request.rowsFile };
+  const call: PredictCall = { kind: 'predict', manifest, predictModelFile, weightsFile, rows };
+  const { probabilities } = accepted(await worker.call(call, signal), 'predicted');
+  if (!(probabilities instanceof Float32Array)) throw new AppError('executor.failed', 'No probabilities came back.');
+  return probabilities;
 }
 
 function accepted<K extends WorkerAnswer['kind']>(answer: WorkerAnswer, kind: K): Extract<WorkerAnswer, { kind: K }> {

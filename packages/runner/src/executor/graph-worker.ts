@@ -2,6 +2,7 @@
  * The worker process of the graph executor: runs ONNX graphs that strangers wrote, away from the site's own process, with
  * an empty environment. One call at a time, files in, files out. Ends when its parent does.
  */
+import { writeFileSync } from 'node:fs';
 import { AppError, toAppError } from '@lantern/contract';
 import { SessionCache } from './graph-session.ts';
 import { assertTwoClasses, readFeatures, readLabelledRows } from './labelled-rows.ts';
@@ -11,7 +12,18 @@ import { predictRows } from './prediction.ts';
 
 const CAUSE_LENGTH_MAX = 500; // for the log; ONNX Runtime can quote a whole graph
 
+preferAsVictim();
+
 const sessions = new SessionCache(Number(process.argv[2] ?? '1'));
+
+/** When the machine runs out of memory, Linux shall end this process and not the site's or the database's. */
+function preferAsVictim(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '1000');
+  } catch {
+    // Not Linux: there the system chooses by itself.
+  }
+}
 
 async function perform(call: WorkerCall): Promise<Record<string, unknown>> {
   if (call.kind === 'train') {

@@ -62,7 +62,7 @@ describe('discovery', () => {
         description: 'Estimated probability of coronary disease. u',
         prefetch: {
           patient: 'Patient/{{context.patientId}}',
-          observations: `Observation?patient={{context.patientId}}&code=${encodeURIComponent('http://loinc.org')}|2093-3`,
+          observations: 'Observation?patient={{context.patientId}}&code=http%3A%2F%2Floinc.org%7C2093-3',
         },
         usageRequirements: 'Not for: n',
       },

@@ -23,7 +23,7 @@ const RSA_BITS_MIN = 2048; // RFC 7518 section 3.3
 export type CdsClientDeps = {
   readonly database: Database;
   readonly clock: Clock;
-  /** Address under which record systems call this site, without a slash at the end. */
+  /** Address under which record systems call this site. */
   readonly publicUrl: () => string;
 };
 
@@ -66,9 +66,10 @@ function bearerToken({ headers }: RequestIdentity): string {
 
 /** The address that was called; for feedback also that of its service. */
 function audiencesOf(publicUrl: string, target: string): string[] {
+  const base = publicUrl.replace(/\/+$/, '');
   const [path = ''] = target.split('?');
   const service = path.replace(/\/feedback$/, '');
-  return [...new Set([`${publicUrl}${path}`, `${publicUrl}${service}`])];
+  return [...new Set([`${base}${path}`, `${base}${service}`])];
 }
 
 async function verifiedToken(

@@ -147,7 +147,7 @@ async function deploy(
     checkDocument(deps, { version, registered, wanted });
     for (const blob of blobsOf(version)) await deps.source.fetchBlob(blob, person.signal);
     await checkInstalled(version, deps.blobs);
-    await tryOut(deps, version, person.signal);
+    await triedPredictor(deps, version, person.signal);
     return await putToWork(deps, wanted, { version, envelope: registered.envelope, by: person.name });
   } catch (caught) {
     const { code, failureClass } = toAppError(caught);
@@ -183,10 +183,14 @@ function checkDocument(
   }
 }
 
-/** One prediction for the mean patient: a model that cannot answer is found now, and the worker is warm for the first one. */
-async function tryOut(deps: Internals, version: ModelVersion, signal: AbortSignal): Promise<void> {
+/**
+ * The predictor, after one prediction for the mean patient: a model that cannot answer is found now, and the worker is warm
+ * for the first patient.
+ */
+async function triedPredictor(deps: Internals, version: ModelVersion, signal?: AbortSignal): Promise<Predictor> {
   const predict = await predictorOf(version, deps);
   await predict(new Array<number>(designNames(version.features).length).fill(0), signal);
+  return predict;
 }
 
 async function putToWork(
@@ -284,7 +288,7 @@ async function verified(deps: Internals, row: store.DeploymentRow): Promise<Live
   if (!same) throw new AppError('envelope.rejected', 'The stored deployment names another version than its envelope.');
   for (const digest of servedDigests(version)) await deps.files.assertUnchanged(digest);
   const { deployment_id: deploymentId, service_id: serviceId } = row;
-  const predict = deps.predictors.get(deploymentId) ?? (await predictorOf(version, deps));
+  const predict = deps.predictors.get(deploymentId) ?? (await triedPredictor(deps, version));
   deps.predictors.set(deploymentId, predict);
   return { deploymentId, serviceId, version, versionDigest: documentDigest(version), predict };
 }

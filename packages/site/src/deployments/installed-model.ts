@@ -28,7 +28,7 @@ const THETA_BYTES_MAX = 1024 ** 2; // 10,001 coefficients and a header
 const HEADER_LENGTH_BYTES = 8;
 
 /** The probability of the outcome for one standardised row. */
-export type Predictor = (row: readonly number[], signal: AbortSignal) => Promise<number>;
+export type Predictor = (row: readonly number[], signal?: AbortSignal) => Promise<number>;
 
 export type FileWatch = {
   /** Throws `storage.corrupt` when the stored bytes are gone or no longer what their digest says. */
