@@ -1,4 +1,4 @@
-"""The peer of bench/fold/fold.ts: NumPy folding the same updates, in the ways one would write it.
+"""The peer of bench/fold/run.ts: NumPy folding the same updates, in the ways one would write it.
 
 Answers each line on standard input with one JSON line: milliseconds of one run of each variant, as [wall, processor].
 Variants that finish early are as fast as NumPy gets on one core; the caller takes the best of them.
