@@ -5,7 +5,7 @@
  *                    │   └──► training ───► gate (omop), executor (runner)
  *                    └──► governance: asked before a task is performed and before its answer leaves
  */
-import type { RunId, SignedEnvelope, SiteTask } from '@lantern/contract';
+import type { ProjectId, RunId, SiteTask } from '@lantern/contract';
 import type { Route, SignerKey } from '@lantern/service';
 import { activityRoutes } from './activity/routes.ts';
 import { createBedside } from './bedside/bedside.ts';
@@ -22,8 +22,8 @@ import { createDecisionWatch } from './governance/decision-watch.ts';
 import { createGovernance } from './governance/governance.ts';
 import { governanceRoutes } from './governance/routes.ts';
 import { createAuditAnchor } from './hub-link/audit-anchor.ts';
+import { hubCallsOf } from './hub-link/hub-calls.ts';
 import type { HubLinkDeps } from './hub-link/hub-link.ts';
-import { downloadBlob } from './hub-link/transfer.ts';
 import type { JobHandlers } from './jobs.ts';
 import { localRunRoutes } from './local-runs/routes.ts';
 import type { Machinery } from './main.ts';
@@ -31,6 +31,7 @@ import { createQuestions } from './questions/questions.ts';
 import type { SiteContext } from './site-context.ts';
 import type { Sweep } from './sweeper.ts';
 import { createBundles } from './training/bundles.ts';
+import { previewProject } from './training/preview.ts';
 import { createRunFolders } from './training/run-folder.ts';
 import { createTraining } from './training/training.ts';
 
@@ -48,70 +49,20 @@ export type Wired = {
 };
 
 export function wire(deps: WiringDeps): Wired {
-  const { outbound, settings } = deps;
-  const datasets = createDatasets({
-    ...deps,
-    sendOffers: async (offers, signal) => {
-      await outbound.call('offerDatasets', { body: { datasets: offers }, signal });
-    },
-  });
-  const governance = createGovernance({
-    ...deps,
-    watch: createDecisionWatch(),
-    askedProjects: async (signal) => (await outbound.call('listAskedProjects', { signal })).projects,
-    sendDecision: async (envelope, signal) => {
-      await outbound.call('deliverDecision', { body: envelope, signal });
-    },
-    preview: (spec, signal) => training.preview(spec, signal),
-  });
-  const { standingOrAsk: standingOf } = governance;
-  const findDataset = (name: string) => datasets.find(name);
-  const bundles = createBundles(deps);
-  const folders = createRunFolders(settings.dataDir);
-  const questions = createQuestions({
-    ...deps,
-    findDataset,
-    standingOf,
-    questionsGranted: governance.questionsGranted,
-  });
-  const training = createTraining({ ...deps, bundles, folders, findDataset, standingOf });
-  const exchange = createExchange({
-    ...deps,
-    performer: performerOf(questions, training),
-    filesOf: (runId: RunId) => folders.filesOf(runId),
-    watch: governance.watch,
-  });
+  const hub = hubCallsOf(deps.outbound, deps.blobs);
+  const research = wireResearch(deps, hub);
+  const { datasets, governance, training, exchange } = research;
   const deployments = createDeployments({
     ...deps,
-    source: {
-      readModelVersion: (modelVersionId, signal) =>
-        outbound.call('siteReadModelVersion', { params: { modelVersionId }, signal }),
-      fetchBlob: (blob, signal) => downloadBlob(outbound, deps.blobs, { ...blob, signal }),
-    },
-    policy: { aucMin: settings.aucMin, siteCountMin: settings.siteCountMin },
-  });
-  const anchor = createAuditAnchor({
-    ...deps,
-    db: deps.database,
-    send: async (envelope, signal) => {
-      await outbound.call('anchorAudit', { body: envelope, signal });
-    },
+    source: hub,
+    policy: { aucMin: deps.settings.aucMin, siteCountMin: deps.settings.siteCountMin },
   });
   return {
     deployments,
     routes: [
+      ...research.routes,
       ...deploymentRoutes(deployments),
       ...bedsideRoutes(createBedside({ ...deps, deployments })),
-      ...datasetRoutes(datasets),
-      ...governanceRoutes(governance),
-      ...activityRoutes(exchange),
-      ...localRunRoutes({
-        ...deps,
-        dataDir: settings.dataDir,
-        bundles,
-        findDataset,
-        readProject: async (projectId, signal) => (await governance.read(projectId, signal)).spec,
-      }),
     ],
     jobs: {
       performTask: (taskId, job) => exchange.work(taskId, job),
@@ -123,13 +74,44 @@ export function wire(deps: WiringDeps): Wired {
       { name: 'idle runs', everyMs: RUN_SWEEP_MS, run: () => training.sweep() },
     ],
     hubLink: {
-      receive: (envelopes: readonly SignedEnvelope[]) => receiveTasks(deps, envelopes),
-      onConnected: async () => {
-        await exchange.resume();
-      },
-      onContact: anchor,
+      receive: (envelopes) => receiveTasks(deps, envelopes),
+      onConnected: () => exchange.resume(),
+      onContact: createAuditAnchor({ ...deps, db: deps.database, send: hub.anchorAudit }),
     },
   };
+}
+
+/** Data, decisions, questions, runs: everything that may end in a message to the hub. */
+function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
+  const { dataDir } = deps.settings;
+  const datasets = createDatasets({ ...deps, sendOffers: hub.sendOffers });
+  const findDataset = (name: string) => datasets.find(name);
+  const bundles = createBundles(deps);
+  const folders = createRunFolders(dataDir);
+  const governance = createGovernance({
+    ...deps,
+    ...hub,
+    watch: createDecisionWatch(),
+    preview: (spec, signal) => previewProject({ ...deps, bundles, findDataset }, spec, signal),
+  });
+  const { standingOrAsk: standingOf, questionsGranted } = governance;
+  const training = createTraining({ ...deps, bundles, folders, findDataset, standingOf });
+  const questions = createQuestions({ ...deps, findDataset, standingOf, questionsGranted });
+  const exchange = createExchange({
+    ...deps,
+    performer: performerOf(questions, training),
+    filesOf: (runId: RunId) => folders.filesOf(runId),
+    watch: governance.watch,
+  });
+  const readProject = async (projectId: ProjectId, signal: AbortSignal) =>
+    (await governance.read(projectId, signal)).spec;
+  const routes: Route[] = [
+    ...datasetRoutes(datasets),
+    ...governanceRoutes(governance),
+    ...activityRoutes(exchange),
+    ...localRunRoutes({ ...deps, dataDir, bundles, findDataset, readProject }),
+  ];
+  return { datasets, governance, training, exchange, routes };
 }
 
 type Questions = ReturnType<typeof createQuestions>;

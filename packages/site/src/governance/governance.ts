@@ -57,15 +57,7 @@ export function createGovernance(deps: GovernanceDeps) {
     refresh: (signal: AbortSignal) => refresh(deps, signal),
 
     /** Asks the hub first, for a short time; then what this site knows. */
-    async list(signal: AbortSignal): Promise<SiteProject[]> {
-      await tryRefresh(deps, signal);
-      const [projects, decisions] = await Promise.all([
-        store.listProjects(deps.db),
-        store.listNewestDecisions(deps.db),
-      ]);
-      const byProject = new Map(decisions.map((row) => [row.project_id, row]));
-      return projects.map((project) => asSiteProject(project, byProject.get(project.project_id)));
-    },
+    list: (signal: AbortSignal) => list(deps, signal),
 
     async read(projectId: ProjectId, signal: AbortSignal): Promise<SiteProject> {
       const row = await findOrRefresh(deps, projectId, signal);
@@ -90,19 +82,7 @@ export function createGovernance(deps: GovernanceDeps) {
       return decided;
     },
 
-    async grantQuestions(
-      projectId: ProjectId,
-      grant: { dataset: string; more: number; reason: string; by: string },
-    ): Promise<void> {
-      await deps.database.transaction(async (tx: SiteTx) => {
-        const row = await store.lockProject(tx, projectId);
-        if (row === undefined) throw unknownProject();
-        await store.insertGrant(tx, { ...grant, projectId, grantedBy: grant.by, at: deps.clock.now() });
-        const { dataset, more } = grant;
-        const details = { dataset, more };
-        await audit(deps, tx, { actor: `user:${grant.by}`, action: 'questions.grant', object: projectId, details });
-      });
-    },
+    grantQuestions: (projectId: ProjectId, grant: QuestionGrant) => grantQuestions(deps, projectId, grant),
 
     questionsGranted: (db: SiteDb, projectId: ProjectId, dataset: string) => store.sumGrants(db, projectId, dataset),
 
@@ -130,6 +110,26 @@ export function createGovernance(deps: GovernanceDeps) {
       await store.markDecisionDelivered(deps.db, projectId, { sequence, at: deps.clock.now() });
     },
   };
+}
+
+async function list(deps: GovernanceDeps, signal: AbortSignal): Promise<SiteProject[]> {
+  await tryRefresh(deps, signal);
+  const [projects, decisions] = await Promise.all([store.listProjects(deps.db), store.listNewestDecisions(deps.db)]);
+  const byProject = new Map(decisions.map((row) => [row.project_id, row]));
+  return projects.map((project) => asSiteProject(project, byProject.get(project.project_id)));
+}
+
+type QuestionGrant = { readonly dataset: string; readonly more: number; readonly reason: string; readonly by: string };
+
+async function grantQuestions(deps: GovernanceDeps, projectId: ProjectId, grant: QuestionGrant): Promise<void> {
+  await deps.database.transaction(async (tx: SiteTx) => {
+    const row = await store.lockProject(tx, projectId);
+    if (row === undefined) throw unknownProject();
+    await store.insertGrant(tx, { ...grant, projectId, grantedBy: grant.by, at: deps.clock.now() });
+    const { dataset, more } = grant;
+    const details = { dataset, more };
+    await audit(deps, tx, { actor: `user:${grant.by}`, action: 'questions.grant', object: projectId, details });
+  });
 }
 
 async function decideInside(

@@ -1,6 +1,6 @@
 /**
- * Everything a run needs at this site lies in one folder, `<dataDir>/work/runs/<run id>`: rows, weights on their way down,
- * updates on their way up, SCAFFOLD's control variates. It can be made again from the dataset and the hub, except the answers not yet
+ * Everything a run needs at this site lies in one folder named by the run's id: rows, weights on their way down, updates on
+ * their way up, SCAFFOLD's control variates. It can be made again from the dataset and the hub, except the answers not yet
  * delivered and the control variates; and it is removed as a whole.
  */
 import { mkdir, rm } from 'node:fs/promises';

@@ -1,0 +1,147 @@
+/**
+ * The computation of one step of a run: fetches what the hub sends along, computes on the rows that were prepared, and gives
+ * the answer with the files that belong to it.
+ */
+import { AppError, type BlobRef, type RoundTask } from '@lantern/contract';
+import { withholdClasses } from '@lantern/learning';
+import { answerEvaluation } from '@lantern/omop';
+import type { GraphExecutor } from '@lantern/runner';
+import { type BlobStore, faultPoint } from '@lantern/service';
+import type { Performed } from '../exchange/performer.ts';
+import type { RoundPermission } from '../governance/policy.ts';
+import type { Outbound } from '../hub-link/outbound.ts';
+import { downloadBlob } from '../hub-link/transfer.ts';
+import type { SiteDb } from '../tables.ts';
+import type { Bundles } from './bundles.ts';
+import { refusedByGate } from './refusal.ts';
+import type { RunFolders } from './run-folder.ts';
+import { evaluateTheta, evaluateWeights, newtonStatistics, type RunRows, trainGraph } from './steps.ts';
+import * as store from './store.ts';
+
+export type ComputationDeps = {
+  readonly db: SiteDb;
+  readonly executor: GraphExecutor;
+  readonly outbound: Outbound;
+  readonly bundles: Bundles;
+  readonly folders: RunFolders;
+};
+
+export type Step = { readonly task: RoundTask; readonly permission: RoundPermission; readonly signal: AbortSignal };
+
+type Prepared = { readonly rows: RunRows; readonly snapshot: store.SnapshotRow };
+
+/** Computes one step whose answer the policy and the gate let leave. */
+export async function computeStep(deps: ComputationDeps, step: Step, prepared: Prepared): Promise<Performed> {
+  const { task } = step;
+  switch (task.step.kind) {
+    case 'prepare':
+      throw new AppError('internal', 'prepare was taken for a computation.');
+    case 'standardise':
+      return { body: { kind: 'moments', moments: prepared.snapshot.moments } };
+    case 'newton':
+      return newton(task, task.step.theta, prepared.rows);
+    case 'train':
+      return train(deps, { ...step, train: task.step }, prepared.rows);
+    case 'evaluate':
+      return evaluate(deps, { ...step, evaluate: task.step }, prepared);
+  }
+}
+
+async function newton(task: RoundTask, theta: readonly number[], rows: RunRows): Promise<Performed> {
+  if (task.manifest.kind !== 'analysis' || task.manifest.analysis.kind !== 'logistic-regression') {
+    throw new AppError('bundle.invalid', 'A newton step needs a bundle of logistic regression.');
+  }
+  const { rowCount, gradient, hessian, logLikelihood } = await newtonStatistics(rows, theta);
+  return { body: { kind: 'newton', rowCount, gradient: [...gradient], hessian: [...hessian], logLikelihood } };
+}
+
+type TrainTask = Step & { readonly train: Extract<RoundTask['step'], { kind: 'train' }> };
+
+async function train(
+  deps: ComputationDeps,
+  { task, permission, signal, train: step }: TrainTask,
+  rows: RunRows,
+): Promise<Performed> {
+  if (task.manifest.kind !== 'graph') throw new AppError('bundle.invalid', 'A train step needs a bundle with a graph.');
+  const { runId, round } = task;
+  const files = await deps.folders.filesOf(runId);
+  const controls = await deps.folders.controlsOf(runId);
+  const bundle = await deps.bundles.filesOf(task.manifest, signal);
+  const weightsFile = await fetchFile(deps, files, { ...step.weights, signal });
+  const controlFile =
+    step.control === undefined ? {} : { controlFile: await fetchFile(deps, files, { ...step.control, signal }) };
+  faultPoint('site.weights.downloaded');
+  const before = step.strategy.kind === 'scaffold' ? await store.findControlBefore(deps.db, runId, round) : undefined;
+  const { updateNormMax } = permission.spec.privacy;
+  const trained = await trainGraph(
+    deps.executor,
+    rows,
+    {
+      manifest: task.manifest,
+      files: bundle,
+      weightsFile,
+      ...controlFile,
+      ...(before === undefined ? {} : { clientControlFile: controls.pathOf(before) }),
+      ...(updateNormMax === undefined ? {} : { updateNormMax }),
+      strategy: step.strategy,
+      local: step.local,
+      // The same plan gives the same weights, whoever the sites are; their rows differ, so the shared shuffle tells nothing.
+      seed: `${step.seed}/${round}`,
+      oneClassAllowed: true,
+    },
+    { files, controls, name: task.taskId, signal },
+  );
+  await forgetInputs(files, [step.weights, step.control]);
+  const { body, clientControl } = trained;
+  return {
+    body: { kind: 'update', ...body },
+    files: [body.delta, ...(body.controlDelta === undefined ? [] : [body.controlDelta])],
+    onStored: async (tx) => {
+      if (clientControl !== undefined) await store.putControl(tx, { runId, round, digest: clientControl.digest });
+    },
+  };
+}
+
+async function fetchFile(
+  deps: ComputationDeps,
+  files: BlobStore,
+  wanted: BlobRef & { signal: AbortSignal },
+): Promise<string> {
+  await downloadBlob(deps.outbound, files, wanted);
+  return files.pathOf(wanted.digest);
+}
+
+/** The next round brings new weights; a step done again after a crash fetches them again. */
+async function forgetInputs(files: BlobStore, inputs: readonly (BlobRef | undefined)[]): Promise<void> {
+  for (const input of inputs) if (input !== undefined) await files.remove(input.digest);
+}
+
+type EvaluateTask = Step & { readonly evaluate: Extract<RoundTask['step'], { kind: 'evaluate' }> };
+
+async function evaluate(deps: ComputationDeps, step: EvaluateTask, { rows, snapshot }: Prepared): Promise<Performed> {
+  const verdict = answerEvaluation(step.permission.conditions.runStatistics, snapshot.facts.test);
+  if (verdict.kind === 'refused') {
+    return refusedByGate(verdict.findings);
+  }
+  const evaluation = await evaluateModel(deps, step, rows);
+  const open = verdict.withheld.length === 0 ? evaluation : withholdClasses(evaluation, verdict.withheld);
+  return { body: { kind: 'evaluation', evaluation: open } };
+}
+
+async function evaluateModel(deps: ComputationDeps, { task, signal, evaluate: step }: EvaluateTask, rows: RunRows) {
+  if (step.theta !== undefined) return evaluateTheta(rows, step.theta);
+  if (task.manifest.kind !== 'graph' || step.weights === undefined) {
+    throw new AppError('bundle.invalid', 'An evaluate step needs theta, or weights and a bundle with a graph.');
+  }
+  const files = await deps.folders.filesOf(task.runId);
+  const bundle = await deps.bundles.filesOf(task.manifest, signal);
+  const weightsFile = await fetchFile(deps, files, { ...step.weights, signal });
+  const evaluation = await evaluateWeights(
+    deps.executor,
+    rows,
+    { manifest: task.manifest, files: bundle, weightsFile },
+    signal,
+  );
+  await forgetInputs(files, [step.weights]);
+  return evaluation;
+}

@@ -1,0 +1,41 @@
+/**
+ * For the governance lead before a decision: what the gate would say to each algorithm of a project on this site's rows. The
+ * preview stays inside the hospital; it shows the price of a relaxation before anybody signs one.
+ */
+import { AppError, type DisclosureFinding, type ProjectSpec, RUN_STATISTICS_POLICY_DEFAULT } from '@lantern/contract';
+import { featureNames } from '@lantern/learning';
+import { answerRunStatistics } from '@lantern/omop';
+import type { Dataset } from '../datasets/datasets.ts';
+import type { TableEngine } from '../datasets/table-engine.ts';
+import { type Bundles, parameterCountOf } from './bundles.ts';
+import { readFacts } from './snapshot.ts';
+
+type PreviewDeps = {
+  readonly engine: TableEngine;
+  readonly bundles: Bundles;
+  readonly findDataset: (name: string) => Promise<Dataset | undefined>;
+};
+
+/** What the gate says to each algorithm of a project on this site's rows, under its defaults. */
+export async function previewProject(
+  deps: PreviewDeps,
+  spec: ProjectSpec,
+  signal: AbortSignal,
+): Promise<{ name: string; findings: DisclosureFinding[] }[]> {
+  const previews: { name: string; findings: DisclosureFinding[] }[] = [];
+  for (const { name, bundleDigest: digest, features } of spec.algorithms) {
+    const dataset = await deps.findDataset(features.dataset);
+    if (dataset === undefined) {
+      throw new AppError(
+        'not-found',
+        `This site offers no dataset "${features.dataset}"; algorithm "${name}" cannot run.`,
+      );
+    }
+    const manifest = await deps.bundles.manifestOf(digest, signal);
+    const parameterCount = parameterCountOf(manifest, featureNames(features).length);
+    const { train: facts } = await readFacts(deps.engine, { ...dataset, features }, signal);
+    const verdict = answerRunStatistics(RUN_STATISTICS_POLICY_DEFAULT, { ...facts, parameterCount });
+    previews.push({ name, findings: verdict.kind === 'refused' ? [...verdict.findings] : [] });
+  }
+  return previews;
+}
