@@ -11,7 +11,7 @@ const DOCUMENT = path.resolve(import.meta.dirname, '../docs/ARCHITECTURE.md');
 const BEGIN = '<!-- egress-table -->';
 const END = '<!-- /egress-table -->';
 
-export function egressTable(): string {
+function egressTable(): string {
   const rows = EGRESS_TABLE.map((row) => {
     const { method, path: at } = HUB_API[row.operation];
     return [

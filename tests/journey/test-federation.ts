@@ -33,7 +33,7 @@ const FEATURE_NAMES = ['age', 'pressure', 'pulse', 'glucose'];
 const ROW_COUNT = 400;
 export const GRAPH_ROUNDS = 3;
 
-export const TEST_DATASET: DatasetSchema = {
+const TEST_DATASET: DatasetSchema = {
   name: 'synthetic',
   title: 'Synthetic patients',
   description: 'Seeded random numbers; nobody.',

@@ -1,9 +1,7 @@
 /** What tests and benchmarks use of the command line: real processes, real connections, the demo's data. */
-export { type Connection, connect, connectTo } from './cli/connection.ts';
-export { runProgram } from './cli/program.ts';
-export { uploadBytes, uploadFile } from './cli/upload.ts';
+export { type Connection, connect } from './cli/connection.ts';
+export { uploadFile } from './cli/upload.ts';
 export { pushBundle } from './commands/bundle.ts';
-export { waitForAnswers } from './commands/project.ts';
 export { followRun } from './commands/run.ts';
 export { type DemoSite, type Federation, startFederation } from './demo/federation.ts';
 export { HOSPITALS, type Hospital, hospitalCsv } from './demo/fixtures.ts';

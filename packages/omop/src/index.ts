@@ -1,10 +1,5 @@
 export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
-export {
-  columnsOf,
-  type FilterPlan,
-  planFilter,
-  printFilter,
-} from './dataset/filter-sql.ts';
+export type { FilterPlan } from './dataset/filter-sql.ts';
 export { PATIENT_COLUMN, quoteIdentifier, ROW_COLUMN, type SqlQuery, type SqlValue } from './dataset/sql-text.ts';
 export { type PartitionPlan, planQuestion, type QuestionPlan } from './dataset/summary-plan.ts';
 export {

@@ -1,7 +1,7 @@
 /** A small schema whose column names are chosen to collide with the names our own SQL uses. */
 import type { CategoryColumn, DatasetSchema, NumberColumn } from '@lantern/contract';
 
-export const PRESSURE: NumberColumn = {
+const PRESSURE: NumberColumn = {
   kind: 'number',
   name: 'value',
   description: 'Systolic blood pressure',
@@ -32,7 +32,7 @@ export const SEX: CategoryColumn = {
   ],
 };
 
-export const PAIN: CategoryColumn = {
+const PAIN: CategoryColumn = {
   kind: 'category',
   name: 'text',
   description: "Pain; its spelling holds a quote's mark",

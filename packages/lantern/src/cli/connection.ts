@@ -18,7 +18,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export type Connection = { readonly url: string; readonly api: ApiClient; readonly http: HttpClient };
 
 export const SERVER_FILE = 'server.json';
-export const ADMIN_TOKEN_FILE = 'admin.token';
+const ADMIN_TOKEN_FILE = 'admin.token';
 
 export async function connect(options: ConnectionOptions, env: Environment): Promise<Connection> {
   const url = options.url ?? env['LANTERN_URL'] ?? (await urlOfFolder(options.data));

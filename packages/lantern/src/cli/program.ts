@@ -14,7 +14,7 @@ import { userCommand } from '../commands/user.ts';
 import type { CommandContext } from './command-context.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 
-export function buildProgram(context: CommandContext): Command {
+function buildProgram(context: CommandContext): Command {
   const program = new Command('lantern')
     .description('Takes the algorithm to the data and the result to the bedside.')
     .version('0.1.0')

@@ -11,7 +11,7 @@ const CHUNK_BYTES = 8 * 1024 * 1024; // large enough to be fast, small enough th
 export type UploadTarget = { readonly offset: Endpoint; readonly append: Endpoint };
 
 /** Digest of a file, read in pieces. */
-export async function digestOfFile(file: string): Promise<{ digest: Digest; sizeBytes: number }> {
+async function digestOfFile(file: string): Promise<{ digest: Digest; sizeBytes: number }> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
   const handle = await open(file, 'r');

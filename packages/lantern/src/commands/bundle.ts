@@ -71,7 +71,7 @@ function buildCommand(context: CommandContext): Command {
     });
 }
 
-export function buildBundle(spec: BundleSpec): BuiltBundle {
+function buildBundle(spec: BundleSpec): BuiltBundle {
   if (spec.kind === 'graph') return buildGraphBundle(spec);
   const { name, version, description } = spec;
   return buildAnalysisBundle({ name, version, description, analysis: spec.analysis });

@@ -15,8 +15,8 @@ import type {
   NumberColumn,
 } from '@lantern/contract';
 
-export const LOCAL_CODES = 'urn:lantern:codes:heart-disease';
-export const LOINC = 'http://loinc.org';
+const LOCAL_CODES = 'urn:lantern:codes:heart-disease';
+const LOINC = 'http://loinc.org';
 
 const number = (
   name: string,

@@ -6,8 +6,8 @@ import { siteNames } from './exact-run.ts';
 import { networkPlan } from './plans.ts';
 import type { DemoProject } from './project.ts';
 
-export const ACCURACY_MIN = 0.79;
-export const AUC_MIN = 0.87;
+const ACCURACY_MIN = 0.79;
+const AUC_MIN = 0.87;
 
 export async function networkChapter(story: Story, project: DemoProject): Promise<Run> {
   const { narrator, federation, signal } = story;

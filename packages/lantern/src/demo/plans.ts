@@ -3,12 +3,12 @@ import type { Digest, ModelSpec, ProjectSpec, RunPlan, SiteId } from '@lantern/c
 import { DATASET, FEATURES } from './heart-disease.ts';
 
 export const FEATURE_COUNT = 13;
-export const EXACT = 'logistic-regression';
-export const NETWORK = 'network';
+const EXACT = 'logistic-regression';
+const NETWORK = 'network';
 
 /** NVFLARE's hello-lr: Newton-Raphson with + 1.0 I, per-centre standardisation. */
 export const EXACT_ANALYSIS = { kind: 'logistic-regression', ridge: 1, damping: 1 } as const;
-export const EXACT_ROUNDS = 4;
+const EXACT_ROUNDS = 4;
 
 /** One linear layer and a sigmoid, FLamby's model, as an ONNX training graph. */
 export const NETWORK_MODEL: ModelSpec = {
@@ -20,7 +20,7 @@ export const NETWORK_MODEL: ModelSpec = {
   proximal: false,
   control: false,
 };
-export const NETWORK_ROUNDS = 15;
+const NETWORK_ROUNDS = 15;
 
 const PROJECT_DAYS = 90;
 

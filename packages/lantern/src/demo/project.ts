@@ -33,7 +33,7 @@ export async function projectChapter({ narrator, federation }: Story): Promise<D
   return { projectId: project.projectId, network };
 }
 
-export function networkBundle(model: ModelSpec): BuiltBundle {
+function networkBundle(model: ModelSpec): BuiltBundle {
   return buildGraphBundle({
     name: 'heart-network',
     version: '1.0.0',

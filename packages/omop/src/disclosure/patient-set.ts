@@ -7,7 +7,7 @@
  */
 import { AppError } from '@lantern/contract';
 
-export const PATIENT_NUMBER_MAX = 99_999_999; // twenty times the largest site we design for; bounds a bitmap to 12.5 MB
+const PATIENT_NUMBER_MAX = 99_999_999; // twenty times the largest site we design for; bounds a bitmap to 12.5 MB
 
 /** `count` distinct patients; patient number p is bit p % 32 of word floor(p / 32). */
 export type PatientSet = { readonly count: number; readonly words: Uint32Array };
