@@ -33,6 +33,9 @@ test('the 29th of February exists in leap years', () => {
 });
 
 test('years are completed on the birthday, and on 1 March for those born on 29 February', () => {
+  const spring = { year: 1970, month: 3, day: 15 };
+  assert.equal(completedYears(spring, new Date('2026-03-14T23:59:59Z')), 55);
+  assert.equal(completedYears(spring, new Date('2026-03-15T00:00:00Z')), 56);
   const born = { year: 2000, month: 2, day: 29 };
   assert.equal(completedYears(born, new Date('2026-02-28T23:59:59Z')), 25);
   assert.equal(completedYears(born, new Date('2026-03-01T00:00:00Z')), 26);
