@@ -78,6 +78,7 @@ export type SiteTables = {
   answered_set: {
     ordinal: Generated<number>;
     dataset: string;
+    content_digest: Digest;
     patients: Buffer;
     fingerprint: Buffer;
     noise_std_dev: number;

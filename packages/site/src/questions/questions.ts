@@ -12,7 +12,6 @@ import {
   answerCount,
   answerSummary,
   type CountGate,
-  type Keep,
   type KeyedHash,
   PATIENT_COLUMN,
   type PatientSet,
@@ -53,7 +52,7 @@ export function createQuestions(deps: QuestionsDeps) {
       if ('body' in plan) return plan;
       const counted = await countPatients(deps, { plan, dataset, signal });
       return deps.database.transaction((tx: SiteTx) =>
-        releaseInside(deps, tx, { task, permission, plan, counted, histories }),
+        releaseInside(deps, tx, { task, registered: registeredOf(dataset), permission, plan, counted, histories }),
       );
     },
 
@@ -138,8 +137,13 @@ async function pairs(
   return found;
 }
 
+function registeredOf(dataset: Dataset): store.Registered {
+  return { dataset: dataset.schema.name, contentDigest: dataset.contentDigest };
+}
+
 type Asked = {
   task: QuestionTask;
+  registered: store.Registered;
   permission: { counts: CountPolicy; decisionDigest?: Digest };
   plan: QuestionPlan;
   counted: Counted;
@@ -153,7 +157,7 @@ async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Pro
   const gate: CountGate = {
     policy: permission.counts,
     keyedHash: keyedHashOf(deps.noiseSecret),
-    history: await historyOf(asked.histories, tx, dataset),
+    history: await historyOf(asked.histories, tx, asked.registered),
     budget: {
       granted: await deps.questionsGranted(tx, projectId, dataset),
       charged: await store.readCharges(tx, { projectId, dataset }),
@@ -168,14 +172,10 @@ async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Pro
     const message = 'The question budget of this project on this dataset is spent; the governance lead may grant more.';
     return { ...refused('disclosure.budget-spent', message), ...decision };
   }
-  await keep(deps, tx, task, answer.keep);
+  await store.insertKept(tx, { ...asked.registered, projectId, at: deps.clock.now() }, answer.keep);
   const { questionsLeft } = answer;
   if (answer.kind === 'count') return { body: { kind: 'count', count: answer.count, questionsLeft }, ...decision };
   return { body: { kind: 'summary', total: answer.total, tables: [...answer.tables], questionsLeft }, ...decision };
-}
-
-async function keep(deps: QuestionsDeps, tx: SiteTx, task: QuestionTask, kept: Keep): Promise<void> {
-  await store.insertKept(tx, { projectId: task.projectId, dataset: task.dataset, at: deps.clock.now() }, kept);
 }
 
 /** What was read of a dataset's history so far. It only grows, and only under the lock, so it is read once. */
@@ -184,11 +184,12 @@ type History = { readonly sets: AnsweredSet[]; ordinal: number };
 async function historyOf(
   histories: Map<string, History>,
   tx: SiteTx,
-  dataset: string,
+  registered: store.Registered,
 ): Promise<readonly AnsweredSet[]> {
-  const history = histories.get(dataset) ?? { sets: [], ordinal: 0 };
-  histories.set(dataset, history);
-  for (const { ordinal, set } of await store.listAnswered(tx, dataset, history.ordinal)) {
+  const key = `${registered.dataset} ${registered.contentDigest}`;
+  const history = histories.get(key) ?? { sets: [], ordinal: 0 };
+  histories.set(key, history);
+  for (const { ordinal, set } of await store.listAnswered(tx, registered, history.ordinal)) {
     history.sets.push(set);
     history.ordinal = ordinal;
   }
