@@ -35,16 +35,18 @@ export function queueTasks(handlers: JobHandlers): Record<string, QueueTask> {
   };
 }
 
-/** Soon, once for however many changes ask for it. */
+/**
+ * Soon. Without a key: graphile-worker drops a job whose namesake begins to run at that very moment, and that one may have
+ * looked already. A look too many finds nothing to do.
+ */
 export async function enqueueAdvance(tx: HubTx, runId: string): Promise<void> {
-  await enqueue(tx, {
-    name: 'run.advance',
-    payload: { runId },
-    key: `run.advance:${runId}`,
-  });
+  await enqueue(tx, { name: 'run.advance', payload: { runId } });
 }
 
-/** At the instant when the round under way needs a look; replaces the instant set before. */
+/**
+ * At the instant when the round under way needs a look; replaces the instant set before. Should it be dropped because the job
+ * set before begins to run at that very moment, then that one looks after this transaction and sets the instant itself.
+ */
 export async function enqueueAdvanceAt(tx: HubTx, runId: string, runAt: Date): Promise<void> {
   await enqueue(tx, {
     name: 'run.advance',

@@ -21,15 +21,15 @@ export type Subscription = {
 
 export type Wakeups = { subscribe(key: WakeupKey): Subscription; close(): Promise<void> };
 
-/** Wakes the waiters for `key` in every hub process when the transaction commits. */
-export async function wake(tx: HubTx, key: WakeupKey): Promise<void> {
-  await sql`select pg_notify(${CHANNEL}, ${key})`.execute(tx);
+/** Wakes the waiters for these keys in every hub process when the transaction commits. */
+export async function wake(tx: HubTx, ...keys: readonly WakeupKey[]): Promise<void> {
+  await sql`select pg_notify(${CHANNEL}, key) from unnest(${sql.val([...keys])}::text[]) as key`.execute(tx);
 }
 
 export async function openWakeups(db: Database): Promise<Wakeups> {
   const waiters = new Map<string, Set<() => void>>();
   const stopListening = await db.listen(CHANNEL, (key) => {
-    const woken = key === undefined || key === '' ? [...waiters.values()] : [waiters.get(key) ?? new Set()];
+    const woken = key === '' ? [...waiters.values()] : [waiters.get(key) ?? new Set()];
     for (const group of woken) for (const ring of group) ring();
   });
   return {

@@ -16,7 +16,7 @@ import {
   type SiteId,
   transition,
 } from '@lantern/contract';
-import { type KeyLookup, newId, newSecret, publicKeyFromPem, sha256 } from '@lantern/service';
+import { type KeyLookup, newId, newSecret, type PublicKey, publicKeyFromPem, sha256 } from '@lantern/service';
 import { audit, type HubContext, type Person } from '../hub-context.ts';
 import type { HubDb, HubTx } from '../tables.ts';
 import * as store from './store.ts';
@@ -24,7 +24,10 @@ import * as store from './store.ts';
 const CODE_BYTES = 20; // 160 random bits: guessing is hopeless even without a rate limit
 const CODE_LIFETIME_MS = 24 * 3600 * 1000; // long enough to be carried to a hospital, short enough to be forgotten
 const LAST_SEEN_INTERVAL_MS = 10_000; // finer would be a write per poll for no reader
-const PUBLIC_KEY_CACHE_MAX = 2000; // twice the most sites a project can have; holds parsed keys, not permissions
+const KEY_HOLDER_COUNT_MAX = 2000; // twice the most sites a project can have
+
+/** A site and the key with which it signs its documents. */
+export type KeyHolder = { readonly siteId: SiteId; readonly signer: PublicKey };
 
 export type EnrolmentDeps = HubContext & {
   readonly offersBySite: (db: HubDb) => Promise<ReadonlyMap<SiteId, readonly DatasetOffer[]>>;
@@ -35,16 +38,17 @@ export type EnrolmentDeps = HubContext & {
 export type Enrolments = ReturnType<typeof createEnrolments>;
 
 export function createEnrolments(deps: EnrolmentDeps) {
-  const publicKeys = new Map<string, ReturnType<typeof publicKeyFromPem>>();
+  /** Which site a key belongs to never changes, so it may be kept; whether the site is still a member may not. */
+  const holders = new Map<string, KeyHolder>();
   const seenAtMs = new Map<SiteId, number>();
 
-  function publicKeyOf(row: store.SiteRow): ReturnType<typeof publicKeyFromPem> {
-    const known = publicKeys.get(row.key_id);
+  function holderOf(row: store.SiteRow): KeyHolder {
+    const known = holders.get(row.key_id);
     if (known !== undefined) return known;
-    if (publicKeys.size >= PUBLIC_KEY_CACHE_MAX) publicKeys.clear();
-    const key = publicKeyFromPem(row.public_key_pem);
-    publicKeys.set(row.key_id, key);
-    return key;
+    if (holders.size >= KEY_HOLDER_COUNT_MAX) holders.clear();
+    const holder = { siteId: row.site_id, signer: publicKeyFromPem(row.public_key_pem) };
+    holders.set(row.key_id, holder);
+    return holder;
   }
 
   return {
@@ -52,17 +56,19 @@ export function createEnrolments(deps: EnrolmentDeps) {
     async lookupKey(keyId: string): Promise<KeyLookup<{ siteId: string }>> {
       const row = await store.findSiteByKey(deps.db, keyId);
       if (row === undefined) return { state: 'unknown' };
-      const { publicKey } = publicKeyOf(row);
+      const { publicKey } = holderOf(row).signer;
       return row.state === 'active'
         ? { state: 'active', publicKey, owner: { siteId: row.site_id } }
         : { state: 'revoked', publicKey };
     },
 
     /** The key with which a site signs its documents. */
-    async signerOf(keyId: string): Promise<{ siteId: SiteId; signer: ReturnType<typeof publicKeyFromPem> }> {
+    async signerOf(keyId: string): Promise<KeyHolder> {
+      const known = holders.get(keyId);
+      if (known !== undefined) return known;
       const row = await store.findSiteByKey(deps.db, keyId);
       if (row === undefined) throw new AppError('site.unknown', 'The key is not enrolled here.');
-      return { siteId: row.site_id, signer: publicKeyOf(row) };
+      return holderOf(row);
     },
 
     async createCode(siteName: string, person: Person): Promise<{ code: string; expiresAt: string }> {

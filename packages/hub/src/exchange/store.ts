@@ -60,6 +60,9 @@ export async function insertTasks(tx: HubDb, tasks: readonly TaskToInsert[]): Pr
 /** How long a delivered task is left alone before it is delivered again: doubles from 5 s to 5 min. */
 const LEASE = sql`interval '5 seconds' * least(power(2, delivery_count - 1), 60)`;
 
+/** `redeliverAt`: when the next task that is out is due again; looked up only when none was due. */
+export type Delivery = { readonly envelopes: SignedEnvelope[]; readonly redeliverAt: Date | undefined };
+
 /**
  * Marks the oldest tasks that are due for a site as delivered and gives their envelopes, oldest first. Due: never delivered,
  * or delivered so long ago that the delivery may have been lost; with `everything`, each task still open.
@@ -67,24 +70,24 @@ const LEASE = sql`interval '5 seconds' * least(power(2, delivery_count - 1), 60)
 export async function deliverDueTasks(
   db: HubDb,
   due: { siteId: SiteId; at: Date; countMax: number; everything: boolean },
-): Promise<SignedEnvelope[]> {
-  const { rows } = await sql<{ envelope: SignedEnvelope; ordinal: number }>`
-    update task set state = 'delivered', delivered_at = ${due.at}, delivery_count = delivery_count + 1
-    where task_id in (
-      select task_id from task
-      where site_id = ${due.siteId} and state in ('queued', 'delivered')
-        and (state = 'queued' or ${due.everything} or delivered_at + ${LEASE} <= ${due.at})
-      order by ordinal limit ${due.countMax} for update skip locked)
-    returning envelope, ordinal`.execute(db);
-  return rows.sort((a, b) => Number(a.ordinal) - Number(b.ordinal)).map((row) => row.envelope);
-}
-
-/** When the next delivered task of a site is due again; `undefined` when none is open. */
-export async function nextRedelivery(db: HubDb, siteId: SiteId): Promise<Date | undefined> {
-  const { rows } = await sql<{ at: Date | null }>`
-    select min(delivered_at + ${LEASE}) as at from task
-    where site_id = ${siteId} and state = 'delivered'`.execute(db);
-  return rows[0]?.at ?? undefined;
+): Promise<Delivery> {
+  const { rows } = await sql<{ envelope: SignedEnvelope | null; ordinal: number | null; redeliverAt: Date | null }>`
+    with marked as (
+      update task set state = 'delivered', delivered_at = ${due.at}, delivery_count = delivery_count + 1
+      where task_id in (
+        select task_id from task
+        where site_id = ${due.siteId} and state in ('queued', 'delivered')
+          and (state = 'queued' or ${due.everything} or delivered_at + ${LEASE} <= ${due.at})
+        order by ordinal limit ${due.countMax} for update skip locked)
+      returning envelope, ordinal)
+    select envelope, ordinal, null::timestamptz as "redeliverAt" from marked
+    union all
+    select null, null, (select min(delivered_at + ${LEASE}) from task
+      where site_id = ${due.siteId} and state = 'delivered' and not exists (select from marked))`.execute(db);
+  const envelopes = rows
+    .sort((a, b) => Number(a.ordinal) - Number(b.ordinal))
+    .flatMap((row) => (row.envelope === null ? [] : [row.envelope]));
+  return { envelopes, redeliverAt: rows.find((row) => row.redeliverAt !== null)?.redeliverAt ?? undefined };
 }
 
 export async function findTask(db: HubDb, taskId: TaskId): Promise<TaskRow | undefined> {

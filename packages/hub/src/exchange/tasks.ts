@@ -52,7 +52,8 @@ export async function issueTasks(
       blobs: blobs ?? [],
     })),
   );
-  for (const siteId of new Set(tasks.map(({ task }) => task.siteId))) await wake(tx, `site:${siteId}`);
+  const keys = new Set(tasks.map(({ task }) => `site:${task.siteId}` as const));
+  await wake(tx, ...keys);
 }
 
 /** Ends the open tasks of a run that nobody waits for any more. A late answer is accepted and not counted. */
@@ -74,7 +75,7 @@ export async function pollTasks(
   try {
     for (;;) {
       const now = context.clock.now();
-      const envelopes = await store.deliverDueTasks(context.db, {
+      const { envelopes, redeliverAt } = await store.deliverDueTasks(context.db, {
         siteId: poll.siteId,
         at: now,
         countMax: TASK_BATCH_MAX,
@@ -86,8 +87,7 @@ export async function pollTasks(
       }
       const leftMs = endsAtMs - context.clock.monotonicMs();
       if (leftMs <= 0 || poll.signal.aborted) return [];
-      const redelivery = await store.nextRedelivery(context.db, poll.siteId);
-      const redeliveryMs = redelivery === undefined ? leftMs : Math.max(1, redelivery.getTime() - now.getTime());
+      const redeliveryMs = redeliverAt === undefined ? leftMs : Math.max(1, redeliverAt.getTime() - now.getTime());
       const woken = await subscription.wait(Math.min(leftMs, redeliveryMs), poll.signal);
       if (!woken && leftMs <= redeliveryMs) return [];
     }

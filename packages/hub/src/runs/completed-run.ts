@@ -2,28 +2,18 @@
 import {
   AppError,
   type BlobRef,
-  type BundleManifest,
   type DatasetSchema,
-  type Project,
-  type ProjectAlgorithm,
   type Run,
   type RunId,
-  type RunPlan,
   type SiteId,
   type Standardisation,
 } from '@lantern/contract';
-import { manifestOf } from '../bundles/bundles.ts';
-import { projectFor } from '../projects/projects.ts';
 import type { HubDb } from '../tables.ts';
+import { loadBlueprint, type RunBlueprint } from './blueprint.ts';
 import { resultOf } from './results.ts';
 import * as store from './store.ts';
 
-export type CompletedRun = {
-  readonly runId: RunId;
-  readonly plan: RunPlan;
-  readonly project: Project;
-  readonly algorithm: ProjectAlgorithm;
-  readonly manifest: BundleManifest;
+export type CompletedRun = RunBlueprint & {
   readonly weights: BlobRef;
   readonly standardisation: Standardisation | undefined;
   readonly schema: DatasetSchema;
@@ -49,18 +39,9 @@ export async function completedRun(db: HubDb, runId: RunId): Promise<CompletedRu
   if (prepared.schema === undefined) {
     throw refuse('no site offered the schema of the dataset when the run was prepared.');
   }
-  const project = await projectFor(db, row.project_id);
-  const algorithm = project.spec.algorithms.find((candidate) => candidate.name === row.plan.algorithm);
-  const manifest = await manifestOf(db, row.bundle_digest);
-  if (algorithm === undefined || manifest === undefined) {
-    throw new AppError('internal', 'A run lost its algorithm or its bundle.');
-  }
+  const blueprint = await loadBlueprint(db, row);
   return {
-    runId,
-    plan: row.plan,
-    project,
-    algorithm,
-    manifest,
+    ...blueprint,
     weights,
     standardisation: resultOf(results, 'standardised')?.standardisation,
     schema: prepared.schema,

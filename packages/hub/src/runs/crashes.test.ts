@@ -16,6 +16,15 @@ import { endOfRun, planOf, registerGraph, submitStudy, tinyModel } from '../../t
 
 const COLUMNS = ['age', 'chol'];
 const ROWS = [30, 70, 20];
+/** 1.2 MB of parameters: large enough to be folded outside a transaction, which is where a crash could hurt. */
+const LARGE = tinyModel({
+  layers: [
+    { kind: 'dense', units: 600, bias: true },
+    { kind: 'relu' },
+    { kind: 'dense', units: 500, bias: true },
+    { kind: 'dense', units: 1, bias: true },
+  ],
+});
 const PROGRAM = fileURLToPath(new URL('../../test/hub-process.ts', import.meta.url));
 
 /** Where each process dies: which of the crossings of its point. Chosen to lie in different rounds. */
@@ -75,7 +84,7 @@ async function setUp({ start }: World): Promise<Members> {
   const hub = await start();
   const sites: ScriptedSite[] = [];
   for (const [index] of ROWS.entries()) sites.push(await joinSite(hub, `Site ${index}`));
-  const { bundleDigest } = await registerGraph(hub.admin, tinyModel());
+  const { bundleDigest } = await registerGraph(hub.admin, LARGE);
   const project = await submitStudy(hub.admin, { sites, bundleDigest, columns: COLUMNS });
   const [first] = sites;
   assert.ok(first !== undefined);

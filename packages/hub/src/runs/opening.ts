@@ -9,10 +9,7 @@ import {
   type BundleManifest,
   type Digest,
   type GraphManifest,
-  type Project,
-  type ProjectAlgorithm,
   type RoundTask,
-  type RunId,
   type RunPlan,
   type SiteId,
   type Step,
@@ -23,18 +20,10 @@ import { newId } from '@lantern/service';
 import { issueTasks, type NewTask } from '../exchange/tasks.ts';
 import type { HubContext } from '../hub-context.ts';
 import type { HubTx } from '../tables.ts';
+import type { RunBlueprint } from './blueprint.ts';
 import { graphOf, resultOf, thetaOf } from './results.ts';
 import type { RoundResult } from './round-result.ts';
 import * as store from './store.ts';
-
-/** A run with everything it was planned from. */
-export type RunBlueprint = {
-  readonly runId: RunId;
-  readonly plan: RunPlan;
-  readonly project: Project;
-  readonly algorithm: ProjectAlgorithm;
-  readonly manifest: BundleManifest;
-};
 
 export type RoundToOpen = { readonly number: number; readonly step: StepKind; readonly sites: readonly SiteId[] };
 

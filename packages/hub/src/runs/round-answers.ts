@@ -2,22 +2,14 @@
  * Whether an answer is what its step asked for, decided before it counts: right kind, right shape, numbers that are finite,
  * files that are here and are exactly the tensors of the plan. A round is folded only from answers that passed.
  */
-import {
-  type AnswerBody,
-  AppError,
-  type BlobRef,
-  type GraphManifest,
-  HUB_TASK_STATES,
-  isFinal,
-  type RoundTask,
-} from '@lantern/contract';
+import { type AnswerBody, AppError, type BlobRef, type GraphManifest, type RoundTask } from '@lantern/contract';
 import { evaluationMetrics, featureNames } from '@lantern/learning';
 import type { BlobStore } from '@lantern/service';
 import type { RoundAnswers } from '../exchange/answers.ts';
 import type { HubContext } from '../hub-context.ts';
 import { enqueueAdvance } from '../jobs.ts';
 import { projectFor } from '../projects/projects.ts';
-import { graphOf, resultOf } from './results.ts';
+import { graphOf } from './results.ts';
 import * as store from './store.ts';
 import { checkUpdateFile } from './update-file.ts';
 
@@ -43,13 +35,9 @@ export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
 
     /** Jobs are made only when the run may go on: the last answer, the one that makes quorum, or a drop-out. */
     async taskEnded(tx, { runId, round }) {
-      const run = await store.findRun(tx, runId);
-      if (run === undefined) return;
-      const tasks = await store.listTaskStates(tx, runId, round);
-      const answered = tasks.filter((task) => task.state === 'answered').length;
-      const pending = tasks.filter((task) => !isFinal(HUB_TASK_STATES, task.state)).length;
-      const impossible = answered + pending < run.plan.quorum;
-      if (pending === 0 || answered === run.plan.quorum || impossible) await enqueueAdvance(tx, runId);
+      const { quorum, answered, pending } = await store.tallyRound(tx, runId, round);
+      const impossible = answered + pending < quorum;
+      if (pending === 0 || answered === quorum || impossible) await enqueueAdvance(tx, runId);
     },
   };
 }
@@ -57,8 +45,7 @@ export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
 /** A site cannot claim more rows than it prepared: the number weighs its update. */
 async function rowCountProblem(deps: RoundAnswersDeps, task: RoundTask, body: AnswerBody): Promise<string | undefined> {
   if (body.kind !== 'newton' && body.kind !== 'update') return undefined;
-  const prepared = resultOf(await store.newestResults(deps.db, task.runId), 'prepared');
-  const rowCountMax = prepared?.trainRowCounts[task.siteId];
+  const rowCountMax = await store.findPreparedRowCount(deps.db, task.runId, task.siteId);
   if (rowCountMax === undefined || body.rowCount <= rowCountMax) return undefined;
   return 'rowCount is more than the site prepared.';
 }

@@ -46,7 +46,7 @@ export async function endRun(
   end: { event: 'fail' | 'stop'; message: string },
 ): Promise<void> {
   const { runId } = run;
-  const round = await store.findLastRound(tx, runId);
+  const round = await store.findLastRoundState(tx, runId);
   if (round !== undefined && !isFinal(ROUND_STATES, round.state)) {
     const state = transition(ROUND_STATES, { what: 'round', state: round.state, event: 'abandon' });
     await store.updateRoundState(tx, { runId, number: round.number, state, closedAt: context.clock.now() });

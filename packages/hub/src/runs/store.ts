@@ -105,10 +105,14 @@ export async function insertRound(
     .execute();
 }
 
-export async function findLastRound(db: HubDb, runId: RunId): Promise<RoundRow | undefined> {
+/** Without its result, which can be large and is not needed to decide. */
+export async function findLastRoundState(
+  db: HubDb,
+  runId: RunId,
+): Promise<Pick<RoundRow, 'number' | 'state' | 'opened_at'> | undefined> {
   return db
     .selectFrom('round')
-    .selectAll()
+    .select(['number', 'state', 'opened_at'])
     .where('run_id', '=', runId)
     .orderBy('number', 'desc')
     .limit(1)
@@ -216,6 +220,26 @@ export async function listDropOuts(db: HubDb, runId: RunId, round: number): Prom
     where run_id = ${runId} and (state = 'refused' or (state in ('failed', 'cancelled') and round in (0, ${round})))
     order by round, site_id`.execute(db);
   return rows.map((row) => ({ siteId: row.site_id, round: row.round, message: row.message ?? 'no reason was given' }));
+}
+
+/** The rows that a site said it had when it prepared; `undefined` before. */
+export async function findPreparedRowCount(db: HubDb, runId: RunId, siteId: SiteId): Promise<number | undefined> {
+  const { rows } = await sql<{ rowCount: number | null }>`
+    select (answer->>'trainRowCount')::int as "rowCount" from task
+    where run_id = ${runId} and round = 0 and site_id = ${siteId} and state = 'answered'`.execute(db);
+  return rows[0]?.rowCount ?? undefined;
+}
+
+export type RoundTally = { readonly quorum: number; readonly answered: number; readonly pending: number };
+
+/** How far a round has come, in one look. */
+export async function tallyRound(db: HubDb, runId: RunId, round: number): Promise<RoundTally> {
+  const { rows } = await sql<RoundTally>`
+    select (select (plan->>'quorum')::int from run where run_id = ${runId}) as quorum,
+      count(*) filter (where state = 'answered')::int as answered,
+      count(*) filter (where state in ('queued', 'delivered'))::int as pending
+    from task where run_id = ${runId} and round = ${round}`.execute(db);
+  return rows[0] ?? { quorum: 0, answered: 0, pending: 0 };
 }
 
 export type TaskSummary = {
