@@ -171,6 +171,14 @@ describe('an analysis run', () => {
     );
   });
 
+  it('finds its moments in a pooled run before there are pooled values', async () => {
+    const run = await openRun({ rest: { standardisation: { kind: 'pooled' } } });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 1, { kind: 'standardise' });
+    assert.ok(body.kind === 'moments');
+    assert.equal(body.moments.rowCount, train.length);
+  });
+
   it('evaluates on the held-back rows', async () => {
     const run = await openRun();
     await perform(run, 0, { kind: 'prepare' });

@@ -22,6 +22,7 @@ import { ensureRows, makeSnapshot } from './snapshot.ts';
 import type { RunRows } from './steps.ts';
 import * as store from './store.ts';
 
+const USED_NOTED_EVERY_MS = 24 * 3600 * 1000; // fine enough for a limit of a month
 const IDLE_MS_MAX = 30 * 24 * 3600 * 1000; // a run that nothing was asked of for a month is over here
 
 export type TrainingDeps = SiteContext &
@@ -127,17 +128,20 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
     standardisation: standardisationFor(task, snapshot),
   };
   const performed = await computeStep(deps, step, { rows, snapshot });
+  const now = deps.clock.now();
+  if (now.getTime() - snapshot.used_at.getTime() < USED_NOTED_EVERY_MS) return performed;
   return {
     ...performed,
     onStored: async (tx) => {
       await performed.onStored?.(tx);
-      await store.markSnapshotUsed(tx, task.runId, deps.clock.now());
+      await store.markSnapshotUsed(tx, task.runId, now);
     },
   };
 }
 
 function standardisationFor(task: RoundTask, snapshot: store.SnapshotRow): Standardisation | undefined {
   const { standardisation } = task;
+  if (task.step.kind === 'standardise') return undefined; // the round that finds the pooled values works on rows as they are
   switch (standardisation.kind) {
     case 'none':
       return undefined;
