@@ -32,7 +32,8 @@ import { anchorRoutes } from './audit/routes.ts';
 import { bundleRoutes } from './bundles/routes.ts';
 import { listOffersBySite } from './datasets/datasets.ts';
 import { datasetRoutes } from './datasets/routes.ts';
-import { createEnrolments, type Enrolments } from './enrolment/enrolment.ts';
+import type { EnrolmentDeps } from './enrolment/enrolment.ts';
+import { createMembers } from './enrolment/members.ts';
 import { enrolmentRoutes } from './enrolment/routes.ts';
 import { dropSite } from './exchange/answers.ts';
 import { exchangeRoutes } from './exchange/routes.ts';
@@ -132,7 +133,7 @@ async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
     authenticators: {
       token: (token) => accounts.authenticate(token),
       site: {
-        lookupKey: (keyId) => hub.enrolments.lookupKey(keyId),
+        lookupKey: (keyId) => hub.members.lookupKey(keyId),
         nonces: createNonceStore({ db: database, clock }),
         clock,
       },
@@ -174,13 +175,14 @@ function wire(deps: AdvanceDeps) {
     await enqueueAdvance(tx, runId);
     await enqueueAdvanceAt(tx, runId, new Date(deps.clock.now().getTime() + SECOND_LOOK_MS));
   };
-  const enrolments: Enrolments = createEnrolments({
+  const members = createMembers(deps);
+  const enrolment: EnrolmentDeps = {
     ...deps,
     offersBySite: listOffersBySite,
     onRevoked: (tx, siteId) =>
       dropSite({ clock: deps.clock, touched }, tx, { siteId, message: 'site.revoked: The site was revoked.' }),
-  });
-  const signerOf = enrolments.signerOf;
+  };
+  const { signerOf } = members;
   const projects: ProjectsDeps = {
     ...deps,
     signerOf,
@@ -192,8 +194,8 @@ function wire(deps: AdvanceDeps) {
       }),
   };
   const routes: Route[] = [
-    ...enrolmentRoutes(enrolments),
-    ...exchangeRoutes({ ...deps, signerOf, rounds: roundAnswers, heard: enrolments.heard }),
+    ...enrolmentRoutes(enrolment),
+    ...exchangeRoutes({ ...deps, signerOf, rounds: roundAnswers, heard: members.heard }),
     ...datasetRoutes(deps),
     ...bundleRoutes(deps),
     ...projectRoutes(projects),
@@ -203,7 +205,7 @@ function wire(deps: AdvanceDeps) {
     ...anchorRoutes({ ...deps, signerOf }),
   ];
   return {
-    enrolments,
+    members,
     routes,
     jobs: {
       advanceRun: ({ runId }, signal) => advancer.advance(runId, signal),

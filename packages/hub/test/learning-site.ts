@@ -1,5 +1,5 @@
 /** Scripts of sites that really compute: Newton statistics and moments of their rows; and invented but fixed weight updates. */
-import type { AnswerBody, BlobRef, GraphManifest, RoundTask, Standardisation } from '@lantern/contract';
+import type { AnswerBody, BlobRef, GraphManifest, Standardisation } from '@lantern/contract';
 import {
   decodeTensors,
   encodeTensors,
@@ -9,7 +9,7 @@ import {
   logisticProbabilities,
   standardise,
 } from '@lantern/learning';
-import { documentDigest, sha256 } from '@lantern/service';
+import { documentDigest } from '@lantern/service';
 import { type Centre, columnsOf, type Rows } from './heart-disease.ts';
 import type { Script, ScriptedSite } from './scripted-site.ts';
 import { schemaOf } from './study.ts';
@@ -95,10 +95,6 @@ export function updateBody(of: { rowCount: number; delta: BlobRef; controlDelta?
   return { kind: 'update', stepCount: 5, meanLoss: 0.6, ...of };
 }
 
-export function blobRefOf(bytes: Uint8Array): BlobRef {
-  return { digest: sha256(bytes), sizeBytes: bytes.byteLength };
-}
-
 /** The float32 tensors of a file by name. */
 export function floatsOf(bytes: Uint8Array): Map<string, Float32Array> {
   const floats = new Map<string, Float32Array>();
@@ -106,8 +102,4 @@ export function floatsOf(bytes: Uint8Array): Map<string, Float32Array> {
     if (tensor.dtype === 'F32') floats.set(name, tensor.data);
   }
   return floats;
-}
-
-export function isTrain(task: RoundTask): task is RoundTask & { step: { kind: 'train'; weights: BlobRef } } {
-  return task.step.kind === 'train';
 }

@@ -12,7 +12,7 @@ import {
   openTestDatabase,
   systemClock,
 } from '@lantern/service';
-import { type RunningHub, startHub } from '../src/index.ts';
+import { type RunningHub, startHub } from '../src/main.ts';
 
 export type TestPerson = { readonly api: ApiClient; readonly http: HttpClient; readonly token: string };
 

@@ -78,7 +78,7 @@ export async function registerAnalysis(
   return (await person.api.call(HUB_API.createBundle, { body: manifest })).bundleDigest;
 }
 
-export async function uploadAs(person: TestPerson, bytes: Uint8Array): Promise<Digest> {
+async function uploadAs(person: TestPerson, bytes: Uint8Array): Promise<Digest> {
   const digest = sha256(bytes);
   const path = `${pathOf(HUB_API.appendUpload, { digest })}?offset=0&sizeBytes=${bytes.byteLength}`;
   const schema = HUB_API.appendUpload.response;

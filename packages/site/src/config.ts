@@ -29,3 +29,6 @@ export const SiteConfigSchema = Type.Object(
   { additionalProperties: false },
 );
 export type SiteConfig = Static<typeof SiteConfigSchema>;
+
+/** Settings that hold a password. */
+export const SITE_CONFIG_SECRETS = ['databaseUrl', 'httpsProxy'] as const;

@@ -16,18 +16,13 @@ import {
   type SiteId,
   transition,
 } from '@lantern/contract';
-import { type KeyLookup, newId, newSecret, type PublicKey, publicKeyFromPem, sha256 } from '@lantern/service';
+import { newId, newSecret, type PublicKey, publicKeyFromPem, sha256 } from '@lantern/service';
 import { audit, type HubContext, type Person } from '../hub-context.ts';
 import type { HubDb, HubTx } from '../tables.ts';
 import * as store from './store.ts';
 
 const CODE_BYTES = 20; // 160 random bits: guessing is hopeless even without a rate limit
 const CODE_LIFETIME_MS = 24 * 3600 * 1000; // long enough to be carried to a hospital, short enough to be forgotten
-const LAST_SEEN_INTERVAL_MS = 10_000; // finer would be a write per poll for no reader
-const KEY_HOLDER_COUNT_MAX = 2000; // twice the most sites a project can have
-
-/** A site and the key with which it signs its documents. */
-export type KeyHolder = { readonly siteId: SiteId; readonly signer: PublicKey };
 
 export type EnrolmentDeps = HubContext & {
   readonly offersBySite: (db: HubDb) => Promise<ReadonlyMap<SiteId, readonly DatasetOffer[]>>;
@@ -35,128 +30,78 @@ export type EnrolmentDeps = HubContext & {
   readonly onRevoked: (tx: HubTx, siteId: SiteId) => Promise<void>;
 };
 
-export type Enrolments = ReturnType<typeof createEnrolments>;
+export async function createCode(
+  deps: EnrolmentDeps,
+  siteName: string,
+  person: Person,
+): Promise<{ code: string; expiresAt: string }> {
+  const code = newSecret(CODE_BYTES);
+  const createdAt = deps.clock.now();
+  const expiresAt = new Date(createdAt.getTime() + CODE_LIFETIME_MS);
+  await deps.transaction(async (tx: HubTx) => {
+    await store.insertCode(tx, { codeHash: sha256(code), siteName, createdBy: person.name, createdAt, expiresAt });
+    audit(deps, tx, { actor: person.userId, action: 'enrolment-code.create', object: siteName });
+  });
+  return { code, expiresAt: expiresAt.toISOString() };
+}
 
-export function createEnrolments(deps: EnrolmentDeps) {
-  /** Which site a key belongs to never changes, so it may be kept; whether the site is still a member may not. */
-  const holders = new Map<string, KeyHolder>();
-  const seenAtMs = new Map<SiteId, number>();
+/** The request's signature by `request.publicKeyPem` was verified by the caller. */
+export async function enrol(deps: EnrolmentDeps, request: EnrolmentRequest): Promise<Enrolment> {
+  const key = publicKeyFromPem(request.publicKeyPem);
+  const siteId = await deps.transaction((tx: HubTx) => enrolInside(deps, tx, { request, key }));
+  return { siteId, name: request.name, hubName: deps.hubName, hubPublicKeyPem: deps.keyPair.publicKeyPem };
+}
 
-  function holderOf(row: store.SiteRow): KeyHolder {
-    const known = holders.get(row.key_id);
-    if (known !== undefined) return known;
-    if (holders.size >= KEY_HOLDER_COUNT_MAX) holders.clear();
-    const holder = { siteId: row.site_id, signer: publicKeyFromPem(row.public_key_pem) };
-    holders.set(row.key_id, holder);
-    return holder;
+async function enrolInside(
+  deps: EnrolmentDeps,
+  tx: HubTx,
+  { request, key }: { request: EnrolmentRequest; key: PublicKey },
+): Promise<SiteId> {
+  const { keyId, publicKeyPem } = key;
+  const { name } = request;
+  const codeHash = sha256(request.code);
+  const now = deps.clock.now();
+  const code = await store.lockCode(tx, codeHash);
+  const holder = await store.findSiteByKey(tx, keyId);
+  const codeFits = code !== undefined && code.site_name === name;
+  if (codeFits && holder !== undefined && holder.state === 'active' && code.used_by === holder.site_id) {
+    return holder.site_id; // the first answer was lost on the way
   }
-
-  return {
-    /** For the verifier of signed requests: asks the database each time, so that a revocation works at once. */
-    async lookupKey(keyId: string): Promise<KeyLookup<{ siteId: string }>> {
-      const row = await store.findSiteByKey(deps.db, keyId);
-      if (row === undefined) return { state: 'unknown' };
-      const { publicKey } = holderOf(row).signer;
-      return row.state === 'active'
-        ? { state: 'active', publicKey, owner: { siteId: row.site_id } }
-        : { state: 'revoked', publicKey };
-    },
-
-    /** The key with which a site signs its documents. */
-    async signerOf(keyId: string): Promise<KeyHolder> {
-      const known = holders.get(keyId);
-      if (known !== undefined) return known;
-      const row = await store.findSiteByKey(deps.db, keyId);
-      if (row === undefined) throw new AppError('site.unknown', 'The key is not enrolled here.');
-      return holderOf(row);
-    },
-
-    async createCode(siteName: string, person: Person): Promise<{ code: string; expiresAt: string }> {
-      const code = newSecret(CODE_BYTES);
-      const createdAt = deps.clock.now();
-      const expiresAt = new Date(createdAt.getTime() + CODE_LIFETIME_MS);
-      await deps.transaction(async (tx: HubTx) => {
-        await store.insertCode(tx, { codeHash: sha256(code), siteName, createdBy: person.name, createdAt, expiresAt });
-        audit(deps, tx, { actor: person.userId, action: 'enrolment-code.create', object: siteName });
-      });
-      return { code, expiresAt: expiresAt.toISOString() };
-    },
-
-    /** The request's signature by `request.publicKeyPem` was verified by the caller. */
-    async enrol(request: EnrolmentRequest): Promise<Enrolment> {
-      const { keyId, publicKeyPem } = publicKeyFromPem(request.publicKeyPem);
-      const siteId = await deps.transaction((tx: HubTx) => enrolInside(tx, { request, keyId, publicKeyPem }));
-      return { siteId, name: request.name, hubName: deps.hubName, hubPublicKeyPem: deps.keyPair.publicKeyPem };
-    },
-
-    async list(): Promise<EnrolledSite[]> {
-      const [rows, offers] = await Promise.all([store.listSiteRows(deps.db), deps.offersBySite(deps.db)]);
-      return rows.map((row) => ({
-        siteId: row.site_id,
-        name: row.name,
-        state: row.state,
-        enrolledAt: row.enrolled_at.toISOString(),
-        ...(row.last_seen_at === null ? {} : { lastSeenAt: row.last_seen_at.toISOString() }),
-        datasets: [...(offers.get(row.site_id) ?? [])],
-      }));
-    },
-
-    async revoke(siteId: SiteId, person: Person): Promise<void> {
-      await deps.transaction(async (tx: HubTx) => {
-        const row = await store.lockSite(tx, siteId);
-        if (row === undefined) throw new AppError('not-found', 'There is no such site.');
-        const state = transition(SITE_STATES, { what: 'site', state: row.state, event: 'revoke' });
-        await store.updateSiteState(tx, siteId, state);
-        await deps.onRevoked(tx, siteId);
-        audit(deps, tx, { actor: person.userId, action: 'site.revoke', object: siteId });
-      });
-    },
-
-    /** Notes that a site was heard; at most one write per site and ten seconds. */
-    async heard(siteId: SiteId): Promise<void> {
-      const nowMs = deps.clock.monotonicMs();
-      const lastMs = seenAtMs.get(siteId);
-      if (lastMs !== undefined && nowMs - lastMs < LAST_SEEN_INTERVAL_MS) return;
-      seenAtMs.set(siteId, nowMs);
-      await store.updateLastSeen(deps.db, siteId, deps.clock.now());
-    },
-  };
-
-  async function enrolInside(
-    tx: HubTx,
-    input: { request: EnrolmentRequest; keyId: string; publicKeyPem: string },
-  ): Promise<SiteId> {
-    const { request, keyId } = input;
-    const codeHash = sha256(request.code);
-    const now = deps.clock.now();
-    const code = await store.lockCode(tx, codeHash);
-    const holder = await store.findSiteByKey(tx, keyId);
-    const codeFits = code !== undefined && code.site_name === request.name;
-    if (codeFits && holder !== undefined && holder.state === 'active' && code.used_by === holder.site_id) {
-      return holder.site_id; // the first answer was lost on the way
-    }
-    if (!codeFits || code.used_at !== null || code.expires_at <= now) {
-      throw new AppError(
-        'enrolment.code-rejected',
-        'The one-time code does not fit this site, is used or has expired.',
-      );
-    }
-    if (holder !== undefined) throw new AppError('conflict', 'This key is or was enrolled; the site needs a new key.');
-    if ((await store.findActiveSiteByName(tx, request.name)) !== undefined) {
-      throw new AppError('conflict', 'A site of this name is enrolled; revoke it first or choose another name.');
-    }
-    const siteId = newId('SiteId');
-    await store.insertSite(tx, {
-      siteId,
-      name: request.name,
-      keyId,
-      publicKeyPem: input.publicKeyPem,
-      enrolledAt: now,
-    });
-    await store.markCodeUsed(tx, codeHash, { siteId, at: now });
-    audit(deps, tx, { actor: siteId, action: 'site.enrol', object: siteId, details: { keyId } });
-    return siteId;
+  if (!codeFits || code.used_at !== null || code.expires_at <= now) {
+    throw new AppError('enrolment.code-rejected', 'The one-time code does not fit this site, is used or has expired.');
   }
+  if (holder !== undefined) throw new AppError('conflict', 'This key is or was enrolled; the site needs a new key.');
+  if ((await store.findActiveSiteByName(tx, name)) !== undefined) {
+    throw new AppError('conflict', 'A site of this name is enrolled; revoke it first or choose another name.');
+  }
+  const siteId = newId('SiteId');
+  await store.insertSite(tx, { siteId, name, keyId, publicKeyPem, enrolledAt: now });
+  await store.markCodeUsed(tx, codeHash, { siteId, at: now });
+  audit(deps, tx, { actor: siteId, action: 'site.enrol', object: siteId, details: { keyId } });
+  return siteId;
+}
+
+export async function listSites(deps: EnrolmentDeps): Promise<EnrolledSite[]> {
+  const [rows, offers] = await Promise.all([store.listSiteRows(deps.db), deps.offersBySite(deps.db)]);
+  return rows.map((row) => ({
+    siteId: row.site_id,
+    name: row.name,
+    state: row.state,
+    enrolledAt: row.enrolled_at.toISOString(),
+    ...(row.last_seen_at === null ? {} : { lastSeenAt: row.last_seen_at.toISOString() }),
+    datasets: [...(offers.get(row.site_id) ?? [])],
+  }));
+}
+
+export async function revokeSite(deps: EnrolmentDeps, siteId: SiteId, person: Person): Promise<void> {
+  await deps.transaction(async (tx: HubTx) => {
+    const row = await store.lockSite(tx, siteId);
+    if (row === undefined) throw new AppError('not-found', 'There is no such site.');
+    const state = transition(SITE_STATES, { what: 'site', state: row.state, event: 'revoke' });
+    await store.updateSiteState(tx, siteId, state);
+    await deps.onRevoked(tx, siteId);
+    audit(deps, tx, { actor: person.userId, action: 'site.revoke', object: siteId });
+  });
 }
 
 /** Those of `siteIds` that are members now and until the transaction ends, in ascending order. */

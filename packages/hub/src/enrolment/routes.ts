@@ -3,29 +3,29 @@ import { HUB_API } from '@lantern/contract';
 import { defineRoute, type Route } from '@lantern/service';
 import { personOf } from '../hub-context.ts';
 import { ADMIN, EVERYBODY } from '../roles.ts';
-import type { Enrolments } from './enrolment.ts';
+import { createCode, type EnrolmentDeps, enrol, listSites, revokeSite } from './enrolment.ts';
 
-export function enrolmentRoutes(enrolments: Enrolments): Route[] {
+export function enrolmentRoutes(deps: EnrolmentDeps): Route[] {
   return [
     defineRoute(HUB_API.createEnrolmentCode)({
       access: ADMIN,
-      handler: ({ body, caller }) => enrolments.createCode(body.siteName, personOf(caller)),
+      handler: ({ body, caller }) => createCode(deps, body.siteName, personOf(caller)),
     }),
     defineRoute(HUB_API.enrol)({
       access: { kind: 'public', why: 'a site without a key here cannot be known yet; the request proves code and key' },
       handler: async ({ body, verifySignedBy }) => {
         await verifySignedBy(body.publicKeyPem);
-        return enrolments.enrol(body);
+        return enrol(deps, body);
       },
     }),
     defineRoute(HUB_API.listSites)({
       access: EVERYBODY,
-      handler: async () => ({ sites: await enrolments.list() }),
+      handler: async () => ({ sites: await listSites(deps) }),
     }),
     defineRoute(HUB_API.revokeSite)({
       access: ADMIN,
       handler: async ({ params, caller }) => {
-        await enrolments.revoke(params.siteId, personOf(caller));
+        await revokeSite(deps, params.siteId, personOf(caller));
         return { ok: true };
       },
     }),

@@ -91,7 +91,7 @@ export async function shareActiveSites(db: HubDb, siteIds: readonly SiteId[]): P
     .where('site_id', 'in', siteIds)
     .where('state', '=', 'active')
     .orderBy('site_id')
-    .forShare()
+    .forKeyShare()
     .execute();
   return rows.map((row) => row.site_id);
 }

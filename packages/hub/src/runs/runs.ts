@@ -123,7 +123,7 @@ export async function readRun(
   }
 }
 
-export async function currentRun(db: HubDb, runId: RunId): Promise<Run> {
+async function currentRun(db: HubDb, runId: RunId): Promise<Run> {
   const row = await store.findRun(db, runId);
   if (row === undefined) throw notFound();
   return runOf(db, row);

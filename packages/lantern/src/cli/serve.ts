@@ -10,9 +10,16 @@ export type RunningServer = { readonly url: string; close(): Promise<void> };
 export async function serve(
   context: CommandContext,
   output: Output,
-  options: { what: string; dataDir: string; start: () => Promise<RunningServer> },
+  options: {
+    what: string;
+    dataDir: string;
+    /** Shown at start, secrets already replaced. */
+    settings: Readonly<Record<string, unknown>>;
+    start: () => Promise<RunningServer>;
+  },
 ): Promise<void> {
   await mkdir(options.dataDir, { recursive: true });
+  output.note(`Settings: ${JSON.stringify(options.settings)}`);
   const server = await options.start();
   const file = path.join(options.dataDir, SERVER_FILE);
   const content = JSON.stringify({ url: server.url, pid: process.pid });

@@ -1,7 +1,7 @@
 /** `lantern hub`: run the coordinating process; invite and revoke sites. */
 import { HUB_API } from '@lantern/contract';
-import { HubConfigSchema, startHub } from '@lantern/hub';
-import { loadConfig } from '@lantern/service';
+import { HUB_CONFIG_SECRETS, HubConfigSchema, startHub } from '@lantern/hub';
+import { loadConfig, redactConfig } from '@lantern/service';
 import { Command } from 'commander';
 import { type CommandContext, connected, outputOf, withConnection, withJson } from '../cli/command-context.ts';
 import { table } from '../cli/output.ts';
@@ -29,6 +29,7 @@ export function hubCommand(context: CommandContext): Command {
       await serve(context, outputOf(context, options), {
         what: 'hub',
         dataDir: settings.dataDir,
+        settings: redactConfig(settings, HUB_CONFIG_SECRETS),
         start: () => startHub(settings),
       });
     });

@@ -1,7 +1,7 @@
 /** `lantern site`: run a hospital's node, join a hub, decide, offer datasets, deploy. */
 import { SITE_API } from '@lantern/contract';
-import { loadConfig } from '@lantern/service';
-import { joinHub, SiteConfigSchema, startSite } from '@lantern/site';
+import { loadConfig, redactConfig } from '@lantern/service';
+import { joinHub, SITE_CONFIG_SECRETS, SiteConfigSchema, startSite } from '@lantern/site';
 import { Command } from 'commander';
 import { type CommandContext, connected, outputOf, withConnection, withJson } from '../cli/command-context.ts';
 import { table } from '../cli/output.ts';
@@ -25,6 +25,7 @@ export function siteCommand(context: CommandContext): Command {
       await serve(context, outputOf(context, options), {
         what: 'site',
         dataDir: settings.dataDir,
+        settings: redactConfig(settings, SITE_CONFIG_SECRETS),
         start: () => startSite(settings),
       });
     });
