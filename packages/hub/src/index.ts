@@ -1,2 +1,2 @@
 export { type HubOptions, type RunningHub, startHub } from './main.ts';
-export { type HubConfig, HubConfigSchema } from './settings.ts';
+export { HUB_CONFIG_SECRETS, type HubConfig, HubConfigSchema } from './settings.ts';

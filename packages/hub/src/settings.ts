@@ -26,3 +26,6 @@ export const HubConfigSchema = Type.Object(
   { additionalProperties: false },
 );
 export type HubConfig = Static<typeof HubConfigSchema>;
+
+/** Settings that hold a password. */
+export const HUB_CONFIG_SECRETS = ['databaseUrl'] as const;
