@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError, HUB_ROLES, type RunId } from '@lantern/contract';
+import { createFolder } from '@lantern/learning';
 import {
   accountRoutes,
   armFaultPoint,
@@ -111,7 +112,7 @@ async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
     hubName: settings.hubName,
     wakeups,
   };
-  const hub = wire({ ...context, blobs });
+  const hub = wire({ ...context, blobs, folder: createFolder() });
   const queue = createQueue({
     db: database,
     tasks: queueTasks(hub.jobs),
@@ -179,6 +180,7 @@ function wire(deps: AdvanceDeps) {
   const enrolment: EnrolmentDeps = {
     ...deps,
     offersBySite: listOffersBySite,
+    forgetMembers: members.forget,
     onRevoked: (tx, siteId) =>
       dropSite({ clock: deps.clock, touched }, tx, { siteId, message: 'site.revoked: The site was revoked.' }),
   };

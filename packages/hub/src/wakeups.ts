@@ -11,7 +11,7 @@ import type { HubTx } from './tables.ts';
 
 const CHANNEL = 'lantern_hub';
 
-export type WakeupKey = `site:${string}` | `question:${string}` | `run:${string}`;
+export type WakeupKey = `site:${string}` | `question:${string}` | `run:${string}` | 'members';
 
 export type Subscription = {
   /** True at the first wake-up since the last wait; false after `timeoutMs`, or when `signal` aborts. */
@@ -19,7 +19,12 @@ export type Subscription = {
   close(): void;
 };
 
-export type Wakeups = { subscribe(key: WakeupKey): Subscription; close(): Promise<void> };
+export type Wakeups = {
+  subscribe(key: WakeupKey): Subscription;
+  /** Calls `ring` at every wake-up for `key`, as long as the process lives. */
+  on(key: WakeupKey, ring: () => void): void;
+  close(): Promise<void>;
+};
 
 /** Wakes the waiters for these keys in every hub process when the transaction commits. */
 export async function wake(tx: HubTx, ...keys: readonly WakeupKey[]): Promise<void> {
@@ -34,6 +39,7 @@ export async function openWakeups(db: Database): Promise<Wakeups> {
   });
   return {
     subscribe: (key) => subscribe(waiters, key),
+    on: (key, ring) => void groupOf(waiters, key).add(ring),
     close: stopListening,
   };
 }
@@ -45,9 +51,8 @@ function subscribe(waiters: Map<string, Set<() => void>>, key: string): Subscrip
     rung = true;
     release?.();
   };
-  const group = waiters.get(key) ?? new Set();
+  const group = groupOf(waiters, key);
   group.add(ring);
-  waiters.set(key, group);
   return {
     async wait(timeoutMs, signal) {
       if (!rung && !signal.aborted && timeoutMs > 0) {
@@ -72,4 +77,10 @@ function subscribe(waiters: Map<string, Set<() => void>>, key: string): Subscrip
       if (group.size === 0 && waiters.get(key) === group) waiters.delete(key);
     },
   };
+}
+
+function groupOf(waiters: Map<string, Set<() => void>>, key: string): Set<() => void> {
+  const group = waiters.get(key) ?? new Set();
+  waiters.set(key, group);
+  return group;
 }

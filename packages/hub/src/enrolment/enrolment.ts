@@ -19,6 +19,7 @@ import {
 import { newId, newSecret, type PublicKey, publicKeyFromPem, sha256 } from '@lantern/service';
 import { audit, type HubContext, type Person } from '../hub-context.ts';
 import type { HubDb, HubTx } from '../tables.ts';
+import { wake } from '../wakeups.ts';
 import * as store from './store.ts';
 
 const CODE_BYTES = 20; // 160 random bits: guessing is hopeless even without a rate limit
@@ -28,6 +29,8 @@ export type EnrolmentDeps = HubContext & {
   readonly offersBySite: (db: HubDb) => Promise<ReadonlyMap<SiteId, readonly DatasetOffer[]>>;
   /** Ends what the site still had to do; called in the transaction that revokes it. */
   readonly onRevoked: (tx: HubTx, siteId: SiteId) => Promise<void>;
+  /** Called once a revocation has committed. */
+  readonly forgetMembers: () => void;
 };
 
 export async function createCode(
@@ -100,8 +103,10 @@ export async function revokeSite(deps: EnrolmentDeps, siteId: SiteId, person: Pe
     const state = transition(SITE_STATES, { what: 'site', state: row.state, event: 'revoke' });
     await store.updateSiteState(tx, siteId, state);
     await deps.onRevoked(tx, siteId);
+    await wake(tx, 'members');
     audit(deps, tx, { actor: person.userId, action: 'site.revoke', object: siteId });
   });
+  deps.forgetMembers();
 }
 
 /** Those of `siteIds` that are members now and until the transaction ends, in ascending order. */

@@ -1,6 +1,6 @@
 /**
- * Who is behind a key, asked with every signed request. Which site a key belongs to never changes, so that may be kept in
- * memory; whether the site is still a member may not: a revocation works from the next request on.
+ * Who is behind a key, asked with every signed request, hence kept in memory. Which site a key belongs to never changes; that
+ * the site is still a member is believed only until a revocation anywhere commits, which wakes every hub process.
  */
 import { AppError, type SiteId } from '@lantern/contract';
 import { type KeyLookup, type PublicKey, publicKeyFromPem } from '@lantern/service';
@@ -16,14 +16,22 @@ export type KeyHolder = { readonly siteId: SiteId; readonly signer: PublicKey };
 export type Members = {
   /** For the verifier of signed requests. */
   readonly lookupKey: (keyId: string) => Promise<KeyLookup<{ siteId: string }>>;
+  /** Looks everybody up again; for the process that revoked a site and must not wait for its own notification. */
+  readonly forget: () => void;
   /** For documents. Throws `site.unknown` for a key that was never enrolled. */
   readonly signerOf: (keyId: string) => Promise<KeyHolder>;
   /** Notes that a site was heard; at most one write per site and ten seconds. */
   readonly heard: (siteId: SiteId) => Promise<void>;
 };
 
-export function createMembers(context: Pick<HubContext, 'db' | 'clock'>): Members {
+export function createMembers(context: Pick<HubContext, 'db' | 'clock' | 'wakeups'>): Members {
   const holders = new Map<string, KeyHolder>();
+  /** Keys of sites that were members when last looked at; replaced by an empty set at every revocation. */
+  let members = new Set<string>();
+  const forget = () => {
+    members = new Set();
+  };
+  context.wakeups.on('members', forget);
   const seenAtMs = new Map<SiteId, number>();
 
   function holderOf(row: store.SiteRow): KeyHolder {
@@ -36,13 +44,20 @@ export function createMembers(context: Pick<HubContext, 'db' | 'clock'>): Member
   }
 
   return {
+    forget,
+
     async lookupKey(keyId) {
+      const holder = holders.get(keyId);
+      if (holder !== undefined && members.has(keyId)) {
+        return { state: 'active', publicKey: holder.signer.publicKey, owner: { siteId: holder.siteId } };
+      }
+      const believed = members; // a revocation during the look replaces the set, and this look then counts for nothing
       const row = await store.findSiteByKey(context.db, keyId);
       if (row === undefined) return { state: 'unknown' };
       const { publicKey } = holderOf(row).signer;
-      return row.state === 'active'
-        ? { state: 'active', publicKey, owner: { siteId: row.site_id } }
-        : { state: 'revoked', publicKey };
+      if (row.state !== 'active') return { state: 'revoked', publicKey };
+      if (believed.size < KEY_HOLDER_COUNT_MAX) believed.add(keyId);
+      return { state: 'active', publicKey, owner: { siteId: row.site_id } };
     },
 
     async signerOf(keyId) {

@@ -8,7 +8,7 @@
  * fold is repeatable, and a second pass takes its result in only if the round is still folding.
  */
 import { ROUND_STATES, type RunId, toAppError, transition } from '@lantern/contract';
-import { type BlobStore, faultPoint } from '@lantern/service';
+import { faultPoint } from '@lantern/service';
 import { cancelRunTasks } from '../exchange/tasks.ts';
 import { audit, type HubContext } from '../hub-context.ts';
 import { enqueueAdvanceAt } from '../jobs.ts';
@@ -17,13 +17,14 @@ import { wake } from '../wakeups.ts';
 import { type Blueprints, createBlueprints, type RunBlueprint } from './blueprint.ts';
 import type { Closing } from './closing.ts';
 import { belowQuorumMessage, loadFacts } from './facts.ts';
+import type { FoldingDeps } from './folding.ts';
 import { openRound } from './opening.ts';
 import { type Action, nextAction, WAITING_AFTER_MS_MIN } from './plan.ts';
 import { closeFromAnswers, foldTrainRound, isFoldedInside } from './round-closing.ts';
 import { endRun, moveRun, type RunHandle } from './run-state.ts';
 import * as store from './store.ts';
 
-export type AdvanceDeps = HubContext & { readonly blobs: BlobStore };
+export type AdvanceDeps = HubContext & FoldingDeps;
 
 type FoldAction = Extract<Action, { kind: 'fold' }>;
 type Crossed = 'hub.round.closed' | 'hub.round.opened';

@@ -9,7 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppError, type BlobRef, type GraphManifest, type Strategy } from '@lantern/contract';
 import {
   applyStrategy,
-  createFolder,
+  elementCount,
   encodeHeader,
   type Folder,
   type ServerStateName,
@@ -47,12 +47,15 @@ export type FoldInput = {
   readonly signal: AbortSignal;
 };
 
+/** `folder` may be shared: no fold of it lasts longer than one call. */
+export type FoldingDeps = { readonly blobs: BlobStore; readonly folder: Folder };
+
 /** New weights and server state as blobs. Throws `update.invalid`, `training.diverged`, `storage.full`, `stopped`. */
-export async function foldRound(blobs: BlobStore, input: FoldInput): Promise<Closing> {
+export async function foldRound({ blobs, folder }: FoldingDeps, input: FoldInput): Promise<Closing> {
   const files = await openFiles(blobs, input);
   const writers = await openWriters(blobs, input);
   try {
-    await foldTensors(input, files, writers);
+    await foldTensors({ input, files, folder, blocks: createBlocks(input) }, writers);
     const { weights, serverState } = await finish(writers);
     return {
       result: { kind: 'trained', weights, serverState },
@@ -134,30 +137,36 @@ async function finish(writers: Writers): Promise<{ weights: BlobRef; serverState
 }
 
 /** Tensors in the order of the file that is written: by name, in code units. */
-async function foldTensors(input: FoldInput, files: Files, writers: Writers): Promise<void> {
-  const folder = createFolder();
-  const blocks = createBlocks(input.strategy);
+async function foldTensors(tools: FoldTools, writers: Writers): Promise<void> {
+  const { input, files, blocks } = tools;
   const names = input.manifest.parameters.map((parameter) => parameter.name).sort((a, b) => (a < b ? -1 : 1));
   for (const name of names) {
-    const { begin, end } = files.weights.entry(name);
-    const elementCount = (end - begin) / FLOAT32_BYTES;
-    for (let at = 0; at < elementCount; at += BLOCK_ELEMENTS) {
+    const length = elementCountOf(files.weights, name);
+    for (let at = 0; at < length; at += BLOCK_ELEMENTS) {
       if (input.signal.aborted) throw new AppError('stopped', 'The hub is shutting down; the fold is done again.');
-      const range = { name, firstElement: at, count: Math.min(BLOCK_ELEMENTS, elementCount - at) };
-      foldBlock({ input, files, folder, blocks }, range);
+      const range = { name, firstElement: at, count: Math.min(BLOCK_ELEMENTS, length - at) };
+      foldBlock(tools, range);
       for (const [target, writer] of writers) await writer.write(bytesOf(blocks[target], range.count));
-      if (elementCount > BLOCK_ELEMENTS) await nextTurn();
+      if (length > BLOCK_ELEMENTS) await nextTurn();
     }
   }
+}
+
+function elementCountOf(file: TensorFile, name: string): number {
+  const { begin, end } = file.entry(name);
+  return (end - begin) / FLOAT32_BYTES;
 }
 
 type BlockName = 'weights' | 'meanDelta' | 'meanControlDelta' | ServerStateName;
 type Blocks = Readonly<Record<BlockName, Float32Array>>;
 
-function createBlocks(strategy: Strategy): Blocks {
+/** One block of each tensor involved, no longer than the longest tensor. */
+function createBlocks({ manifest, strategy }: FoldInput): Blocks {
   const used = new Set<BlockName>(['weights', 'meanDelta', ...serverStateNames(strategy)]);
   if (strategy.kind === 'scaffold') used.add('meanControlDelta');
-  const block = (name: BlockName) => new Float32Array(used.has(name) ? BLOCK_ELEMENTS : 0);
+  const longest = manifest.parameters.reduce((most, { name, shape }) => Math.max(most, elementCount(shape, name)), 0);
+  const length = Math.min(BLOCK_ELEMENTS, longest);
+  const block = (name: BlockName) => new Float32Array(used.has(name) ? length : 0);
   return {
     weights: block('weights'),
     meanDelta: block('meanDelta'),

@@ -4,16 +4,16 @@
  */
 import { type AnswerBody, AppError, type BlobRef, type GraphManifest, type RoundTask } from '@lantern/contract';
 import { evaluationMetrics, featureNames } from '@lantern/learning';
-import type { BlobStore } from '@lantern/service';
 import type { RoundAnswers } from '../exchange/answers.ts';
 import type { HubContext } from '../hub-context.ts';
 import { enqueueAdvance } from '../jobs.ts';
 import { projectFor } from '../projects/projects.ts';
+import type { FoldingDeps } from './folding.ts';
 import { graphOf } from './results.ts';
 import * as store from './store.ts';
 import { checkUpdateFile } from './update-file.ts';
 
-export type RoundAnswersDeps = Pick<HubContext, 'db'> & { readonly blobs: BlobStore };
+export type RoundAnswersDeps = Pick<HubContext, 'db'> & FoldingDeps;
 
 const ANSWER_OF_STEP = {
   prepare: 'prepared',
@@ -63,7 +63,7 @@ async function bodyProblem(deps: RoundAnswersDeps, task: RoundTask, body: Answer
   }
   if (body.kind === 'evaluation') return messageOfRefusal(() => evaluationMetrics(body.evaluation));
   if (body.kind === 'update' && task.step.kind === 'train') {
-    return updateProblem(deps.blobs, graphOf(task.manifest), {
+    return updateProblem(deps, graphOf(task.manifest), {
       delta: body.delta,
       controlDelta: body.controlDelta,
       controlExpected: task.step.strategy.kind === 'scaffold',
@@ -91,7 +91,7 @@ async function featureCountOf(deps: RoundAnswersDeps, task: RoundTask): Promise<
 }
 
 async function updateProblem(
-  blobs: BlobStore,
+  deps: FoldingDeps,
   manifest: GraphManifest,
   update: { delta: BlobRef; controlDelta: BlobRef | undefined; controlExpected: boolean },
 ): Promise<string | undefined> {
@@ -100,11 +100,11 @@ async function updateProblem(
   }
   const files = [update.delta, ...(update.controlDelta === undefined ? [] : [update.controlDelta])];
   for (const file of files) {
-    const present = await blobs.stat(file.digest);
+    const present = await deps.blobs.stat(file.digest);
     if (present === undefined)
       throw new AppError('conflict', 'The update was not uploaded yet; upload it, then answer.');
     if (present.sizeBytes !== file.sizeBytes) return 'sizeBytes is not the size of the uploaded update.';
-    const problem = await checkUpdateFile(blobs, file, manifest.parameters);
+    const problem = await checkUpdateFile(deps, file, manifest.parameters);
     if (problem !== undefined) return problem;
   }
   return undefined;

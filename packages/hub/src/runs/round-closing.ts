@@ -1,6 +1,5 @@
 /** What a round comes to, for each step: its answers read, put together by `closing.ts` or `folding.ts`. */
 import { AppError } from '@lantern/contract';
-import type { BlobStore } from '@lantern/service';
 import { offeredSchema } from '../datasets/datasets.ts';
 import { namesOfSites } from '../enrolment/enrolment.ts';
 import type { HubDb, HubTx } from '../tables.ts';
@@ -14,7 +13,7 @@ import {
   closeStandardise,
   prepareMetrics,
 } from './closing.ts';
-import { foldRound } from './folding.ts';
+import { type FoldingDeps, foldRound } from './folding.ts';
 import { parameterBytes, weightsOf } from './opening.ts';
 import type { Action } from './plan.ts';
 import { graphOf, resultOf, thetaOf } from './results.ts';
@@ -22,7 +21,6 @@ import type { RoundResult } from './round-result.ts';
 import * as store from './store.ts';
 
 type FoldAction = Extract<Action, { kind: 'fold' }>;
-type Deps = { readonly blobs: BlobStore };
 
 /** A model up to this size is folded within milliseconds, less than a transaction of its own would cost. */
 const FOLDED_INSIDE_BYTES_MAX = 1024 * 1024;
@@ -37,7 +35,7 @@ export function isFoldedInside({ manifest }: RunBlueprint, action: FoldAction): 
 }
 
 export async function closeFromAnswers(
-  deps: Deps,
+  deps: FoldingDeps,
   tx: HubTx,
   of: { blueprint: RunBlueprint; action: FoldAction; signal: AbortSignal },
 ): Promise<Closing> {
@@ -69,7 +67,7 @@ export async function closeFromAnswers(
 
 /** Folds the counted updates of a round, which are fixed: no answer to it counts any more. */
 export async function foldTrainRound(
-  deps: Deps,
+  deps: FoldingDeps,
   db: HubDb,
   of: { blueprint: RunBlueprint; number: number; signal: AbortSignal },
 ): Promise<Closing> {
@@ -84,7 +82,7 @@ export async function foldTrainRound(
   const federation = Object.values<number>(resultOf(results, 'prepared')?.trainRowCounts ?? {});
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const share = sum(updates.map((update) => update.weight)) / sum(federation.map(weightOf));
-  return foldRound(deps.blobs, {
+  return foldRound(deps, {
     manifest,
     strategy: plan.strategy,
     weights: weightsOf(manifest, results),

@@ -1,8 +1,8 @@
 /** Whether an uploaded update is what the plan asked for: exactly its tensors, every element finite. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AppError, type BlobRef, type TensorShape } from '@lantern/contract';
-import { createFolder, requireTensors } from '@lantern/learning';
-import type { BlobStore } from '@lantern/service';
+import { type Folder, requireTensors } from '@lantern/learning';
+import type { FoldingDeps } from './folding.ts';
 import { openTensorFile, type TensorFile } from './tensor-file.ts';
 
 /** Between two of these the process serves others; a check of 4 MiB takes about 5 ms. */
@@ -10,7 +10,7 @@ const BYTES_PER_TURN = 4 * 1024 * 1024;
 
 /** `undefined` when the file is usable; else what is wrong, naming tensor and rule. */
 export async function checkUpdateFile(
-  blobs: BlobStore,
+  { blobs, folder }: FoldingDeps,
   file: BlobRef,
   parameters: readonly TensorShape[],
 ): Promise<string | undefined> {
@@ -18,7 +18,7 @@ export async function checkUpdateFile(
   try {
     update = await openTensorFile(blobs, file.digest);
     requireTensors(update.layout, parameters);
-    return await nonFiniteProblem(update);
+    return await nonFiniteProblem(folder, update);
   } catch (caught) {
     const isProblem = caught instanceof AppError && ['tensor.invalid', 'update.invalid'].includes(caught.code);
     if (isProblem) return caught.message;
@@ -28,8 +28,7 @@ export async function checkUpdateFile(
   }
 }
 
-async function nonFiniteProblem(update: TensorFile): Promise<string | undefined> {
-  const folder = createFolder();
+async function nonFiniteProblem(folder: Folder, update: TensorFile): Promise<string | undefined> {
   for (const tensor of update.layout.tensors) {
     const source = { readInto: (target: Uint8Array, offset: number) => update.readInto(tensor, target, offset) };
     const sizeBytes = tensor.end - tensor.begin;
