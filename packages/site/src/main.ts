@@ -97,6 +97,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const machinery = await openMachinery(settings, { ...process, context, link });
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
 
+  shutdown.onClose('tasks', () => site.close());
   const queue = createQueue({ db: database, tasks: queueTasks(site.jobs), concurrency: settings.taskConcurrency, log });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());

@@ -16,7 +16,6 @@ import { datasetRoutes } from './datasets/routes.ts';
 import { createDeployments, type Deployments } from './deployments/deployments.ts';
 import { deploymentRoutes } from './deployments/routes.ts';
 import { createExchange } from './exchange/exchange.ts';
-import { receiveTasks } from './exchange/inbox.ts';
 import type { Performer } from './exchange/performer.ts';
 import { createDecisionWatch } from './governance/decision-watch.ts';
 import { createGovernance } from './governance/governance.ts';
@@ -36,6 +35,7 @@ import { createRunFolders } from './training/run-folder.ts';
 import { createTraining } from './training/training.ts';
 
 const EXPIRY_SWEEP_MS = 30_000; // the policy refuses from the instant of expiry; the sweep only shows it
+const OPEN_TASK_SWEEP_MS = 60_000; // finds what was left open without a job; everything else comes sooner
 const RUN_SWEEP_MS = 3600_000; // runs are kept for a month
 
 export type WiringDeps = SiteContext & Machinery & { readonly settings: SiteConfig; readonly hubKey: SignerKey };
@@ -46,6 +46,8 @@ export type Wired = {
   readonly sweeps: readonly Sweep[];
   readonly hubLink: Pick<HubLinkDeps, 'receive' | 'onConnected' | 'onContact'>;
   readonly deployments: Deployments;
+  /** Stops the work on tasks. */
+  readonly close: () => Promise<void>;
 };
 
 export function wire(deps: WiringDeps): Wired {
@@ -59,6 +61,7 @@ export function wire(deps: WiringDeps): Wired {
   });
   return {
     deployments,
+    close: () => exchange.close(),
     routes: [
       ...research.routes,
       ...deploymentRoutes(deployments),
@@ -71,10 +74,11 @@ export function wire(deps: WiringDeps): Wired {
     },
     sweeps: [
       { name: 'expired approvals', everyMs: EXPIRY_SWEEP_MS, run: () => governance.sweep() },
+      { name: 'open tasks', everyMs: OPEN_TASK_SWEEP_MS, run: () => exchange.resume() },
       { name: 'idle runs', everyMs: RUN_SWEEP_MS, run: () => training.sweep() },
     ],
     hubLink: {
-      receive: (envelopes) => receiveTasks(deps, envelopes),
+      receive: (envelopes) => exchange.receive(envelopes),
       onConnected: () => exchange.resume(),
       onContact: createAuditAnchor({ ...deps, db: deps.database, send: hub.anchorAudit }),
     },
@@ -100,6 +104,7 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
   const exchange = createExchange({
     ...deps,
     performer: performerOf(questions, training),
+    concurrency: deps.settings.taskConcurrency,
     filesOf: (runId: RunId) => folders.filesOf(runId),
     watch: governance.watch,
   });

@@ -65,7 +65,7 @@ export function createDatasets(deps: DatasetsDeps) {
         if (!(await store.removeDataset(tx, name, deps.clock.now()))) {
           throw new AppError('not-found', `This site offers no dataset "${name}".`);
         }
-        await enqueue(tx, { name: JOBS.offerDatasets, payload: {}, key: JOBS.offerDatasets });
+        await enqueueOffer(tx);
         await audit(deps, tx, { actor: `user:${by}`, action: 'dataset.remove', object: name });
       });
     },
@@ -81,6 +81,12 @@ export function createDatasets(deps: DatasetsDeps) {
       await deps.sendOffers((await store.listOffered(deps.db)).map(offerOf), signal);
     },
   };
+}
+
+/** One offer after another, so that the hub is never left with an older list than the newest. */
+async function enqueueOffer(tx: SiteTx): Promise<void> {
+  const name = JOBS.offerDatasets;
+  await enqueue(tx, { name, payload: {}, key: name, queueName: name });
 }
 
 /** Names the schema that sites must agree on before they train together. */
@@ -123,7 +129,7 @@ async function register(
   await deps.database.transaction(async (tx: SiteTx) => {
     await store.removeDataset(tx, schema.name, at);
     await store.insertDataset(tx, { ...registered, registeredBy: by.name, at });
-    await enqueue(tx, { name: JOBS.offerDatasets, payload: {}, key: JOBS.offerDatasets });
+    await enqueueOffer(tx);
     const { schemaDigest, contentDigest } = registered;
     const details = { schemaDigest, contentDigest, feasibility };
     await audit(deps, tx, { actor: `user:${by.name}`, action: 'dataset.register', object: schema.name, details });

@@ -12,6 +12,8 @@ import { AppError, type Digest } from '@lantern/contract';
 import { quoteIdentifier, type SqlQuery } from '@lantern/omop';
 import type { BlobStore } from '@lantern/service';
 
+const INTERRUPT_EVERY_MS = 50;
+
 export type TableEngine = {
   /** Runs statements on one connection, which is closed at the end; temporary tables last that long. */
   session<T>(signal: AbortSignal, work: (session: TableSession) => Promise<T>): Promise<T>;
@@ -59,12 +61,11 @@ export async function openTableEngine(options: TableEngineOptions): Promise<Tabl
     async session(signal, work) {
       signal.throwIfAborted();
       const connection = await instance.connect();
-      const interrupt = () => connection.interrupt();
-      signal.addEventListener('abort', interrupt, { once: true });
+      const stopInterrupting = interruptOnAbort(connection, signal);
       try {
         return await work(sessionOf(connection, signal));
       } finally {
-        signal.removeEventListener('abort', interrupt);
+        stopInterrupting();
         connection.closeSync();
       }
     },
@@ -79,6 +80,21 @@ export async function openTableEngine(options: TableEngineOptions): Promise<Tabl
       admin.closeSync();
       instance.closeSync();
     },
+  };
+}
+
+/** Interrupts until the session has ended: an interrupt that comes just before a statement starts does not stop it. */
+function interruptOnAbort(connection: DuckDBConnection, signal: AbortSignal): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const begin = () => {
+    connection.interrupt();
+    timer = setInterval(() => connection.interrupt(), INTERRUPT_EVERY_MS);
+  };
+  if (signal.aborted) begin();
+  else signal.addEventListener('abort', begin, { once: true });
+  return () => {
+    signal.removeEventListener('abort', begin);
+    clearInterval(timer);
   };
 }
 

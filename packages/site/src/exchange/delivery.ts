@@ -33,8 +33,12 @@ export type DeliveryDeps = SiteContext & {
   readonly filesOf: (runId: RunId) => Promise<BlobStore>;
 };
 
-/** `approval` aborts when the project's approval ends, `job` when the process stops. */
-export type Leaving = { readonly approval: AbortSignal; readonly job: AbortSignal };
+/** `row`: the task with its answer. `approval` aborts when the project's approval ends, `job` when the process stops. */
+export type Leaving = {
+  readonly row: store.TaskRow | undefined;
+  readonly approval: AbortSignal;
+  readonly job: AbortSignal;
+};
 
 type StoredAnswer = store.TaskRow & {
   answer_envelope: NonNullable<store.TaskRow['answer_envelope']>;
@@ -43,7 +47,7 @@ type StoredAnswer = store.TaskRow & {
 
 /** Sends the stored answer of a task. Returns when the hub has it or will never want it; throws what is worth another try. */
 export async function deliverAnswer(deps: DeliveryDeps, task: SiteTask, leaving: Leaving): Promise<void> {
-  const row = await store.findTask(deps.db, task.taskId);
+  const { row } = leaving;
   if (!isAnswered(row)) return;
   if (row.egress === null) return send(deps, task, { row, signal: leaving.job });
   const refused = leaving.approval.aborted ? APPROVAL_ENDED : await deps.performer.recheck(task);
@@ -72,11 +76,10 @@ async function sendRefusal(
   task: SiteTask,
   stopped: { row: StoredAnswer; refused: Refusal; leaving: Leaving },
 ): Promise<void> {
-  await replaceByRefusal(deps, task, stopped.refused);
+  const row = await replaceByRefusal(deps, task, stopped.refused);
   await forgetFiles(deps, task, stopped.row.answer_files ?? []);
-  const row = await store.findTask(deps.db, task.taskId);
   // An answer that had left before cannot be called back, and is not sent again.
-  if (isAnswered(row) && row.egress === null) await send(deps, task, { row, signal: stopped.leaving.job });
+  if (isAnswered(row)) await send(deps, task, { row, signal: stopped.leaving.job });
 }
 
 async function send(
@@ -98,10 +101,14 @@ async function send(
   await forgetFiles(deps, task, files);
 }
 
-async function replaceByRefusal(deps: DeliveryDeps, task: SiteTask, refused: Refusal): Promise<void> {
+async function replaceByRefusal(
+  deps: DeliveryDeps,
+  task: SiteTask,
+  refused: Refusal,
+): Promise<store.TaskRow | undefined> {
   const { code, message } = refused;
   const body = { kind: 'refused', code, message, findings: [] } as const satisfies AnswerBody;
-  await deps.database.transaction(async (tx: SiteTx) => {
+  return deps.database.transaction(async (tx: SiteTx) => {
     const envelope = signAnswer(deps, {
       taskId: task.taskId,
       body: { ...body, findings: [] },
@@ -109,7 +116,8 @@ async function replaceByRefusal(deps: DeliveryDeps, task: SiteTask, refused: Ref
     });
     const at = deps.clock.now();
     const answer = { kind: body.kind, envelope, files: [], egress: undefined, at };
-    if (!(await store.replaceAnswer(tx, task.taskId, answer))) return;
+    const row = await store.replaceAnswer(tx, task.taskId, answer);
+    if (row === undefined) return undefined;
     const details = { ...taskDetails(task), code };
     await audit(deps, tx, {
       actor: 'site',
@@ -118,6 +126,7 @@ async function replaceByRefusal(deps: DeliveryDeps, task: SiteTask, refused: Ref
       outcome: 'refused',
       details,
     });
+    return row;
   });
 }
 

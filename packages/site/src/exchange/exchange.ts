@@ -11,7 +11,9 @@ import {
   type AnswerBody,
   type AppError,
   SITE_TASK_STATES,
+  type SignedEnvelope,
   type SiteTask,
+  type SiteTaskState,
   type TaskId,
   toAppError,
   transition,
@@ -23,17 +25,22 @@ import { audit } from '../site-context.ts';
 import type { SiteTx } from '../tables.ts';
 import { signAnswer } from './answer.ts';
 import { type DeliveryDeps, deliverAnswer } from './delivery.ts';
-import { type InboxDeps, openTask } from './inbox.ts';
+import { type Attempt, createDispatcher } from './dispatcher.ts';
+import { type InboxDeps, type KnownTask, openTask, receiveTasks } from './inbox.ts';
 import type { Performed, Performer } from './performer.ts';
 import * as store from './store.ts';
 import { taskDetails } from './task-details.ts';
 
 const TRANSIENT_ATTEMPTS_MAX = 8; // about half a minute of back-off: a crashed algorithm or a full disk; then the hub is told
+const SHOWN_AFTER_MS = 500; // work that lasts longer is shown as under way
+const RETRY_WAIT_MS = 500; // then the queue's own back-off
 const MESSAGE_LENGTH_MAX = 1000; // of the contract
 
 export type ExchangeDeps = InboxDeps &
   DeliveryDeps & {
     readonly performer: Performer;
+    /** Tasks worked on at the same time. */
+    readonly concurrency: number;
     /** A signal that aborts when the project's approval ends. */
     readonly watch: (projectId: SiteTask['projectId']) => { readonly signal: AbortSignal; release(): void };
   };
@@ -41,83 +48,131 @@ export type ExchangeDeps = InboxDeps &
 export type Exchange = ReturnType<typeof createExchange>;
 
 export function createExchange(deps: ExchangeDeps) {
-  const running = new Set<TaskId>();
+  const dispatcher = createDispatcher<KnownTask>({
+    work: (taskId, attempt) => workOn(deps, taskId, attempt),
+    retry: (taskId) =>
+      deps.database.transaction((tx: SiteTx) =>
+        enqueueTask(tx, taskId, { runAt: new Date(deps.clock.now().getTime() + RETRY_WAIT_MS) }),
+      ),
+    concurrency: deps.concurrency,
+    log: deps.log,
+  });
   return {
-    /** Job: performs the task if that was not done, then delivers. Does nothing while another job works on the same task. */
-    async work(taskId: TaskId, job: { signal: AbortSignal; attempt: number }): Promise<void> {
-      if (running.has(taskId)) return;
-      running.add(taskId);
-      try {
-        await workOn(deps, taskId, job);
-      } finally {
-        running.delete(taskId);
-      }
+    /** Takes tasks of the hub over durably and starts on them; says how many were new. */
+    async receive(envelopes: readonly SignedEnvelope[]): Promise<number> {
+      const { fresh, repeated } = await receiveTasks(deps, envelopes);
+      for (const known of fresh) dispatcher.start(known.task.taskId, known);
+      for (const taskId of repeated) dispatcher.start(taskId);
+      return fresh.length;
     },
 
-    /** Takes up every unfinished task now instead of after its back-off; called when the hub is back. */
+    /** Job: another attempt at a task. */
+    work: (taskId: TaskId, job: { signal: AbortSignal; attempt: number }) => dispatcher.run(taskId, job),
+
+    /** Takes up every unfinished task that nobody works on; at start, when the hub is back, and from time to time. */
     async resume(): Promise<void> {
       await deps.database.transaction(async (tx: SiteTx) => {
         for (const taskId of await store.listOpenTaskIds(tx)) {
-          if (running.has(taskId)) continue;
-          await enqueue(tx, { name: JOBS.performTask, payload: { taskId }, key: taskId });
+          if (!dispatcher.isBusy(taskId)) await enqueueTask(tx, taskId, {});
         }
       });
     },
 
     listNewest: (countMax: number) => store.listNewestTasks(deps.db, countMax),
+
+    close: () => dispatcher.close(),
   };
 }
 
-async function workOn(
-  deps: ExchangeDeps,
-  taskId: TaskId,
-  job: { signal: AbortSignal; attempt: number },
-): Promise<void> {
-  const row = await store.findTask(deps.db, taskId);
-  if (row === undefined || row.state === 'cancelled') return;
-  const task = openTask(deps, row.envelope);
+async function enqueueTask(tx: SiteTx, taskId: TaskId, when: { runAt?: Date }): Promise<void> {
+  await enqueue(tx, { name: JOBS.performTask, payload: { taskId }, key: taskId, ...when });
+}
+
+async function workOn(deps: ExchangeDeps, taskId: TaskId, attempt: Attempt<KnownTask>): Promise<void> {
+  const known = attempt.known ?? (await readTask(deps, taskId));
+  if (known === undefined) return;
+  const { task, row } = known;
+  const { signal, attempt: number } = attempt;
   const approval = deps.watch(task.projectId);
-  const signal = AbortSignal.any([job.signal, approval.signal]);
   try {
-    if (row.answer_envelope === null)
-      await performAndStore(deps, task, { ...job, signal, approvalSignal: approval.signal });
-    await deliverAnswer(deps, task, { approval: approval.signal, job: job.signal });
+    const performing = { row, signal, number, approval: approval.signal };
+    const answered = row.answer_envelope === null ? await performAndStore(deps, task, performing) : row;
+    await deliverAnswer(deps, task, { row: answered, approval: approval.signal, job: signal });
   } finally {
     approval.release();
   }
 }
 
-type Attempt = { signal: AbortSignal; approvalSignal: AbortSignal; attempt: number };
+/** A stored task that is no longer what the hub signed was changed on this machine; it is given up, on the record. */
+async function readTask(deps: ExchangeDeps, taskId: TaskId): Promise<KnownTask | undefined> {
+  const row = await store.findTask(deps.db, taskId);
+  if (row === undefined || row.state === 'cancelled') return undefined;
+  try {
+    return { row, task: openTask(deps, row.envelope) };
+  } catch (caught) {
+    const error = toAppError(caught);
+    const to = transition(SITE_TASK_STATES, { what: 'task', state: row.state, event: 'cancel' });
+    await deps.database.transaction(async (tx: SiteTx) => {
+      if (!(await store.moveTask(tx, row.task_id, { event: 'cancel', to }))) return;
+      const details = { code: error.code };
+      await audit(deps, tx, { actor: 'site', action: 'task.reject', object: row.task_id, outcome: 'failure', details });
+    });
+    return undefined;
+  }
+}
 
-async function performAndStore(deps: ExchangeDeps, task: SiteTask, attempt: Attempt): Promise<void> {
-  const row = await store.findTask(deps.db, task.taskId);
-  if (row === undefined) return;
-  const to = transition(SITE_TASK_STATES, { what: 'task', state: row.state, event: 'perform' });
-  if (to !== row.state) await store.moveTask(deps.db, task.taskId, { event: 'perform', to });
+type Performing = {
+  readonly row: store.TaskRow;
+  readonly number: number;
+  readonly signal: AbortSignal;
+  readonly approval: AbortSignal;
+};
+
+async function performAndStore(
+  deps: ExchangeDeps,
+  task: SiteTask,
+  performing: Performing,
+): Promise<store.TaskRow | undefined> {
+  const { state } = performing.row;
+  const to = transition(SITE_TASK_STATES, { what: 'task', state, event: 'perform' });
   faultPoint('site.task.performing');
-  const performed = await performOrExplain(deps, task, attempt);
+  // A step of milliseconds is not worth a commit that says it is under way.
+  const shown = to === state ? undefined : setTimeout(() => void show(deps, task.taskId, to), SHOWN_AFTER_MS);
+  const performed = await performOrExplain(deps, task, performing).finally(() => clearTimeout(shown));
   faultPoint('site.task.computed');
-  await deps.database.transaction((tx: SiteTx) => keepAnswer(deps, tx, { task, performed }));
+  const answered = await deps.database.transaction((tx: SiteTx) => keepAnswer(deps, tx, { task, performed }));
   faultPoint('site.answer.stored');
+  return answered;
+}
+
+async function show(deps: ExchangeDeps, taskId: TaskId, to: SiteTaskState): Promise<void> {
+  await store.moveTask(deps.db, taskId, { event: 'perform', to }).catch((err: unknown) => {
+    // `received` is performed just the same; only the list of activity is behind.
+    deps.log.debug({ err, taskId }, 'a task could not be shown as performing');
+  });
 }
 
 /** The answer, or the failure as an answer; throws only what is worth another attempt. */
-async function performOrExplain(deps: ExchangeDeps, task: SiteTask, attempt: Attempt): Promise<Performed> {
+async function performOrExplain(deps: ExchangeDeps, task: SiteTask, performing: Performing): Promise<Performed> {
+  const signal = AbortSignal.any([performing.signal, performing.approval]);
   try {
-    if (task.kind === 'round') {
-      const first = await store.findFirstTaskOfRound(deps.db, task.runId, task.round);
-      if (first !== task.taskId) return refusal('policy.refused', 'This round of the run was asked before.');
-    }
-    return await deps.performer.perform(task, attempt.signal);
+    const [isFirst, performed] = await Promise.all([isFirstOfRound(deps, task), deps.performer.perform(task, signal)]);
+    return isFirst ? performed : refusal('policy.refused', 'This round of the run was asked before.');
   } catch (caught) {
-    if (attempt.approvalSignal.aborted) return refusal('policy.not-approved', "This site's approval has ended.");
-    if (attempt.signal.aborted) throw caught;
+    if (performing.approval.aborted) return refusal('policy.not-approved', "This site's approval has ended.");
+    if (signal.aborted) throw caught;
     const error = toAppError(caught);
     const outOfReach = error.code === 'peer.unreachable' || error.code === 'peer.ambiguous';
-    if (error.failureClass !== 'permanent' && (outOfReach || attempt.attempt < TRANSIENT_ATTEMPTS_MAX)) throw error;
+    if (error.failureClass !== 'permanent' && (outOfReach || performing.number < TRANSIENT_ATTEMPTS_MAX)) throw error;
     deps.log.warn({ err: error, taskId: task.taskId }, 'a task failed');
     return { body: { kind: 'failed', code: error.code, message: safeMessage(error) } };
   }
+}
+
+/** One round is one question: asked again under another task it could be asked with other numbers. */
+async function isFirstOfRound(deps: ExchangeDeps, task: SiteTask): Promise<boolean> {
+  if (task.kind !== 'round') return true;
+  return (await store.findFirstTaskOfRound(deps.db, task.runId, task.round)) === task.taskId;
 }
 
 /** Messages of ours name field and rule; what nobody foresaw may quote anything, so only its class leaves. */
@@ -137,7 +192,7 @@ async function keepAnswer(
   deps: ExchangeDeps,
   tx: SiteTx,
   kept: { task: SiteTask; performed: Performed },
-): Promise<void> {
+): Promise<store.TaskRow | undefined> {
   const { task, performed } = kept;
   const { body, files = [] } = performed;
   const stored = await store.finishTask(tx, task.taskId, {
@@ -147,7 +202,7 @@ async function keepAnswer(
     egress: egressOfAnswer(body.kind),
     at: deps.clock.now(),
   });
-  if (!stored) return;
+  if (stored === undefined) return undefined;
   await performed.onStored?.(tx);
   await audit(deps, tx, {
     actor: 'hub',
@@ -156,4 +211,5 @@ async function keepAnswer(
     outcome: body.kind === 'refused' ? 'refused' : body.kind === 'failed' ? 'failure' : 'success',
     details: { ...taskDetails(task), answer: body.kind, ...('code' in body ? { code: body.code } : {}) },
   });
+  return stored;
 }

@@ -16,28 +16,42 @@ import type { AnswerFile } from './answer.ts';
 
 export type TaskRow = Selectable<SiteTables['task']>;
 
-/** False when the task is known already: a second delivery does not act twice. */
-export async function insertTask(
-  tx: SiteDb,
-  received: { task: SiteTask; envelope: SignedEnvelope; at: Date },
-): Promise<boolean> {
-  const { task } = received;
-  const ofRun = task.kind === 'round' ? { run_id: task.runId, round: task.round, step: task.step.kind } : {};
-  const inserted = await tx
+/** Inserts the tasks that are not known yet and gives their rows: a second delivery does not act twice. One statement. */
+export async function insertTasks(
+  db: SiteDb,
+  received: readonly { task: SiteTask; envelope: SignedEnvelope }[],
+  at: Date,
+): Promise<TaskRow[]> {
+  if (received.length === 0) return [];
+  const rows = received.map(({ task, envelope }) => ({
+    task_id: task.taskId,
+    project_id: task.projectId,
+    kind: task.kind,
+    run_id: task.kind === 'round' ? task.runId : null,
+    round: task.kind === 'round' ? task.round : null,
+    step: task.kind === 'round' ? task.step.kind : null,
+    state: 'received' as const,
+    envelope: JSON.stringify(envelope),
+    received_at: at,
+  }));
+  return db
     .insertInto('task')
-    .values({
-      task_id: task.taskId,
-      project_id: task.projectId,
-      kind: task.kind,
-      ...ofRun,
-      state: 'received',
-      envelope: JSON.stringify(received.envelope),
-      received_at: received.at,
-    })
+    .values(rows)
     .onConflict((conflict) => conflict.column('task_id').doNothing())
-    .returning('task_id')
-    .executeTakeFirst();
-  return inserted !== undefined;
+    .returningAll()
+    .execute();
+}
+
+/** Of these tasks, those whose answer the hub has had before. */
+export async function listDelivered(db: SiteDb, taskIds: readonly TaskId[]): Promise<TaskId[]> {
+  if (taskIds.length === 0) return [];
+  const rows = await db
+    .selectFrom('task')
+    .select('task_id')
+    .where('task_id', 'in', taskIds)
+    .where('state', '=', 'delivered')
+    .execute();
+  return rows.map((row) => row.task_id);
 }
 
 export async function findTask(db: SiteDb, taskId: TaskId): Promise<TaskRow | undefined> {
@@ -68,13 +82,21 @@ type StoredAnswer = {
   at: Date;
 };
 
-/** Keeps the answer. False when the task was answered or cancelled meanwhile. */
-export async function finishTask(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<boolean> {
-  return writeAnswer(tx, taskId, answer, statesAllowing(SITE_TASK_STATES, 'finish'));
+/** Every state in which a task has no answer yet: performing, or about to be. */
+const UNANSWERED = [
+  ...new Set([...statesAllowing(SITE_TASK_STATES, 'perform'), ...statesAllowing(SITE_TASK_STATES, 'finish')]),
+];
+
+/**
+ * Keeps the answer; gives the row, or `undefined` when the task was answered or cancelled meanwhile. A task that was answered
+ * before anybody marked it as performing passes through that state here.
+ */
+export async function finishTask(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<TaskRow | undefined> {
+  return writeAnswer(tx, taskId, answer, UNANSWERED);
 }
 
-/** Puts a refusal in the place of an answer that may no longer leave. False when it has left. */
-export async function replaceAnswer(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<boolean> {
+/** Puts a refusal in the place of an answer that may no longer leave; gives the row, or `undefined` when it has left. */
+export async function replaceAnswer(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<TaskRow | undefined> {
   return writeAnswer(tx, taskId, answer, statesAllowing(SITE_TASK_STATES, 'deliver'));
 }
 
@@ -83,8 +105,8 @@ async function writeAnswer(
   taskId: TaskId,
   answer: StoredAnswer,
   from: readonly SiteTaskState[],
-): Promise<boolean> {
-  const written = await tx
+): Promise<TaskRow | undefined> {
+  return tx
     .updateTable('task')
     .set({
       state: 'done',
@@ -96,9 +118,8 @@ async function writeAnswer(
     })
     .where('task_id', '=', taskId)
     .where('state', 'in', from)
-    .returning('task_id')
+    .returningAll()
     .executeTakeFirst();
-  return written !== undefined;
 }
 
 /** False when it was delivered before. */

@@ -250,15 +250,11 @@ async function expire(deps: GovernanceDeps, projectId: ProjectId, sequence: numb
 }
 
 async function standingOf(deps: GovernanceDeps, projectId: ProjectId): Promise<Standing | undefined> {
-  const row = await store.findProject(deps.db, projectId);
+  const row = await store.findStanding(deps.db, projectId);
   if (row === undefined) return undefined;
-  const decision = await store.findDecision(deps.db, projectId, row.sequence);
-  return {
-    state: row.state,
-    spec: row.spec,
-    projectDigest: row.project_digest,
-    ...(decision === undefined ? {} : { decision: { document: decision.document, digest: decision.decision_digest } }),
-  };
+  const { state, spec, project_digest: projectDigest, document, decision_digest: digest } = row;
+  const decision = document === null || digest === null ? {} : { decision: { document, digest } };
+  return { state, spec, projectDigest, ...decision };
 }
 
 async function findOrRefresh(

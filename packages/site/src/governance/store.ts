@@ -77,6 +77,24 @@ export async function findDecision(
     .executeTakeFirst();
 }
 
+/** A project with the decision that counts, in one look. */
+export async function findStanding(db: SiteDb, projectId: ProjectId) {
+  return db
+    .selectFrom('asked_project as project')
+    .leftJoin('decision', (join) =>
+      join.onRef('decision.project_id', '=', 'project.project_id').onRef('decision.sequence', '=', 'project.sequence'),
+    )
+    .select([
+      'project.state',
+      'project.spec',
+      'project.project_digest',
+      'decision.document',
+      'decision.decision_digest',
+    ])
+    .where('project.project_id', '=', projectId)
+    .executeTakeFirst();
+}
+
 /** The newest decision of each project. */
 export async function listNewestDecisions(db: SiteDb): Promise<DecisionRow[]> {
   return db

@@ -156,11 +156,17 @@ describe('the long poll', () => {
 describe('a task', () => {
   const answered = () => new Set(hub.answers.map(({ taskId }) => taskId));
 
+  const reached = async ({ taskId }: SiteTask, wanted: string) => {
+    const read = () => site.db.selectFrom('task').select('state').where('task_id', '=', taskId).executeTakeFirst();
+    while ((await read())?.state !== wanted) await new Promise((resolve) => setImmediate(resolve));
+  };
+
   it('that comes twice is performed once, and answered with the same bytes again', async () => {
     const task = countTask();
     hub.send(task);
     hub.send(task);
     await hub.answerTo(task.taskId);
+    await reached(task, 'delivered');
     hub.send(task);
     const ofTask = () => hub.answers.filter(({ taskId }) => taskId === task.taskId);
     await hub.until(() => ofTask().length >= 2);
@@ -196,9 +202,7 @@ describe('a task', () => {
       if (answer.taskId === task.taskId) throw new AppError('not-found', 'No such task.');
     };
     hub.send(task);
-    const state = async () =>
-      (await site.db.selectFrom('task').select('state').where('task_id', '=', task.taskId).executeTakeFirst())?.state;
-    while ((await state()) !== 'cancelled') await new Promise((resolve) => setImmediate(resolve));
+    await reached(task, 'cancelled');
     hub.beforeAnswer = async () => undefined;
     const { tasks } = await site.as('data-engineer').call(SITE_API.listActivity, {});
     assert.equal(tasks.find(({ taskId }) => taskId === task.taskId)?.state, 'cancelled');
