@@ -16,6 +16,8 @@ import type { OsUser } from './os-user.ts';
 export const SUPERUSER = 'lantern';
 const PASSWORD_BYTES = 24;
 const UNFINISHED_PREFIX = 'cluster.new-';
+/** The initdb of a killed owner may still be writing there; it fails as soon as its folder is gone. */
+const SWEEP = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 } as const;
 
 /** What initdb says is kept for the error message, but not without end. */
 const OUTPUT_LENGTH_MAX = 4_000;
@@ -98,7 +100,7 @@ async function createCluster(options: ClusterOptions): Promise<void> {
 
 async function sweepUnfinished(dataDir: string): Promise<void> {
   for (const name of await readdir(dataDir)) {
-    if (name.startsWith(UNFINISHED_PREFIX)) await rm(join(dataDir, name), { recursive: true, force: true });
+    if (name.startsWith(UNFINISHED_PREFIX)) await rm(join(dataDir, name), SWEEP);
   }
 }
 
