@@ -78,7 +78,6 @@ export type SiteTables = {
   answered_set: {
     ordinal: Generated<number>;
     dataset: string;
-    content_digest: Digest;
     patients: Buffer;
     fingerprint: Buffer;
     noise_std_dev: number;

@@ -91,6 +91,21 @@ describe('a count', () => {
     assert.deepEqual(counted(await ask(newId('ProjectId'), without)).count, all.count);
   });
 
+  it('of a later version of the dataset that differs by one patient repeats the answer of the version before', async () => {
+    const schema = { ...SCHEMA, name: 'versions' };
+    const inVersions = { dataset: 'versions' };
+    await site.register({ schema, csv: clinicCsv(400), feasibility: 'any-project' });
+    const before = [];
+    for (let age = 36; age < 60; age += 6)
+      before.push(counted(await ask(newId('ProjectId'), older(age), inVersions)).count);
+    const without = clinicCsv(400).replace(/^p7,.*\n/m, ''); // a patient of 43
+    await site.register({ schema, csv: without, feasibility: 'any-project' });
+    const after = [];
+    for (let age = 36; age < 60; age += 6)
+      after.push(counted(await ask(newId('ProjectId'), older(age), inVersions)).count);
+    assert.deepEqual(after, before);
+  });
+
   it('asked twice at once gets one answer', async () => {
     const tasks = Array.from({ length: 6 }, () => task(newId('ProjectId'), older(52)));
     for (const one of tasks) hub.send(one);

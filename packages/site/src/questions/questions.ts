@@ -3,7 +3,9 @@
  *
  * Invariant: questions on one dataset are answered one after another, each seeing the history the one before it left, and
  * what the gate wants kept is committed before the answer can leave. Two questions at once could otherwise get two answers
- * where the second must repeat the first. The history and the noise belong to the dataset, whoever asks.
+ * where the second must repeat the first. The history and the noise belong to the dataset, whoever asks and whichever version
+ * of its content is asked: a patient keeps its number when the dataset is registered again (`datasets/table-file.ts`), so two
+ * versions that differ by one patient are as near to each other as two questions that do.
  */
 import { createHmac } from 'node:crypto';
 import { AppError, type CountPolicy, type Digest, type ProjectId, type SiteTask } from '@lantern/contract';
@@ -12,6 +14,7 @@ import {
   answerCount,
   answerSummary,
   type CountGate,
+  type Keep,
   type KeyedHash,
   PATIENT_COLUMN,
   type PatientSet,
@@ -52,7 +55,7 @@ export function createQuestions(deps: QuestionsDeps) {
       if ('body' in plan) return plan;
       const counted = await countPatients(deps, { plan, dataset, signal });
       return deps.database.transaction((tx: SiteTx) =>
-        releaseInside(deps, tx, { task, registered: registeredOf(dataset), permission, plan, counted, histories }),
+        releaseInside(deps, tx, { task, permission, plan, counted, histories }),
       );
     },
 
@@ -137,13 +140,8 @@ async function pairs(
   return found;
 }
 
-function registeredOf(dataset: Dataset): store.Registered {
-  return { dataset: dataset.schema.name, contentDigest: dataset.contentDigest };
-}
-
 type Asked = {
   task: QuestionTask;
-  registered: store.Registered;
   permission: { counts: CountPolicy; decisionDigest?: Digest };
   plan: QuestionPlan;
   counted: Counted;
@@ -157,7 +155,7 @@ async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Pro
   const gate: CountGate = {
     policy: permission.counts,
     keyedHash: keyedHashOf(deps.noiseSecret),
-    history: await historyOf(asked.histories, tx, asked.registered),
+    history: await historyOf(asked.histories, tx, dataset),
     budget: {
       granted: await deps.questionsGranted(tx, projectId, dataset),
       charged: await store.readCharges(tx, { projectId, dataset }),
@@ -172,10 +170,14 @@ async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Pro
     const message = 'The question budget of this project on this dataset is spent; the governance lead may grant more.';
     return { ...refused('disclosure.budget-spent', message), ...decision };
   }
-  await store.insertKept(tx, { ...asked.registered, projectId, at: deps.clock.now() }, answer.keep);
+  await keep(deps, tx, task, answer.keep);
   const { questionsLeft } = answer;
   if (answer.kind === 'count') return { body: { kind: 'count', count: answer.count, questionsLeft }, ...decision };
   return { body: { kind: 'summary', total: answer.total, tables: [...answer.tables], questionsLeft }, ...decision };
+}
+
+async function keep(deps: QuestionsDeps, tx: SiteTx, task: QuestionTask, kept: Keep): Promise<void> {
+  await store.insertKept(tx, { projectId: task.projectId, dataset: task.dataset, at: deps.clock.now() }, kept);
 }
 
 /** What was read of a dataset's history so far. It only grows, and only under the lock, so it is read once. */
@@ -184,12 +186,11 @@ type History = { readonly sets: AnsweredSet[]; ordinal: number };
 async function historyOf(
   histories: Map<string, History>,
   tx: SiteTx,
-  registered: store.Registered,
+  dataset: string,
 ): Promise<readonly AnsweredSet[]> {
-  const key = `${registered.dataset} ${registered.contentDigest}`;
-  const history = histories.get(key) ?? { sets: [], ordinal: 0 };
-  histories.set(key, history);
-  for (const { ordinal, set } of await store.listAnswered(tx, registered, history.ordinal)) {
+  const history = histories.get(dataset) ?? { sets: [], ordinal: 0 };
+  histories.set(dataset, history);
+  for (const { ordinal, set } of await store.listAnswered(tx, dataset, history.ordinal)) {
     history.sets.push(set);
     history.ordinal = ordinal;
   }

@@ -1,5 +1,5 @@
 /** Rows of answered sets and charged questions. */
-import type { Digest, ProjectId } from '@lantern/contract';
+import type { ProjectId } from '@lantern/contract';
 import { type AnsweredSet, type Keep, patientSetBytes, patientSetFromBytes } from '@lantern/omop';
 import { sql } from 'kysely';
 import type { SiteDb, SiteTx } from '../tables.ts';
@@ -9,20 +9,16 @@ export async function lockDataset(tx: SiteTx, dataset: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`lantern.questions:${dataset}`}, 0))`.execute(tx);
 }
 
-/** One registered table: only within it do patient numbers mean the same people. */
-export type Registered = { readonly dataset: string; readonly contentDigest: Digest };
-
-/** The history of a table after `ordinal`, oldest first. */
+/** The history of a dataset after `ordinal`, oldest first. */
 export async function listAnswered(
   tx: SiteDb,
-  { dataset, contentDigest }: Registered,
+  dataset: string,
   afterOrdinal: number,
 ): Promise<{ ordinal: number; set: AnsweredSet }[]> {
   const rows = await tx
     .selectFrom('answered_set')
     .selectAll()
     .where('dataset', '=', dataset)
-    .where('content_digest', '=', contentDigest)
     .where('ordinal', '>', afterOrdinal)
     .orderBy('ordinal')
     .execute();
@@ -53,7 +49,7 @@ export async function readCharges(
 /** Keeps what the gate said must be kept, before the answer leaves. */
 export async function insertKept(
   tx: SiteDb,
-  asked: Registered & { projectId: ProjectId; at: Date },
+  asked: { projectId: ProjectId; dataset: string; at: Date },
   keep: Keep,
 ): Promise<void> {
   for (const { patients, fingerprint, noiseStdDev, noisyCount } of keep.answered) {
@@ -61,7 +57,6 @@ export async function insertKept(
       .insertInto('answered_set')
       .values({
         dataset: asked.dataset,
-        content_digest: asked.contentDigest,
         patients: Buffer.from(patientSetBytes(patients)),
         fingerprint: Buffer.from(fingerprint),
         noise_std_dev: noiseStdDev,
