@@ -8,6 +8,10 @@ import { type Static, Type } from 'typebox';
 import type { HubTx } from './tables.ts';
 
 const RunJobSchema = Type.Object({ runId: IdSchema('RunId') }, { additionalProperties: false });
+const RoundJobSchema = Type.Object(
+  { runId: IdSchema('RunId'), round: Type.Integer({ minimum: 0 }) },
+  { additionalProperties: false },
+);
 const ProjectJobSchema = Type.Object({ projectId: IdSchema('ProjectId') }, { additionalProperties: false });
 const DecisionJobSchema = Type.Object(
   { projectId: IdSchema('ProjectId'), siteId: IdSchema('SiteId'), sequence: Type.Integer({ minimum: 1 }) },
@@ -18,6 +22,8 @@ const DecisionJobSchema = Type.Object(
 export type JobHandlers = {
   /** Performs whatever a run does next: opens, folds and closes rounds. */
   readonly advanceRun: (job: Static<typeof RunJobSchema>, signal: AbortSignal) => Promise<void>;
+  /** Removes the blobs that a closed round has made superfluous. */
+  readonly sweepRound: (job: Static<typeof RoundJobSchema>) => Promise<void>;
   readonly expireProject: (job: Static<typeof ProjectJobSchema>) => Promise<void>;
   readonly expireDecision: (job: Static<typeof DecisionJobSchema>) => Promise<void>;
 };
@@ -29,6 +35,7 @@ export function queueTasks(handlers: JobHandlers): Record<string, QueueTask> {
   return {
     'run.advance': (payload, { signal }) =>
       handlers.advanceRun(parse(RunJobSchema, payload, { what: 'run.advance' }), signal),
+    'round.sweep': (payload) => handlers.sweepRound(parse(RoundJobSchema, payload, { what: 'round.sweep' })),
     'project.expire': (payload) => handlers.expireProject(parse(ProjectJobSchema, payload, { what: 'project.expire' })),
     'decision.expire': (payload) =>
       handlers.expireDecision(parse(DecisionJobSchema, payload, { what: 'decision.expire' })),
@@ -54,6 +61,10 @@ export async function enqueueAdvanceAt(tx: HubTx, runId: string, runAt: Date): P
     key: `run.deadline:${runId}`,
     runAt,
   });
+}
+
+export async function enqueueSweep(tx: HubTx, job: Static<typeof RoundJobSchema>): Promise<void> {
+  await enqueue(tx, { name: 'round.sweep', payload: job });
 }
 
 export async function enqueueProjectExpiry(tx: HubTx, projectId: string, runAt: Date): Promise<void> {

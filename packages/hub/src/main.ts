@@ -48,6 +48,7 @@ import { type AdvanceDeps, createAdvancer } from './runs/advance.ts';
 import { createRoundAnswers } from './runs/round-answers.ts';
 import { runRoutes } from './runs/routes.ts';
 import { failBrokenRun, stopRunsOf } from './runs/runs.ts';
+import { sweepRound } from './runs/sweeping.ts';
 import type { HubConfig } from './settings.ts';
 import type { HubTables, HubTx } from './tables.ts';
 import { openWakeups } from './wakeups.ts';
@@ -211,6 +212,7 @@ function wire(deps: AdvanceDeps) {
     routes,
     jobs: {
       advanceRun: ({ runId }, signal) => advancer.advance(runId, signal),
+      sweepRound: (job) => sweepRound(deps, job),
       expireProject: ({ projectId }) => expireProject(projects, projectId),
       expireDecision: (job) => expireDecision(projects, job),
     } satisfies JobHandlers,

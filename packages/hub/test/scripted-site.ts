@@ -234,6 +234,19 @@ function serve(
 ): () => Promise<void> {
   const stopped = new AbortController();
   serving.add(stopped);
+  /** Once more when the hub misses a file: it may have removed the same bytes of another round. */
+  const perform = async (task: RoundTask) => {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const body = await script(task);
+      if (body === undefined) return;
+      try {
+        await link.answer(task, body);
+        return;
+      } catch (caught) {
+        if (!(caught instanceof AppError) || caught.code !== 'conflict') throw caught;
+      }
+    }
+  };
   const done = (async () => {
     let waitMs = 0; // a site that starts, or lost its hub, asks for every open task
     while (!stopped.signal.aborted) {
@@ -242,8 +255,7 @@ function serve(
         waitMs = LONG_POLL_MS;
         for (const task of tasks) {
           if (task.kind !== 'round') continue;
-          const body = await script(task);
-          if (body !== undefined) await link.answer(task, body);
+          await perform(task);
         }
       } catch (caught) {
         if (stopped.signal.aborted) return;

@@ -36,8 +36,8 @@ import * as store from './store.ts';
 export type RoundAnswers = {
   /** `undefined` when the body is usable; else what is wrong with it. Throws `conflict` while a blob is still missing. */
   readonly problemOf: (task: RoundTask, body: AnswerBody) => Promise<string | undefined>;
-  /** Called before the task is ended, so that answers to one round follow one another. */
-  readonly lockRound: (tx: HubTx, task: RoundTask) => Promise<void>;
+  /** Called before the task is ended: answers to one round follow one another, and their files stay. May throw `conflict`. */
+  readonly beforeEnd: (tx: HubTx, task: RoundTask, body: AnswerBody) => Promise<void>;
   /** Called after the task has ended, in the same transaction. */
   readonly taskEnded: (tx: HubTx, task: { runId: RoundTask['runId']; round: number }) => Promise<void>;
 };
@@ -106,7 +106,7 @@ async function endWithAnswer(
   },
 ): Promise<boolean> {
   const { row, task, answer, problem } = input;
-  if (task.kind === 'round') await deps.rounds.lockRound(tx, task);
+  if (task.kind === 'round') await deps.rounds.beforeEnd(tx, task, answer.body);
   const { event, message } = endOf(answer.body, problem);
   const state: HubTaskState = transition(HUB_TASK_STATES, { what: 'task', state: row.state, event });
   const answerDigest = sha256(Buffer.from(input.envelope.payload, 'base64'));

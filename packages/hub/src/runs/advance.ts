@@ -11,7 +11,7 @@ import { ROUND_STATES, type RunId, toAppError, transition } from '@lantern/contr
 import { faultPoint } from '@lantern/service';
 import { cancelRunTasks } from '../exchange/tasks.ts';
 import { audit, type HubContext } from '../hub-context.ts';
-import { enqueueAdvanceAt } from '../jobs.ts';
+import { enqueueAdvanceAt, enqueueSweep } from '../jobs.ts';
 import type { HubTx } from '../tables.ts';
 import { wake } from '../wakeups.ts';
 import { type Blueprints, createBlueprints, type RunBlueprint } from './blueprint.ts';
@@ -169,6 +169,7 @@ async function close(input: PassInput, action: FoldAction, given: Closing | unde
   }
   await cancelStragglers(input, action);
   await store.closeRound(tx, { runId: run.runId, number: action.number, closedAt: deps.clock.now(), ...closing });
+  if (action.step === 'train') await enqueueSweep(tx, { runId: run.runId, round: action.number });
   if (closing.evaluation !== undefined) await store.updateRunEvaluation(tx, run.runId, closing.evaluation);
   audit(deps, tx, {
     actor: 'hub',

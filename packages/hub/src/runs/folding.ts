@@ -6,7 +6,7 @@
  * It reads only blobs and writes only new blobs; nothing is changed until the round is closed with their digests.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { AppError, type BlobRef, type GraphManifest, type Strategy } from '@lantern/contract';
+import { AppError, type BlobRef, type GraphManifest, type RunId, type Strategy } from '@lantern/contract';
 import {
   applyStrategy,
   elementCount,
@@ -34,6 +34,8 @@ export type SiteUpdate = {
 };
 
 export type FoldInput = {
+  readonly runId: RunId;
+  readonly round: number;
   readonly manifest: GraphManifest;
   readonly strategy: Strategy;
   /** Global weights before the round. */
@@ -119,7 +121,9 @@ async function openWriters(blobs: BlobStore, input: FoldInput): Promise<Writers>
   for (const name of ['weights' as const, ...serverStateNames(input.strategy)]) {
     const writer = await blobs.createWriter();
     writers.set(name, writer);
-    await writer.write(encodeHeader(tensors));
+    // Weights are the same bytes however they came about; server state belongs to one round of one run.
+    const owner: Record<string, string> = name === 'weights' ? {} : { run: input.runId, round: String(input.round) };
+    await writer.write(encodeHeader(tensors, owner));
   }
   return writers;
 }

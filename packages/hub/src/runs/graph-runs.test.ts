@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   type Digest,
   type GraphManifest,
   HUB_API,
+  isDigest,
   pathOf,
   type Run,
   type RunPlan,
@@ -255,6 +258,29 @@ test('an answer that names a blob which is not here yet is refused, and counts a
   assert.equal(run.state, 'completed', run.message);
   assert.equal(refusals.length, 2);
   assert.match(refusals[0] ?? '', /not uploaded/);
+});
+
+test('the updates of a closed round and the server state it replaced are removed, the weights stay', async (t) => {
+  const strategy = { kind: 'fedadam', serverLearningRate: 0.05, beta1: 0.9, beta2: 0.99, tau: 1e-3 } as const;
+  const of = await study(t);
+  const run = await play(of, { strategy, rounds: 3 });
+  assert.equal(run.state, 'completed', run.message);
+  const train = run.rounds.filter((round) => round.step === 'train');
+  const updates = new Set(train.flatMap((round) => round.sites.map((site) => site.updateDigest ?? assert.fail())));
+  assert.equal(updates.size, 9);
+  const left = async () =>
+    (await readdir(join(of.hub.dataDir, 'blobs'), { recursive: true })).map((file) => basename(file));
+  for (let look = 0; look < 100 && (await left()).some((name) => isDigest(name) && updates.has(name)); look += 1) {
+    await of.sites[0]?.poll(50); // passes the time: the removal is a job of its own
+  }
+  const names = new Set(await left());
+  assert.deepEqual(
+    [...updates].filter((digest) => names.has(digest)),
+    [],
+  );
+  for (const { weightsDigest } of train) assert.ok(names.has(weightsDigest ?? assert.fail()));
+  const kept = [...names].filter((name) => isDigest(name)).length;
+  assert.equal(kept, of.manifest.files.length + train.length + 2, 'files of the bundle, weights, the last m and v');
 });
 
 function reshaped(manifest: GraphManifest): GraphManifest {

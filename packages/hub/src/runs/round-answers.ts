@@ -11,6 +11,7 @@ import { projectFor } from '../projects/projects.ts';
 import type { FoldingDeps } from './folding.ts';
 import { graphOf } from './results.ts';
 import * as store from './store.ts';
+import { holdFiles } from './sweeping.ts';
 import { checkUpdateFile } from './update-file.ts';
 
 export type RoundAnswersDeps = Pick<HubContext, 'db'> & FoldingDeps;
@@ -31,7 +32,10 @@ export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
       return (await rowCountProblem(deps, task, body)) ?? (await bodyProblem(deps, task, body));
     },
 
-    lockRound: (tx, task) => store.lockRound(tx, task.runId, task.round),
+    async beforeEnd(tx, task, body) {
+      if (task.step.kind === 'train') await holdFiles(deps, tx, body);
+      await store.lockRound(tx, task.runId, task.round);
+    },
 
     /** Jobs are made only when the run may go on: the last answer, the one that makes quorum, or a drop-out. */
     async taskEnded(tx, { runId, round }) {

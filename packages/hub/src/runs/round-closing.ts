@@ -83,6 +83,8 @@ export async function foldTrainRound(
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const share = sum(updates.map((update) => update.weight)) / sum(federation.map(weightOf));
   return foldRound(deps, {
+    runId: blueprint.runId,
+    round: number,
     manifest,
     strategy: plan.strategy,
     weights: weightsOf(manifest, results),
