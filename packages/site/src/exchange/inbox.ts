@@ -59,7 +59,7 @@ export function openTask(deps: Pick<InboxDeps, 'hubKey' | 'siteId'>, envelope: S
 
 async function recordRejected(deps: InboxDeps, error: AppError): Promise<void> {
   deps.log.warn({ err: error }, 'a task was rejected');
-  const details = { code: error.code, rule: error.message.slice(0, 200) };
+  const details = { code: error.code }; // the message may name fields of the sender's choosing
   await deps.database.transaction((tx: SiteTx) =>
     audit(deps, tx, { actor: 'hub', action: 'task.reject', object: 'task', outcome: 'refused', details }),
   );

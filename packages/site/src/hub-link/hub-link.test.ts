@@ -196,6 +196,31 @@ describe('a task', () => {
     assert.equal(records.filter(({ action }) => action === 'task.reject').length, bad.length);
   });
 
+  it('that was changed in the database while it waited is given up, on the record', async () => {
+    const task = countTask();
+    let tampered = false;
+    hub.beforeAnswer = async (answer) => {
+      if (answer.taskId !== task.taskId) return;
+      if (!tampered) {
+        const envelope = hub.sign(countTask({ dataset: 'another' }));
+        const changed = { ...hub.sign(task), payload: envelope.payload };
+        await site.db
+          .updateTable('task')
+          .set({ envelope: JSON.stringify(changed) })
+          .where('task_id', '=', task.taskId)
+          .execute();
+        tampered = true;
+      }
+      throw new AppError('database.unavailable', 'Come back later.');
+    };
+    hub.send(task);
+    await reached(task, 'cancelled');
+    hub.beforeAnswer = async () => undefined;
+    const { records } = await site.as('governance').call(SITE_API.listAudit, { query: { limit: 1000 } });
+    const rejected = records.find(({ object, action }) => object === task.taskId && action === 'task.reject');
+    assert.equal(rejected?.details['code'], 'envelope.rejected');
+  });
+
   it('whose answer the hub does not want any more is given up, not sent for ever', async () => {
     const task = countTask();
     hub.beforeAnswer = async (answer) => {

@@ -246,6 +246,26 @@ describe('a run is refused', () => {
     );
   });
 
+  it('when it was prepared for the features of another algorithm', async () => {
+    const base = specOf();
+    const fewer = { ...FEATURES, features: FEATURES.features.slice(0, 2) };
+    const other = { name: 'other', bundleDigest: REGRESSION.bundleDigest, features: fewer, roundsMax: 5 };
+    const spec = { ...base, algorithms: [...base.algorithms, other] };
+    const projectId = await site.project(hub, spec, APPROVE);
+    const run: Run = { spec, projectId, runId: newId('RunId'), rest: {} };
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform({ ...run, rest: { algorithm: 'other' } }, 1, { kind: 'newton', theta: [0, 0, 0] });
+    assert.ok(body.kind === 'refused' && /another algorithm/.test(body.message));
+  });
+
+  it('as failed when a pooled standardisation does not fit the features', async () => {
+    const values = { mean: [1, 2], stdDev: [1, 1] };
+    const run = await openRun({ rest: { standardisation: { kind: 'pooled', values } } });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 2, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'failed' && body.code === 'input.invalid');
+  });
+
   it('for a round that was asked before under another task', async () => {
     const run = await openRun();
     await perform(run, 0, { kind: 'prepare' });
@@ -267,6 +287,28 @@ describe('a run is refused', () => {
     await perform(other, 0, { kind: 'prepare' });
     const short = await perform(other, 1, { kind: 'newton', theta: [0, 0] });
     assert.ok(short.kind === 'failed' && short.code === 'input.invalid');
+  });
+});
+
+describe('a run that nothing was asked of for a month', () => {
+  it('is forgotten, with its rows', async () => {
+    const [idle, used] = [await openRun(), await openRun()];
+    for (const run of [idle, used]) await perform(run, 0, { kind: 'prepare' });
+    const longAgo = new Date(Date.now() - 31 * 24 * 3600_000);
+    await site.db.updateTable('run_snapshot').set({ used_at: longAgo }).where('run_id', '=', idle.runId).execute();
+    await site.stop();
+    await site.start(); // sweeps at once
+    const folderOf = (run: Run) => path.join(site.settings.dataDir, 'work', 'runs', run.runId);
+    const isThere = (run: Run) =>
+      access(folderOf(run)).then(
+        () => true,
+        () => false,
+      );
+    while (await isThere(idle)) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await isThere(used), true);
+    const body = await perform(idle, 1, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'refused' && body.code === 'policy.refused');
+    assert.equal((await perform(used, 1, { kind: 'newton', theta: [0, 0, 0, 0] })).kind, 'newton');
   });
 });
 
@@ -340,6 +382,20 @@ describe('a graph run', () => {
     assert.notEqual(first.delta.digest, second.delta.digest);
     const rows = await site.db.selectFrom('run_control').selectAll().where('run_id', '=', run.runId).execute();
     assert.deepEqual(rows.map(({ round }) => round).sort(), [1, 2]);
+  });
+
+  it('is stopped at once when the approval is withdrawn in the middle of the training', async () => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const work = { kind: 'steps' as const, count: 1_000_000 }; // minutes of training
+    const task = taskOf(run, 1, trainStep({ local: { learningRate: 0.001, work } }));
+    hub.send(task);
+    const state = async () =>
+      (await site.db.selectFrom('task').select('state').where('task_id', '=', task.taskId).executeTakeFirst())?.state;
+    while ((await state()) !== 'performing') await new Promise((resolve) => setImmediate(resolve));
+    await site.decide(run.projectId, { verdict: 'withdrawn', reason: 'A patient objected.' });
+    const { body } = await hub.answerTo(task.taskId);
+    assert.ok(body.kind === 'refused' && body.code === 'policy.not-approved');
   });
 
   it('evaluates weights on the held-back rows', async () => {
