@@ -24,24 +24,32 @@ import type { Clock } from '../clock.ts';
 import { openEnvelope, type SignerKey, signEnvelope } from '../identity/envelope.ts';
 import type { KeyPair } from '../identity/key-pair.ts';
 import type { AnyTx, Database } from '../postgres/database.ts';
-import { type AuditHead, type NewAudit, nextAuditRecord } from './audit-record.ts';
+import { type AuditHead, auditHashPrefix, checkedEntry, type NewAudit } from './audit-record.ts';
 
 const PAGE_RECORD_COUNT = 1000; // some hundred KiB in memory at once
 
-/** Appends to the chain as part of `tx`; must be its last statement. Gives the record as it will stand. */
-export async function appendAudit(tx: AnyTx, entry: NewAudit): Promise<AuditRecord> {
-  const { rows } = await sql<AuditHead>`SELECT sequence, hash FROM audit_head FOR UPDATE`.execute(tx);
-  const [head] = rows;
-  if (head === undefined) throw new AppError('storage.corrupt', 'The audit chain has lost its head.');
-  const record = nextAuditRecord(head, entry);
-  await sql`
-    WITH added AS (
+/**
+ * Appends to the chain as part of `tx`; must be its last statement.
+ *
+ * One statement, so that the head is locked no longer than needed and the log costs one trip: number and previous hash come
+ * last in the canonical JSON of a record, and the database adds them where it knows them. `auditHash`, which every
+ * verifier uses, is the definition; a test holds the two together.
+ */
+export async function appendAudit(tx: AnyTx, entry: NewAudit): Promise<void> {
+  const { at, actor, action, object, outcome, details } = checkedEntry(entry);
+  const { rows } = await sql<{ sequence: number }>`
+    WITH head AS (SELECT sequence, hash FROM audit_head FOR UPDATE),
+    next AS (
+      SELECT sequence + 1 AS sequence, hash AS previous_hash, encode(sha256(convert_to(
+        ${auditHashPrefix({ at, actor, action, object, outcome, details })}::text || hash || '","sequence":' || (sequence + 1) || '}',
+        'UTF8')), 'hex') AS hash
+      FROM head),
+    added AS (
       INSERT INTO audit_record (sequence, at, actor, action, object, outcome, details, previous_hash, hash)
-      VALUES (${record.sequence}, ${record.at}, ${record.actor}, ${record.action}, ${record.object}, ${record.outcome},
-              ${canonicalJson(record.details)}, ${record.previousHash}, ${record.hash})
-    )
-    UPDATE audit_head SET sequence = ${record.sequence}, hash = ${record.hash}`.execute(tx);
-  return record;
+      SELECT sequence, ${at}, ${actor}, ${action}, ${object}, ${outcome}, ${canonicalJson(details)}, previous_hash, hash
+      FROM next)
+    UPDATE audit_head SET sequence = next.sequence, hash = next.hash FROM next RETURNING next.sequence`.execute(tx);
+  if (rows.length !== 1) throw new AppError('storage.corrupt', 'The audit chain has lost its head.');
 }
 
 /** The end of the chain. */

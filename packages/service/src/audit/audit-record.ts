@@ -53,8 +53,18 @@ export function auditHash(record: Omit<AuditRecord, 'hash'>): string {
   return sha256(canonicalJson({ sequence, at, actor, action, object, outcome, details, previousHash }));
 }
 
-/** The record that follows `head`. Throws `internal` for an entry that breaks the schema: a fault of ours. */
-export function nextAuditRecord(head: AuditHead, entry: NewAudit): AuditRecord {
+type CheckedEntry = Omit<AuditRecord, 'sequence' | 'previousHash' | 'hash'>;
+
+/**
+ * What is hashed, up to the opening quote of the previous hash. RFC 8785 sorts members by name, and `previousHash` and
+ * `sequence` come last.
+ */
+export function auditHashPrefix(entry: CheckedEntry): string {
+  return `${canonicalJson(entry).slice(0, -1)},"previousHash":"`;
+}
+
+/** The entry as a record holds it. Throws `internal` for one that breaks the schema: a fault of ours. */
+export function checkedEntry(entry: NewAudit): CheckedEntry {
   const parsed = parse(
     NewAuditSchema,
     { ...entry, at: entry.at.toISOString(), details: entry.details ?? {} },
@@ -63,6 +73,5 @@ export function nextAuditRecord(head: AuditHead, entry: NewAudit): AuditRecord {
   if (Buffer.byteLength(canonicalJson(parsed.details)) > DETAILS_BYTES_MAX) {
     throw new AppError('internal', `audit entry: details are longer than ${DETAILS_BYTES_MAX} bytes.`);
   }
-  const unhashed = { ...parsed, sequence: head.sequence + 1, previousHash: head.hash };
-  return { ...unhashed, hash: auditHash(unhashed) };
+  return parsed;
 }

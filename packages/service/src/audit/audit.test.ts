@@ -8,7 +8,7 @@ import { migrateService } from '../identity/service-migrations.ts';
 import type { Database } from '../postgres/database.ts';
 import { openTestDatabase } from '../postgres/test-database.ts';
 import { appendAudit, openAuditHead, readAudit, readAuditHead, signAuditHead } from './audit-log.ts';
-import { auditHash, GENESIS_HASH, type NewAudit, nextAuditRecord } from './audit-record.ts';
+import { type AuditHead, auditHash, checkedEntry, GENESIS_HASH, type NewAudit } from './audit-record.ts';
 import { type AuditVerdict, auditLines, readAuditLines, verifyAudit, verifyAuditRecords } from './audit-verifier.ts';
 
 const at = new Date('2026-03-01T08:00:00.125Z');
@@ -20,8 +20,14 @@ function entry(index: number): NewAudit {
     action: ['project.submit', 'project.approve', 'account.disable'][index % 3] ?? '',
     object: `proj_${index}`,
     outcome: (['success', 'refused', 'failure'] as const)[index % 3] ?? 'success',
-    details: { round: index, rows: index * 1.5, relaxed: index % 2 === 0, reason: `rule "${index}" – ü` },
+    details: { round: index, rows: index * 1.5, relaxed: index % 2 === 0, reason: `rule "${index}" \\ – ü 💡` },
   };
+}
+
+/** The record that follows `head`, made without a database. */
+function nextAuditRecord(head: AuditHead, next: NewAudit): AuditRecord {
+  const unhashed = { ...checkedEntry(next), sequence: head.sequence + 1, previousHash: head.hash };
+  return { ...unhashed, hash: auditHash(unhashed) };
 }
 
 /** A sound chain made without a database. */
@@ -69,11 +75,11 @@ describe('the audit log of a database', () => {
   });
 
   test('gives records back as they were appended, page by page', async () => {
-    const appended = await append(123);
-    const page = await readAudit(db, { after: appended.sequence - 1, limit: 10 });
-    assert.deepEqual(page, [appended]);
-    assert.equal(appended.hash, auditHash(appended));
-    assert.deepEqual(page[0]?.details, { round: 123, rows: 184.5, relaxed: false, reason: 'rule "123" – ü' });
+    const head = await readAuditHead(db);
+    await append(123);
+    const page = await readAudit(db, { after: head.sequence, limit: 10 });
+    assert.deepEqual(page, [nextAuditRecord(head, entry(123))]);
+    assert.deepEqual(page[0]?.details, { round: 123, rows: 184.5, relaxed: false, reason: 'rule "123" \\ – ü 💡' });
     assert.deepEqual(
       (await readAudit(db, { after: 3, limit: 4 })).map(({ sequence }) => sequence),
       [4, 5, 6, 7],
