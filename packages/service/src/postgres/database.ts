@@ -17,6 +17,9 @@ import { openSession } from './session.ts';
 /** Enough for the handlers of one process on two cores; the embedded server allows 50 in all. */
 const CONNECTION_COUNT_MAX = 12;
 
+/** More texts than we write by far; lists of varying length make a few each. A prepared one costs the server some kilobytes. */
+const PREPARED_COUNT_MAX = 500;
+
 /** A database that starts together with us (a container beside ours) is waited for this long. */
 const OPEN_WAIT_MS_MAX = 30_000;
 const OPEN_RETRY_DELAY_MS = 250;
@@ -68,8 +71,20 @@ async function translated<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** The driver's pool as kysely wants it, with connection trouble translated at its source. */
+/**
+ * The driver's pool as kysely wants it, with connection trouble translated at its source. Statements are prepared by name, so
+ * that the server parses and plans each once per connection and not once per call.
+ */
 function translatingDialect(pool: pg.Pool): PostgresDialect {
+  const names = new Map<string, string>();
+  const nameOf = (text: string): { name?: string } => {
+    const known = names.get(text);
+    if (known !== undefined) return { name: known };
+    if (names.size >= PREPARED_COUNT_MAX) return {};
+    const name = `lantern-${names.size}`;
+    names.set(text, name);
+    return { name };
+  };
   return new PostgresDialect({
     pool: {
       options: pool.options,
@@ -78,7 +93,7 @@ function translatingDialect(pool: pg.Pool): PostgresDialect {
         const client = await translated(pool.connect());
         const query = client.query.bind(client);
         return Object.assign(Object.create(client), {
-          query: (text: string, values: unknown[]) => translated(query(text, values)),
+          query: (text: string, values: unknown[]) => translated(query({ text, values, ...nameOf(text) })),
           release: (destroy?: boolean) => client.release(destroy),
         });
       },
