@@ -2,13 +2,21 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { HUB_API, type ProjectId, type Run, type RunPlan, SITE_API } from '@lantern/contract';
+import {
+  HUB_API,
+  isFinal,
+  type ProjectId,
+  RUN_STATES,
+  type Run,
+  type RunId,
+  type RunPlan,
+  SITE_API,
+} from '@lantern/contract';
 import {
   DATASET,
   type DemoSite,
   FEATURES,
   type Federation,
-  followRun,
   hospitalCsv,
   pushBundle,
   startFederation,
@@ -101,7 +109,15 @@ export async function runToEnd(
     params: { projectId: federation.projectId },
     body,
   });
-  const run = await followRun(federation.researcher, { runId });
+  const run = await endOf(federation, runId);
   if (run.state !== 'completed') throw new Error(`the run is ${run.state}: ${run.message ?? ''}`);
   return run;
+}
+
+/** Waits for the end alone: whoever looks at every round makes the hub describe the whole run every time. */
+async function endOf(federation: HeartFederation, runId: RunId): Promise<Run> {
+  for (;;) {
+    const run = await federation.researcher.api.call(HUB_API.readRun, { params: { runId }, query: { waitMs: 20_000 } });
+    if (isFinal(RUN_STATES, run.state)) return run;
+  }
 }
