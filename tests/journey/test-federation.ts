@@ -169,7 +169,8 @@ export class TestFederation {
       seed: 7,
       model: {
         featureCount: FEATURE_NAMES.length,
-        layers: [{ kind: 'dense', units: 1, bias: true }],
+        // Too large to travel inside task and answer, so that uploads and downloads are there to be interrupted.
+        layers: [{ kind: 'dense', units: 1000, bias: true }, { kind: 'relu' }, { kind: 'dense', units: 1, bias: true }],
         loss: 'sigmoid-cross-entropy',
         optimiser: { kind: 'sgd', momentum: 0.9 },
         batchSize: 32,
@@ -196,7 +197,11 @@ export class TestFederation {
     for (const site of this.sites) {
       await site.admin.api.call(SITE_API.decide, {
         params: { projectId: project.projectId },
-        body: { verdict: 'approved', reason: 'Synthetic data.' },
+        body: {
+          verdict: 'approved',
+          reason: 'Synthetic data.',
+          runStatistics: { patientCountMin: 10, parameterRowRatioMax: 100, categoryPatientCountMin: 10 },
+        },
       });
     }
     return project.projectId;

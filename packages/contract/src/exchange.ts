@@ -1,6 +1,6 @@
 /**
  * What hub and site say to each other once a site is enrolled: tasks down (signed by the hub), answers up (signed by the
- * site). Tensors travel beside them as safetensors blobs, named by digest.
+ * site). Tensors are safetensors files named by digest: large ones travel beside the messages as blobs, small ones inside.
  */
 import { type Static, Type } from 'typebox';
 import { BundleManifestSchema } from './bundle.ts';
@@ -11,12 +11,28 @@ import { FilterSchema } from './filter.ts';
 import { DigestSchema, IdSchema } from './ids.ts';
 import { LocalTrainingSchema, StrategySchema } from './run.ts';
 
-/** A blob by name. `role` says what it is to the step, e.g. "weights", "control". */
+/** A blob by name. */
 export const BlobRefSchema = Type.Object(
   { digest: DigestSchema, sizeBytes: Type.Integer({ minimum: 0 }) },
   { additionalProperties: false },
 );
 export type BlobRef = Static<typeof BlobRefSchema>;
+
+/** Up to here a transfer of its own costs more than the bytes do: base64 adds a third, and both ends keep the message. */
+export const INLINE_TENSOR_BYTES_MAX = 16 * 1024;
+
+/** A tensor file by name; with `bytes` (base64) it is here, without it is a blob to be fetched or already uploaded. */
+export const TensorRefSchema = Type.Object(
+  {
+    digest: DigestSchema,
+    sizeBytes: Type.Integer({ minimum: 0 }),
+    bytes: Type.Optional(
+      Type.String({ maxLength: 4 * Math.ceil(INLINE_TENSOR_BYTES_MAX / 3), pattern: '^[A-Za-z0-9+/]*={0,2}$' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type TensorRef = Static<typeof TensorRefSchema>;
 
 const taskHead = {
   schema: Type.Literal('lantern.task/1'),
@@ -53,8 +69,8 @@ export const StepSchema = Type.Union([
   Type.Object(
     {
       kind: Type.Literal('train'),
-      weights: BlobRefSchema,
-      control: Type.Optional(BlobRefSchema),
+      weights: TensorRefSchema,
+      control: Type.Optional(TensorRefSchema),
       strategy: StrategySchema,
       local: LocalTrainingSchema,
       seed: Type.Integer({ minimum: 0 }),
@@ -64,7 +80,7 @@ export const StepSchema = Type.Union([
   Type.Object(
     {
       kind: Type.Literal('evaluate'),
-      weights: Type.Optional(BlobRefSchema),
+      weights: Type.Optional(TensorRefSchema),
       theta: Type.Optional(Type.Array(Type.Number(), { maxItems: 10_001 })),
     },
     { additionalProperties: false },
@@ -159,8 +175,8 @@ export const AnswerBodySchema = Type.Union([
       kind: Type.Literal('update'),
       rowCount: Type.Integer({ minimum: 1 }),
       stepCount: Type.Integer({ minimum: 1 }),
-      delta: BlobRefSchema,
-      controlDelta: Type.Optional(BlobRefSchema),
+      delta: TensorRefSchema,
+      controlDelta: Type.Optional(TensorRefSchema),
       meanLoss: Type.Number(),
     },
     { additionalProperties: false },

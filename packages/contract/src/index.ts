@@ -116,6 +116,7 @@ export {
   CountTaskSchema,
   type EvaluationMessage,
   EvaluationMessageSchema,
+  INLINE_TENSOR_BYTES_MAX,
   type MomentsMessage,
   MomentsSchema,
   type RoundTask,
@@ -125,6 +126,8 @@ export {
   type Step,
   StepSchema,
   SummaryTaskSchema,
+  type TensorRef,
+  TensorRefSchema,
 } from './exchange.ts';
 export { FAULT_POINTS, type FaultPoint } from './fault-points.ts';
 export {

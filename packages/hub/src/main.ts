@@ -44,7 +44,7 @@ import { modelRoutes } from './models/routes.ts';
 import { expireDecision, expireProject, type ProjectsDeps } from './projects/projects.ts';
 import { projectRoutes } from './projects/routes.ts';
 import { questionRoutes } from './questions/routes.ts';
-import { type AdvanceDeps, createAdvancer } from './runs/advance.ts';
+import { type AdvanceDeps, createAdvancer, resumeRuns } from './runs/advance.ts';
 import { createRoundAnswers } from './runs/round-answers.ts';
 import { runRoutes } from './runs/routes.ts';
 import { failBrokenRun, stopRunsOf } from './runs/runs.ts';
@@ -114,6 +114,8 @@ async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
     wakeups,
   };
   const hub = wire({ ...context, blobs, folder: createFolder() });
+  shutdown.onClose('runs', () => hub.advancer.close());
+  await resumeRuns(context);
   const queue = createQueue({
     db: database,
     tasks: queueTasks(hub.jobs),
@@ -171,7 +173,7 @@ async function readTls(settings: HubConfig): Promise<{ key: string; cert: string
 /** The capabilities, and what each tells another: by functions handed over here, never by reading its tables. */
 function wire(deps: AdvanceDeps) {
   const advancer = createAdvancer(deps);
-  const roundAnswers = createRoundAnswers(deps);
+  const roundAnswers = createRoundAnswers({ ...deps, look: (runId) => advancer.look(runId) });
   /** Twice, since an answer that commits at the same moment may have counted the dropped task as still open. */
   const touched = async (tx: HubTx, runId: RunId) => {
     await enqueueAdvance(tx, runId);
@@ -208,6 +210,7 @@ function wire(deps: AdvanceDeps) {
     ...anchorRoutes({ ...deps, signerOf }),
   ];
   return {
+    advancer,
     members,
     routes,
     jobs: {

@@ -1,5 +1,5 @@
 /** Scripts of sites that really compute: Newton statistics and moments of their rows; and invented but fixed weight updates. */
-import type { AnswerBody, BlobRef, GraphManifest, Standardisation } from '@lantern/contract';
+import type { AnswerBody, GraphManifest, Standardisation, TensorRef } from '@lantern/contract';
 import {
   decodeTensors,
   encodeTensors,
@@ -91,7 +91,7 @@ export function graphScript(
   };
 }
 
-export function updateBody(of: { rowCount: number; delta: BlobRef; controlDelta?: BlobRef }): AnswerBody {
+export function updateBody(of: { rowCount: number; delta: TensorRef; controlDelta?: TensorRef }): AnswerBody {
   return { kind: 'update', stepCount: 5, meanLoss: 0.6, ...of };
 }
 

@@ -29,6 +29,7 @@ export {
   openBlobStore,
 } from './blobs/blob-store.ts';
 export type { BlobWriter, StoredBlob } from './blobs/blob-writer.ts';
+export { inlineBlob, inlineBytes } from './blobs/inline-blob.ts';
 export { type Clock, type ManualClock, manualClock, systemClock } from './clock.ts';
 export { loadConfig, redactConfig } from './config.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';

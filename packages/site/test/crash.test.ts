@@ -24,11 +24,11 @@ import { startTestSite, type TestSite } from './site-harness.ts';
 const GRAPH = buildGraphBundle({
   name: 'network',
   version: '1.0.0',
-  description: 'One dense layer.',
+  description: 'Too large to travel inside task and answer.',
   seed: 5,
   model: {
     featureCount: 3,
-    layers: [{ kind: 'dense', units: 1, bias: true }],
+    layers: [{ kind: 'dense', units: 1000, bias: true }, { kind: 'relu' }, { kind: 'dense', units: 1, bias: true }],
     loss: 'sigmoid-cross-entropy',
     optimiser: { kind: 'sgd', momentum: 0 },
     batchSize: 16,
@@ -62,7 +62,8 @@ before(async () => {
   for (const bytes of GRAPH.files.values()) hub.putBlob(bytes);
   const algorithms = [{ name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 3 }];
   spec = { ...projectSpec(hub.siteId()), algorithms };
-  projectId = await site.project(hub, spec, { verdict: 'approved', reason: 'ok' });
+  const runStatistics = { patientCountMin: 10, parameterRowRatioMax: 100, categoryPatientCountMin: 10 };
+  projectId = await site.project(hub, spec, { verdict: 'approved', reason: 'ok', runStatistics });
 });
 
 after(async () => {

@@ -38,8 +38,10 @@ export type RoundAnswers = {
   readonly problemOf: (task: RoundTask, body: AnswerBody) => Promise<string | undefined>;
   /** Called before the task is ended: answers to one round follow one another, and their files stay. May throw `conflict`. */
   readonly beforeEnd: (tx: HubTx, task: RoundTask, body: AnswerBody) => Promise<void>;
-  /** Called after the task has ended, in the same transaction. */
-  readonly taskEnded: (tx: HubTx, task: { runId: RoundTask['runId']; round: number }) => Promise<void>;
+  /** Called after the task has ended, in the same transaction; whether the run may go on now. */
+  readonly taskEnded: (tx: HubTx, task: { runId: RunId; round: number }) => Promise<boolean>;
+  /** Goes on with a run at once, after the commit. A job of the transaction does it a little later, should this process die. */
+  readonly look: (runId: RunId) => void;
 };
 
 export type AnswersDeps = HubContext & {
@@ -63,10 +65,11 @@ export async function receiveAnswer(
 
   const task = taskIn(row.envelope);
   const problem = await problemOf(deps, task, answer.body);
-  const counted = await deps.transaction((tx: HubTx) =>
+  const { counted, goesOn } = await deps.transaction((tx: HubTx) =>
     endWithAnswer(deps, tx, { row, task, answer, problem, envelope: received.envelope }),
   );
   faultPoint('hub.answer.committed');
+  if (goesOn && task.kind === 'round') deps.rounds.look(task.runId);
   return { ok: true, counted };
 }
 
@@ -104,7 +107,7 @@ async function endWithAnswer(
     problem: string | undefined;
     envelope: SignedEnvelope;
   },
-): Promise<boolean> {
+): Promise<{ counted: boolean; goesOn: boolean }> {
   const { row, task, answer, problem } = input;
   if (task.kind === 'round') await deps.rounds.beforeEnd(tx, task, answer.body);
   const { event, message } = endOf(answer.body, problem);
@@ -120,7 +123,7 @@ async function endWithAnswer(
     answerDigest,
     decisionDigest: answer.decisionDigest ?? null,
   });
-  if (!ended) return false;
+  if (!ended) return { counted: false, goesOn: false };
   audit(deps, tx, {
     actor: task.siteId,
     action: 'task.answer',
@@ -129,8 +132,7 @@ async function endWithAnswer(
     details: { kind: answer.body.kind, answerDigest },
   });
   if (row.question_id !== null) await wake(tx, `question:${row.question_id}`);
-  if (task.kind === 'round') await deps.rounds.taskEnded(tx, task);
-  return true;
+  return { counted: true, goesOn: task.kind === 'round' && (await deps.rounds.taskEnded(tx, task)) };
 }
 
 /**

@@ -7,11 +7,11 @@
  * Only the fold of large updates happens outside a transaction: the set of updates is fixed by a first pass (`folding`), the
  * fold is repeatable, and a second pass takes its result in only if the round is still folding.
  */
-import { ROUND_STATES, type RunId, toAppError, transition } from '@lantern/contract';
+import { AppError, ROUND_STATES, type RunId, toAppError, transition } from '@lantern/contract';
 import { faultPoint } from '@lantern/service';
 import { cancelRunTasks } from '../exchange/tasks.ts';
 import { audit, type HubContext } from '../hub-context.ts';
-import { enqueueAdvanceAt, enqueueSweep } from '../jobs.ts';
+import { enqueueAdvance, enqueueAdvanceAt, enqueueSweep } from '../jobs.ts';
 import type { HubTx } from '../tables.ts';
 import { wake } from '../wakeups.ts';
 import { type Blueprints, createBlueprints, type RunBlueprint } from './blueprint.ts';
@@ -44,14 +44,41 @@ type PassInput = {
   readonly signal: AbortSignal;
 };
 
-export type Advancer = { advance(runId: RunId, signal: AbortSignal): Promise<void> };
+export type Advancer = {
+  /** Job: performs whatever a run does next. */
+  advance(runId: RunId, signal: AbortSignal): Promise<void>;
+  /** The same at once and in this process, for what was just committed; a failure is left to the run's job. */
+  look(runId: RunId): void;
+  /** Aborts and awaits what `look` began. */
+  close(): Promise<void>;
+};
+
+/** A job that finds its run being folded comes back after this long, should the folding process die. */
+const FOLDING_LOOK_MS = 30_000;
 
 export function createAdvancer(deps: AdvanceDeps): Advancer {
   const folding = new Set<RunId>();
   const blueprints = createBlueprints();
-  return {
+  const closing = new AbortController();
+  const looks = new Set<Promise<void>>();
+  const advancer: Advancer = {
+    look(runId) {
+      const look = advancer.advance(runId, closing.signal).catch((err: unknown) => {
+        if (!closing.signal.aborted) deps.log.warn({ err, runId }, 'a run is looked at again by its job');
+      });
+      looks.add(look);
+      void look.finally(() => looks.delete(look));
+    },
+    async close() {
+      closing.abort(new AppError('stopped', 'The hub is shutting down.'));
+      await Promise.all(looks);
+    },
     async advance(runId, signal) {
-      if (folding.has(runId)) return; // whoever folds looks again when the fold is done
+      if (folding.has(runId)) {
+        const at = new Date(deps.clock.now().getTime() + FOLDING_LOOK_MS);
+        await deps.transaction((tx: HubTx) => enqueueAdvanceAt(tx, runId, at));
+        return;
+      }
       let pass = await runPass(deps, blueprints, { runId, folded: undefined, signal });
       while (pass.kind === 'fold') {
         faultPoint('hub.round.folding');
@@ -68,6 +95,14 @@ export function createAdvancer(deps: AdvanceDeps): Advancer {
       }
     },
   };
+  return advancer;
+}
+
+/** Puts every run that is under way into the queue; at start, since a look that died with the process left only a later job. */
+export async function resumeRuns(deps: Pick<HubContext, 'transaction'>): Promise<void> {
+  await deps.transaction(async (tx: HubTx) => {
+    for (const runId of await store.listLiveRunIds(tx)) await enqueueAdvance(tx, runId);
+  });
 }
 
 async function runPass(
@@ -169,7 +204,7 @@ async function close(input: PassInput, action: FoldAction, given: Closing | unde
   }
   await cancelStragglers(input, action);
   await store.closeRound(tx, { runId: run.runId, number: action.number, closedAt: deps.clock.now(), ...closing });
-  if (action.step === 'train') await enqueueSweep(tx, { runId: run.runId, round: action.number });
+  if (closing.leavesBlobs === true) await enqueueSweep(tx, { runId: run.runId, round: action.number });
   if (closing.evaluation !== undefined) await store.updateRunEvaluation(tx, run.runId, closing.evaluation);
   audit(deps, tx, {
     actor: 'hub',

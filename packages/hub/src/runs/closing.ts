@@ -20,6 +20,8 @@ export type Closing = {
   readonly result: RoundResult;
   readonly metrics: Record<string, number>;
   readonly weightsDigest?: Digest;
+  /** Blobs that nobody needs once the round is closed: uploaded updates, replaced server state. */
+  readonly leavesBlobs?: boolean;
   readonly evaluation?: NonNullable<Run['evaluation']>;
 };
 

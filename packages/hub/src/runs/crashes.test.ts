@@ -128,11 +128,11 @@ test('a hub killed at any of its fault points goes on where it was, to the same 
   const members = await setUp(its);
   for (const [point, crossing] of CROSSINGS) {
     const hub = await its.start(`${point}:${crossing}`);
-    const created = createRun(hub, members).catch(() => 'the hub died before it could answer');
+    // Before the sites work: the runs begun earlier go on at once, and could reach the point before this one is begun.
+    await createRun(hub, members).catch(() => 'the hub died before it could answer');
     const stop = serveAll(hub, members);
     assert.equal(await endOf(hub), 'SIGKILL', point);
     await stop();
-    await created;
   }
 
   const hub = await its.start('hub.model.signed');

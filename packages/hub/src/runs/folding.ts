@@ -6,7 +6,14 @@
  * It reads only blobs and writes only new blobs; nothing is changed until the round is closed with their digests.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { AppError, type BlobRef, type GraphManifest, type RunId, type Strategy } from '@lantern/contract';
+import {
+  AppError,
+  type BlobRef,
+  type GraphManifest,
+  type RunId,
+  type Strategy,
+  type TensorRef,
+} from '@lantern/contract';
 import {
   applyStrategy,
   elementCount,
@@ -29,8 +36,8 @@ export type SiteUpdate = {
   readonly weight: number;
   readonly rowCount: number;
   readonly meanLoss: number;
-  readonly delta: BlobRef;
-  readonly controlDelta?: BlobRef;
+  readonly delta: TensorRef;
+  readonly controlDelta?: TensorRef;
 };
 
 export type FoldInput = {
@@ -62,6 +69,7 @@ export async function foldRound({ blobs, folder }: FoldingDeps, input: FoldInput
     return {
       result: { kind: 'trained', weights, serverState },
       weightsDigest: weights.digest,
+      leavesBlobs: leavesBlobs(input),
       metrics: metricsOf(input.updates),
     };
   } catch (caught) {
@@ -70,6 +78,13 @@ export async function foldRound({ blobs, folder }: FoldingDeps, input: FoldInput
   } finally {
     for (const file of files.all) file.close();
   }
+}
+
+function leavesBlobs({ updates, serverState }: FoldInput): boolean {
+  const files = updates.flatMap(({ delta, controlDelta }) =>
+    controlDelta === undefined ? [delta] : [delta, controlDelta],
+  );
+  return files.some((file) => file.bytes === undefined) || Object.keys(serverState).length > 0;
 }
 
 function metricsOf(updates: readonly SiteUpdate[]): Record<string, number> {
@@ -88,8 +103,8 @@ type Files = {
 
 async function openFiles(blobs: BlobStore, input: FoldInput): Promise<Files> {
   const all: TensorFile[] = [];
-  const open = async (ref: BlobRef) => {
-    const file = await openTensorFile(blobs, ref.digest);
+  const open = async (ref: TensorRef) => {
+    const file = await openTensorFile(blobs, ref);
     all.push(file);
     return file;
   };

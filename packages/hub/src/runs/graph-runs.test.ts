@@ -12,7 +12,7 @@ import {
   type RunPlan,
   type Strategy,
 } from '@lantern/contract';
-import { sha256 } from '@lantern/service';
+import { inlineBlob, inlineBytes, sha256 } from '@lantern/service';
 import { deltaFor, floatsOf, graphScript, parameterFile, updateBody } from '../../test/learning-site.ts';
 import { startTestHub, type TestHub } from '../../test/running-hub.ts';
 import { joinSite, type Script, type ScriptedSite } from '../../test/scripted-site.ts';
@@ -160,7 +160,7 @@ test('SCAFFOLD sends the control variate from the second round on, and it is the
           controls.push(task.step.control?.digest);
           const { control } = task.step;
           if (control !== undefined) {
-            const held = floatsOf(await (of.sites[0] ?? assert.fail()).readBlob(control.digest));
+            const held = floatsOf(inlineBytes({ ...control, bytes: control.bytes ?? assert.fail() }));
             assertClose(held, meanDelta(of.manifest, 1, ROWS, 0.5));
           }
         }
@@ -281,6 +281,38 @@ test('the updates of a closed round and the server state it replaced are removed
   for (const { weightsDigest } of train) assert.ok(names.has(weightsDigest ?? assert.fail()));
   const kept = [...names].filter((name) => isDigest(name)).length;
   assert.equal(kept, of.manifest.files.length + train.length + 2, 'files of the bundle, weights, the last m and v');
+});
+
+test('updates inside the answers give the weights that uploaded ones give, and leave nothing to remove', async (t) => {
+  const of = await study(t);
+  const uploaded = await play(of, {});
+  const inside = scripts(of.sites).map(
+    (script, index): Script =>
+      async (task) => {
+        if (task.step.kind !== 'train') return script(task);
+        const delta = inlineBlob(deltaFor(of.manifest, { salt: index, round: task.round }));
+        return updateBody({ rowCount: ROWS[index] ?? 0, delta });
+      },
+  );
+  const run = await play(of, {}, inside);
+  assert.equal(run.state, 'completed', run.message);
+  assert.equal(lastWeights(run), lastWeights(uploaded));
+});
+
+test('an update inside an answer whose bytes are not what its digest names counts as failed', async (t) => {
+  const of = await study(t);
+  const good = scripts(of.sites);
+  const forged: Script = async (task) => {
+    if (task.step.kind !== 'train') return (good[0] ?? assert.fail())(task);
+    const named = inlineBlob(deltaFor(of.manifest, { salt: 0, round: task.round }));
+    const { bytes } = inlineBlob(deltaFor(of.manifest, { salt: 1, round: task.round }));
+    return updateBody({ rowCount: 30, delta: { ...named, bytes } });
+  };
+  const run = await play(of, { quorum: 2, rounds: 1 }, [forged, ...good.slice(1)]);
+  assert.equal(run.state, 'completed', run.message);
+  const first = run.rounds[1]?.sites.find((each) => each.siteId === of.sites[0]?.siteId);
+  assert.equal(first?.state, 'failed');
+  assert.match(first?.message ?? '', /digest or size/);
 });
 
 function reshaped(manifest: GraphManifest): GraphManifest {

@@ -6,17 +6,18 @@ import {
   AppError,
   type BlobRef,
   BUNDLE_FILE_PATHS,
-  type BundleManifest,
   type Digest,
   type GraphManifest,
+  INLINE_TENSOR_BYTES_MAX,
   type RoundTask,
   type RunPlan,
   type SiteId,
   type Step,
   type StepKind,
+  type TensorRef,
 } from '@lantern/contract';
 import { featureNames } from '@lantern/learning';
-import { newId } from '@lantern/service';
+import { type BlobStore, inlineBlob, newId } from '@lantern/service';
 import { issueTasks, type NewTask } from '../exchange/tasks.ts';
 import type { HubContext } from '../hub-context.ts';
 import type { HubTx } from '../tables.ts';
@@ -32,14 +33,14 @@ const UPDATE_HEADER_BYTES_MAX = 1024 * 1024;
 const FLOAT32_BYTES = 4;
 
 export async function openRound(
-  context: Pick<HubContext, 'keyPair' | 'clock'>,
+  context: Pick<HubContext, 'keyPair' | 'clock'> & { readonly blobs: BlobStore },
   tx: HubTx,
   input: { blueprint: RunBlueprint; round: RoundToOpen; results: readonly RoundResult[] },
 ): Promise<void> {
   const { blueprint, round, results } = input;
   const openedAt = context.clock.now();
   await store.insertRound(tx, { runId: blueprint.runId, number: round.number, step: round.step, openedAt });
-  const step = stepOf(blueprint, round, results);
+  const step = await withSmallTensors(context.blobs, stepOf(blueprint, round, results));
   const tasks = round.sites.map((siteId): NewTask => {
     const task: RoundTask = {
       schema: 'lantern.task/1',
@@ -59,7 +60,7 @@ export async function openRound(
     };
     return {
       task,
-      blobs: blobsOf(step, blueprint.manifest),
+      blobs: blobsOf(step),
       uploadBytesMax: uploadBytesMaxOf(step, blueprint.manifest),
     };
   });
@@ -124,15 +125,33 @@ export function weightsOf(manifest: GraphManifest, results: readonly RoundResult
   return { digest: initial.digest, sizeBytes: initial.sizeBytes };
 }
 
-function blobsOf(step: Step, manifest: BundleManifest): Digest[] {
-  const named: Digest[] = manifest.files.map((file: { digest: Digest }) => file.digest);
-  if (step.kind === 'train')
-    named.push(step.weights.digest, ...(step.control === undefined ? [] : [step.control.digest]));
-  if (step.kind === 'evaluate' && step.weights !== undefined) named.push(step.weights.digest);
-  return [...new Set(named)];
+/** The step with the bytes of its small tensors, which spares each site a request. */
+async function withSmallTensors(blobs: BlobStore, step: Step): Promise<Step> {
+  const filled = async (ref: TensorRef): Promise<TensorRef> =>
+    ref.sizeBytes > INLINE_TENSOR_BYTES_MAX ? ref : inlineBlob(await blobs.readAll(ref.digest, ref.sizeBytes));
+  switch (step.kind) {
+    case 'train':
+      return {
+        ...step,
+        weights: await filled(step.weights),
+        ...(step.control === undefined ? {} : { control: await filled(step.control) }),
+      };
+    case 'evaluate':
+      return step.weights === undefined ? step : { ...step, weights: await filled(step.weights) };
+    default:
+      return step;
+  }
 }
 
-function uploadBytesMaxOf(step: Step, manifest: BundleManifest): number {
+/** The blobs a site will ask for, beside those of the bundle, which every site of the project may read. */
+function blobsOf(step: Step): Digest[] {
+  const weights = step.kind === 'train' || step.kind === 'evaluate' ? step.weights : undefined;
+  const control = step.kind === 'train' ? step.control : undefined;
+  const blobs = [weights, control].flatMap((ref) => (ref === undefined || ref.bytes !== undefined ? [] : [ref.digest]));
+  return [...new Set(blobs)];
+}
+
+function uploadBytesMaxOf(step: Step, manifest: RoundTask['manifest']): number {
   if (step.kind !== 'train') return 0;
   return parameterBytes(graphOf(manifest)) + UPDATE_HEADER_BYTES_MAX;
 }

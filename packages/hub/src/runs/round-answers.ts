@@ -2,11 +2,18 @@
  * Whether an answer is what its step asked for, decided before it counts: right kind, right shape, numbers that are finite,
  * files that are here and are exactly the tensors of the plan. A round is folded only from answers that passed.
  */
-import { type AnswerBody, AppError, type BlobRef, type GraphManifest, type RoundTask } from '@lantern/contract';
+import {
+  type AnswerBody,
+  AppError,
+  type GraphManifest,
+  type RoundTask,
+  type RunId,
+  type TensorRef,
+} from '@lantern/contract';
 import { evaluationMetrics, featureNames } from '@lantern/learning';
 import type { RoundAnswers } from '../exchange/answers.ts';
 import type { HubContext } from '../hub-context.ts';
-import { enqueueAdvance } from '../jobs.ts';
+import { enqueueAdvanceAt } from '../jobs.ts';
 import { projectFor } from '../projects/projects.ts';
 import type { FoldingDeps } from './folding.ts';
 import { graphOf } from './results.ts';
@@ -14,7 +21,11 @@ import * as store from './store.ts';
 import { holdFiles } from './sweeping.ts';
 import { checkUpdateFile } from './update-file.ts';
 
-export type RoundAnswersDeps = Pick<HubContext, 'db'> & FoldingDeps;
+export type RoundAnswersDeps = Pick<HubContext, 'db' | 'clock'> &
+  FoldingDeps & { readonly look: (runId: RunId) => void };
+
+/** The process that took the last answer goes on with the run at once; this much later a job does, should it have died. */
+const LOOK_AGAIN_MS = 2000;
 
 const ANSWER_OF_STEP = {
   prepare: 'prepared',
@@ -37,12 +48,15 @@ export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
       await store.lockRound(tx, task.runId, task.round);
     },
 
-    /** Jobs are made only when the run may go on: the last answer, the one that makes quorum, or a drop-out. */
+    /** A run may go on after the last answer, the one that makes quorum, or a drop-out. */
     async taskEnded(tx, { runId, round }) {
       const { quorum, answered, pending } = await store.tallyRound(tx, runId, round);
-      const impossible = answered + pending < quorum;
-      if (pending === 0 || answered === quorum || impossible) await enqueueAdvance(tx, runId);
+      const goesOn = pending === 0 || answered === quorum || answered + pending < quorum;
+      if (goesOn) await enqueueAdvanceAt(tx, runId, new Date(deps.clock.now().getTime() + LOOK_AGAIN_MS));
+      return goesOn;
     },
+
+    look: deps.look,
   };
 }
 
@@ -97,19 +111,22 @@ async function featureCountOf(deps: RoundAnswersDeps, task: RoundTask): Promise<
 async function updateProblem(
   deps: FoldingDeps,
   manifest: GraphManifest,
-  update: { delta: BlobRef; controlDelta: BlobRef | undefined; controlExpected: boolean },
+  update: { delta: TensorRef; controlDelta: TensorRef | undefined; controlExpected: boolean },
 ): Promise<string | undefined> {
   if (update.controlExpected !== (update.controlDelta !== undefined)) {
     return update.controlExpected ? 'controlDelta is missing.' : 'controlDelta was not asked for.';
   }
   const files = [update.delta, ...(update.controlDelta === undefined ? [] : [update.controlDelta])];
   for (const file of files) {
-    const present = await deps.blobs.stat(file.digest);
-    if (present === undefined)
-      throw new AppError('conflict', 'The update was not uploaded yet; upload it, then answer.');
-    if (present.sizeBytes !== file.sizeBytes) return 'sizeBytes is not the size of the uploaded update.';
-    const problem = await checkUpdateFile(deps, file, manifest.parameters);
+    const problem = (await uploadProblem(deps, file)) ?? (await checkUpdateFile(deps, file, manifest.parameters));
     if (problem !== undefined) return problem;
   }
   return undefined;
+}
+
+async function uploadProblem(deps: FoldingDeps, file: TensorRef): Promise<string | undefined> {
+  if (file.bytes !== undefined) return undefined;
+  const present = await deps.blobs.stat(file.digest);
+  if (present === undefined) throw new AppError('conflict', 'The update was not uploaded yet; upload it, then answer.');
+  return present.sizeBytes === file.sizeBytes ? undefined : 'sizeBytes is not the size of the uploaded update.';
 }

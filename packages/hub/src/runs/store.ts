@@ -57,6 +57,15 @@ export async function listRunRows(db: HubDb, projectId: ProjectId): Promise<RunR
     .execute();
 }
 
+export async function listLiveRunIds(db: HubDb): Promise<RunId[]> {
+  const rows = await db
+    .selectFrom('run')
+    .select('run_id')
+    .where('state', 'in', ['planned', 'running', 'waiting'])
+    .execute();
+  return rows.map((row) => row.run_id);
+}
+
 export async function lockLiveRunsOf(tx: HubDb, projectId: ProjectId): Promise<RunRow[]> {
   return tx
     .selectFrom('run')

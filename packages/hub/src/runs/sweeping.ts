@@ -17,19 +17,22 @@ type SweepDeps = Pick<HubContext, 'db' | 'transaction'> & { readonly blobs: Blob
 
 /** Removes what round `round` of a run, once closed, has made superfluous. May run twice. */
 export async function sweepRound(deps: SweepDeps, of: { runId: RunId; round: number }): Promise<void> {
-  for (const digest of await listCandidates(deps.db, of)) {
-    await deps.transaction(async (tx: HubTx) => {
-      await sql`select pg_advisory_xact_lock(hashtextextended(${digest}, 0))`.execute(tx);
-      if (!(await isNeeded(tx, digest, of))) await deps.blobs.remove(digest);
-    });
-  }
+  const candidates = await listCandidates(deps.db, of);
+  if (candidates.length === 0) return;
+  await deps.transaction(async (tx: HubTx) => {
+    await sql`select pg_advisory_xact_lock(hashtextextended(digest, 0))
+      from unnest(${sql.val(candidates)}::text[]) as digest`.execute(tx);
+    for (const digest of await listSuperfluous(tx, candidates, of)) await deps.blobs.remove(digest);
+  });
 }
 
 /** Keeps the files of an answer until the transaction ends. Throws `conflict` when one is not here (any more). */
 export async function holdFiles(deps: { readonly blobs: BlobStore }, tx: HubTx, body: AnswerBody): Promise<void> {
   if (body.kind !== 'update') return;
-  const digests = [body.delta.digest, ...(body.controlDelta === undefined ? [] : [body.controlDelta.digest])].sort();
-  for (const digest of digests) {
+  const blobs = [body.delta, body.controlDelta].flatMap((ref) =>
+    ref === undefined || ref.bytes !== undefined ? [] : [ref],
+  );
+  for (const digest of blobs.map((ref) => ref.digest).sort()) {
     await sql`select pg_advisory_xact_lock_shared(hashtextextended(${digest}, 0))`.execute(tx);
     if (!(await deps.blobs.has(digest))) {
       throw new AppError('conflict', 'The update is not here; upload it, then answer.');
@@ -37,36 +40,42 @@ export async function holdFiles(deps: { readonly blobs: BlobStore }, tx: HubTx, 
   }
 }
 
+/** In ascending order, so that two sweeps lock them alike. */
 async function listCandidates(db: HubDb, { runId, round }: { runId: RunId; round: number }): Promise<Digest[]> {
   const { rows } = await sql<{ digest: Digest }>`
     with candidate as (
-      select unnest(array[answer->'delta'->>'digest', answer->'controlDelta'->>'digest']) as digest
-      from task where run_id = ${runId} and round = ${round}
+      select ref->>'digest' as digest from task, unnest(array[answer->'delta', answer->'controlDelta']) as ref
+      where run_id = ${runId} and round = ${round} and not ref ? 'bytes'
       union
       select state.value->>'digest' from round, jsonb_each(result->'serverState') as state
       where run_id = ${runId} and number < ${round})
     select digest from candidate
-    where digest is not null
-      and exists (select from round where run_id = ${runId} and number = ${round} and state = 'closed')
+    where exists (select from round where run_id = ${runId} and number = ${round} and state = 'closed')
     order by digest`.execute(db);
   return rows.map((row) => row.digest);
 }
 
-/** Whether a bundle, a model, a task still to be done, an update still to be folded or a later round names the blob. */
-async function isNeeded(tx: HubTx, digest: Digest, of: { runId: RunId; round: number }): Promise<boolean> {
-  const { rows } = await sql<{ needed: boolean }>`
-    select exists (select from bundle_file where digest = ${digest})
-      or exists (select from round where weights_digest = ${digest})
-      or exists (
+/** Those that no bundle, model, task still to be done, update still to be folded or later round names. */
+async function listSuperfluous(
+  tx: HubTx,
+  candidates: readonly Digest[],
+  of: { runId: RunId; round: number },
+): Promise<Digest[]> {
+  const { rows } = await sql<{ digest: Digest }>`
+    select digest from unnest(${sql.val([...candidates])}::text[]) as candidate(digest)
+    where not exists (select from bundle_file where bundle_file.digest = candidate.digest)
+      and not exists (select from round where weights_digest = candidate.digest)
+      and not exists (
         select from task_blob join task using (task_id)
-        where task_blob.digest = ${digest} and task.state in ('queued', 'delivered'))
-      or exists (
+        where task_blob.digest = candidate.digest and task.state in ('queued', 'delivered'))
+      and not exists (
         select from task join round on round.run_id = task.run_id and round.number = task.round
         where round.state in ('open', 'folding')
-          and (answer->'delta'->>'digest' = ${digest} or answer->'controlDelta'->>'digest' = ${digest}))
-      or exists (
+          and candidate.digest in (answer->'delta'->>'digest', answer->'controlDelta'->>'digest'))
+      and not exists (
         select from round, jsonb_each(result->'serverState') as state
-        where run_id = ${of.runId} and number >= ${of.round} and state.value->>'digest' = ${digest})
-      as needed`.execute(tx);
-  return rows[0]?.needed ?? true;
+        where run_id = ${of.runId} and number >= ${of.round} and state.value->>'digest' = candidate.digest)`.execute(
+    tx,
+  );
+  return rows.map((row) => row.digest);
 }

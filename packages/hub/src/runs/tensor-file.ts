@@ -1,7 +1,7 @@
-/** A safetensors file in the blob store, read tensor by tensor straight into the caller's memory. */
-import { AppError, type Digest } from '@lantern/contract';
+/** A safetensors file in the blob store or inside a message, read tensor by tensor straight into the caller's memory. */
+import { AppError, type TensorRef } from '@lantern/contract';
 import { headerBytesNeeded, parseHeader, type TensorEntry, type TensorLayout } from '@lantern/learning';
-import type { BlobReader, BlobStore } from '@lantern/service';
+import { type BlobReader, type BlobStore, inlineBytes } from '@lantern/service';
 
 const LENGTH_BYTES = 8;
 
@@ -13,9 +13,10 @@ export type TensorFile = {
   readonly close: () => void;
 };
 
-/** Throws `tensor.invalid` when the file is not safetensors, or not exactly as long as its header says. */
-export async function openTensorFile(blobs: BlobStore, digest: Digest): Promise<TensorFile> {
-  const reader = await blobs.openReader(digest);
+/** Throws `tensor.invalid` when the file is not safetensors, or not exactly as long as its header says; `input.digest-mismatch`. */
+export async function openTensorFile(blobs: BlobStore, { bytes, ...blob }: TensorRef): Promise<TensorFile> {
+  const reader =
+    bytes === undefined ? await blobs.openReader(blob.digest) : memoryReader(inlineBytes({ ...blob, bytes }));
   try {
     const layout = readLayout(reader);
     return {
@@ -32,6 +33,18 @@ export async function openTensorFile(blobs: BlobStore, digest: Digest): Promise<
     reader.close();
     throw caught;
   }
+}
+
+function memoryReader(bytes: Uint8Array): BlobReader {
+  return {
+    sizeBytes: bytes.byteLength,
+    readInto(target, byteOffset) {
+      const part = bytes.subarray(byteOffset, byteOffset + target.byteLength);
+      target.set(part);
+      return part.byteLength;
+    },
+    close: () => undefined,
+  };
 }
 
 function readLayout(reader: BlobReader): TensorLayout {

@@ -1,6 +1,6 @@
 /** Whether an uploaded update is what the plan asked for: exactly its tensors, every element finite. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { AppError, type BlobRef, type TensorShape } from '@lantern/contract';
+import { AppError, type TensorRef, type TensorShape } from '@lantern/contract';
 import { type Folder, requireTensors } from '@lantern/learning';
 import type { FoldingDeps } from './folding.ts';
 import { openTensorFile, type TensorFile } from './tensor-file.ts';
@@ -11,16 +11,17 @@ const BYTES_PER_TURN = 4 * 1024 * 1024;
 /** `undefined` when the file is usable; else what is wrong, naming tensor and rule. */
 export async function checkUpdateFile(
   { blobs, folder }: FoldingDeps,
-  file: BlobRef,
+  file: TensorRef,
   parameters: readonly TensorShape[],
 ): Promise<string | undefined> {
   let update: TensorFile | undefined;
   try {
-    update = await openTensorFile(blobs, file.digest);
+    update = await openTensorFile(blobs, file);
     requireTensors(update.layout, parameters);
     return await nonFiniteProblem(folder, update);
   } catch (caught) {
-    const isProblem = caught instanceof AppError && ['tensor.invalid', 'update.invalid'].includes(caught.code);
+    const isProblem =
+      caught instanceof AppError && ['tensor.invalid', 'update.invalid', 'input.digest-mismatch'].includes(caught.code);
     if (isProblem) return caught.message;
     throw caught;
   } finally {

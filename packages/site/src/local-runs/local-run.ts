@@ -26,7 +26,6 @@ import {
   type Tensor,
 } from '@lantern/learning';
 import { assertTwoClasses, type GraphExecutor } from '@lantern/runner';
-import { openBlobStore } from '@lantern/service';
 import type { Dataset } from '../datasets/datasets.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Bundles } from '../training/bundles.ts';
@@ -108,7 +107,6 @@ async function trainGraphLocally(deps: LocalRunsDeps, local: Local<GraphManifest
   const { manifest, plan, rows, signal } = local;
   if (plan.local === undefined) throw new AppError('input.invalid', 'Field /plan/local is needed to train a graph.');
   const bundle = await deps.bundles.filesOf(manifest, signal);
-  const files = await openBlobStore({ dir: path.join(rows.dir, 'files') });
   let weightsFile = bundle.initialWeights;
   for (let round = 1; round <= plan.rounds; round += 1) {
     const step = {
@@ -120,11 +118,11 @@ async function trainGraphLocally(deps: LocalRunsDeps, local: Local<GraphManifest
       seed: `${plan.seed}/${round}`,
       oneClassAllowed: false,
     } as const;
-    const { body } = await trainGraph(deps.executor, rows, step, { files, controls: files, name: 'local', signal });
+    const { deltaFile } = await trainGraph(deps.executor, rows, step, { name: 'local', signal });
     const next = path.join(rows.dir, `weights-${round}.safetensors`);
-    await writeFile(next, addDelta(await readFile(weightsFile), await readFile(files.pathOf(body.delta.digest))));
+    await writeFile(next, addDelta(await readFile(weightsFile), await readFile(deltaFile)));
     if (weightsFile !== bundle.initialWeights) await rm(weightsFile);
-    await files.remove(body.delta.digest);
+    await rm(deltaFile);
     weightsFile = next;
   }
   return evaluateWeights(deps.executor, rows, { manifest, files: bundle, weightsFile }, signal);

@@ -2,21 +2,21 @@
  * The computation of one step of a run: fetches what the hub sends along, computes on the rows that were prepared, and gives
  * the answer with the files that belong to it.
  */
-import { AppError, type BlobRef, type RoundTask } from '@lantern/contract';
+import { AppError, type RoundTask } from '@lantern/contract';
 import { withholdClasses } from '@lantern/learning';
 import { answerEvaluation } from '@lantern/omop';
 import type { GraphExecutor } from '@lantern/runner';
-import { type BlobStore, faultPoint } from '@lantern/service';
+import { faultPoint } from '@lantern/service';
 import type { Performed } from '../exchange/performer.ts';
 import type { RoundPermission } from '../governance/policy.ts';
 import type { Outbound } from '../hub-link/outbound.ts';
-import { downloadBlob } from '../hub-link/transfer.ts';
 import type { SiteDb } from '../tables.ts';
 import type { Bundles } from './bundles.ts';
 import { refusedByGate } from './refusal.ts';
 import type { RunFolders } from './run-folder.ts';
 import { evaluateTheta, evaluateWeights, newtonStatistics, type RunRows, trainGraph } from './steps.ts';
 import * as store from './store.ts';
+import { fetchTensors, forgetInputs, storeFile, takeTensors } from './tensor-transfer.ts';
 
 export type ComputationDeps = {
   readonly db: SiteDb;
@@ -67,9 +67,12 @@ async function train(
   const files = await deps.folders.filesOf(runId);
   const controls = await deps.folders.controlsOf(runId);
   const bundle = await deps.bundles.filesOf(task.manifest, signal);
-  const weightsFile = await fetchFile(deps, files, { ...step.weights, signal });
+  const arriving = { dir: rows.dir, name: task.taskId, files, signal };
+  const weightsFile = await fetchTensors(deps, step.weights, { ...arriving, part: 'weights' });
   const controlFile =
-    step.control === undefined ? {} : { controlFile: await fetchFile(deps, files, { ...step.control, signal }) };
+    step.control === undefined
+      ? {}
+      : { controlFile: await fetchTensors(deps, step.control, { ...arriving, part: 'control' }) };
   faultPoint('site.weights.downloaded');
   const before = step.strategy.kind === 'scaffold' ? await store.findControlBefore(deps.db, runId, round) : undefined;
   const { updateNormMax } = permission.spec.privacy;
@@ -89,31 +92,20 @@ async function train(
       seed: `${step.seed}/${round}`,
       oneClassAllowed: true,
     },
-    { files, controls, name: task.taskId, signal },
+    { name: task.taskId, signal },
   );
-  await forgetInputs(files, [step.weights, step.control]);
-  const { body, clientControl } = trained;
+  await forgetInputs([weightsFile, controlFile.controlFile]);
+  const { deltaFile, scaffold, ...counts } = trained;
+  const delta = await takeTensors(files, deltaFile);
+  const controlDelta = scaffold === undefined ? undefined : await takeTensors(files, scaffold.controlDeltaFile);
+  const clientControl = scaffold === undefined ? undefined : await storeFile(controls, scaffold.clientControlFile);
   return {
-    body: { kind: 'update', ...body },
-    files: [body.delta, ...(body.controlDelta === undefined ? [] : [body.controlDelta])],
+    body: { kind: 'update', ...counts, delta, ...(controlDelta === undefined ? {} : { controlDelta }) },
+    files: [delta, controlDelta].flatMap((ref) => (ref === undefined || ref.bytes !== undefined ? [] : [ref])),
     onStored: async (tx) => {
       if (clientControl !== undefined) await store.putControl(tx, { runId, round, digest: clientControl.digest });
     },
   };
-}
-
-async function fetchFile(
-  deps: ComputationDeps,
-  files: BlobStore,
-  wanted: BlobRef & { signal: AbortSignal },
-): Promise<string> {
-  await downloadBlob(deps.outbound, files, wanted);
-  return files.pathOf(wanted.digest);
-}
-
-/** The next round brings new weights; a step done again after a crash fetches them again. */
-async function forgetInputs(files: BlobStore, inputs: readonly (BlobRef | undefined)[]): Promise<void> {
-  for (const input of inputs) if (input !== undefined) await files.remove(input.digest);
 }
 
 type EvaluateTask = Step & { readonly evaluate: Extract<RoundTask['step'], { kind: 'evaluate' }> };
@@ -135,13 +127,14 @@ async function evaluateModel(deps: ComputationDeps, { task, signal, evaluate: st
   }
   const files = await deps.folders.filesOf(task.runId);
   const bundle = await deps.bundles.filesOf(task.manifest, signal);
-  const weightsFile = await fetchFile(deps, files, { ...step.weights, signal });
+  const arriving = { dir: rows.dir, name: task.taskId, files, signal };
+  const weightsFile = await fetchTensors(deps, step.weights, { ...arriving, part: 'weights' });
   const evaluation = await evaluateWeights(
     deps.executor,
     rows,
     { manifest: task.manifest, files: bundle, weightsFile },
     signal,
   );
-  await forgetInputs(files, [step.weights]);
+  await forgetInputs([weightsFile]);
   return evaluation;
 }

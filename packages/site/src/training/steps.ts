@@ -3,13 +3,11 @@
  * a run of this site alone; neither policy nor network is known here.
  */
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import {
   type AnswerBody,
   AppError,
-  type BlobRef,
   type EvaluationMessage,
   type GraphManifest,
   type LocalTraining,
@@ -25,7 +23,7 @@ import {
 } from '@lantern/learning';
 import type { RowSet } from '@lantern/omop';
 import { evaluateGraph, type GraphExecutor } from '@lantern/runner';
-import { type BlobStore, documentDigest } from '@lantern/service';
+import { documentDigest } from '@lantern/service';
 import type { GraphFiles } from './bundles.ts';
 import { rowBlocks, standardiseBlock, writeStandardised } from './row-file.ts';
 import { exists, rowsFileOf } from './snapshot.ts';
@@ -83,38 +81,46 @@ export type TrainStep = GraphStep & {
   readonly oneClassAllowed: boolean;
 };
 
-export type TrainedStep = {
-  readonly body: Omit<Extract<AnswerBody, { kind: 'update' }>, 'kind'>;
-  /** SCAFFOLD's new control variate of this site; stays here. */
-  readonly clientControl: BlobRef | undefined;
+/** What a round of training leaves: the counts, and files that the caller takes over. */
+export type TrainedStep = Pick<Extract<AnswerBody, { kind: 'update' }>, 'rowCount' | 'stepCount' | 'meanLoss'> & {
+  readonly deltaFile: string;
+  /** Of SCAFFOLD: what is sent, and the new control variate of this site, which stays here. */
+  readonly scaffold?: { readonly controlDeltaFile: string; readonly clientControlFile: string };
 };
 
-/** One round of local training; what leaves ends in `files`, what stays in `controls`, named by content. */
+/** One round of local training; its files lie beside the rows and begin with `name`. */
 export async function trainGraph(
   executor: GraphExecutor,
   rows: RunRows,
   step: TrainStep,
-  into: { files: BlobStore; controls: BlobStore; name: string; signal: AbortSignal },
+  { name, signal }: { name: string; signal: AbortSignal },
 ): Promise<TrainedStep> {
   assertFeatureCount(rows, step.manifest);
-  const out = (part: string) => path.join(rows.dir, `${into.name}.${part}.safetensors`);
-  const scaffold = step.strategy.kind === 'scaffold';
+  const out = (part: string) => path.join(rows.dir, `${name}.${part}.safetensors`);
+  const deltaFile = out('delta');
+  const scaffold =
+    step.strategy.kind === 'scaffold'
+      ? { controlDeltaFile: out('control-delta'), clientControlFile: out('client-control') }
+      : undefined;
   const { files: bundle, ...rest } = step;
   const { stepCount, meanLoss } = await executor.train(
     {
       ...rest,
       trainModelFile: bundle.train,
       rowsFile: await scaledRowsFile(rows, 'train'),
-      deltaOutFile: out('delta'),
-      ...(scaffold ? { controlDeltaOutFile: out('control-delta'), clientControlOutFile: out('client-control') } : {}),
+      deltaOutFile: deltaFile,
+      ...(scaffold === undefined
+        ? {}
+        : { controlDeltaOutFile: scaffold.controlDeltaFile, clientControlOutFile: scaffold.clientControlFile }),
     },
-    into.signal,
+    signal,
   );
-  const delta = await keepFile(into.files, out('delta'));
-  const controlDelta = scaffold ? { controlDelta: await keepFile(into.files, out('control-delta')) } : {};
   return {
-    body: { rowCount: rows.trainRowCount, stepCount, meanLoss, delta, ...controlDelta },
-    clientControl: scaffold ? await keepFile(into.controls, out('client-control')) : undefined,
+    rowCount: rows.trainRowCount,
+    stepCount,
+    meanLoss,
+    deltaFile,
+    ...(scaffold === undefined ? {} : { scaffold }),
   };
 }
 
@@ -152,10 +158,4 @@ async function scaledRowsFile(rows: RunRows, rowSet: RowSet): Promise<string> {
   await writeStandardised(rowsFileOf(rows.dir, rowSet), { file: temporary, shape, by: rows.standardisation });
   await rename(temporary, file);
   return file;
-}
-
-async function keepFile(files: BlobStore, file: string): Promise<BlobRef> {
-  const { digest, sizeBytes } = await files.put(createReadStream(file));
-  await rm(file);
-  return { digest, sizeBytes };
 }

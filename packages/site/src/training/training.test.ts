@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
   type AnswerBody,
-  type Digest,
+  type GraphManifest,
   type NewDecision,
   type ProjectId,
   type ProjectSpec,
@@ -12,28 +12,43 @@ import {
   type RunId,
   SITE_API,
   type Step,
+  type TensorRef,
 } from '@lantern/contract';
 import { decodeTensors } from '@lantern/learning';
 import { buildGraphBundle } from '@lantern/runner';
-import { newId } from '@lantern/service';
+import { inlineBlob, newId, sha256 } from '@lantern/service';
 import { clinicCsv, FEATURES, MOMENTS, projectSpec, REGRESSION, roundTask, SCHEMA } from '../../test/documents.ts';
 import { type ScriptedHub, startScriptedHub } from '../../test/scripted-hub.ts';
 import { startTestSite, type TestSite } from '../../test/site-harness.ts';
 import { schemaDigestOf } from '../datasets/datasets.ts';
+
+const GRAPH_MODEL = {
+  featureCount: 3,
+  layers: [{ kind: 'dense', units: 1, bias: true }],
+  loss: 'sigmoid-cross-entropy',
+  optimiser: { kind: 'sgd', momentum: 0 },
+  batchSize: 16,
+  proximal: false,
+  control: true,
+} as const satisfies GraphManifest['model'];
 
 const GRAPH = buildGraphBundle({
   name: 'network',
   version: '1.0.0',
   description: 'One dense layer.',
   seed: 3,
+  model: GRAPH_MODEL,
+});
+
+/** Too large to travel inside task and answer. */
+const WIDE = buildGraphBundle({
+  name: 'wide-network',
+  version: '1.0.0',
+  description: 'A thousand hidden units.',
+  seed: 3,
   model: {
-    featureCount: 3,
-    layers: [{ kind: 'dense', units: 1, bias: true }],
-    loss: 'sigmoid-cross-entropy',
-    optimiser: { kind: 'sgd', momentum: 0 },
-    batchSize: 16,
-    proximal: false,
-    control: true,
+    ...GRAPH_MODEL,
+    layers: [{ kind: 'dense', units: 1000, bias: true }, { kind: 'tanh' }, { kind: 'dense', units: 1, bias: true }],
   },
 });
 
@@ -44,8 +59,8 @@ before(async () => {
   hub = await startScriptedHub();
   site = await startTestSite(hub, 'site-training');
   await site.register({ schema: SCHEMA, csv: clinicCsv(300) });
-  for (const { manifest, bundleDigest } of [REGRESSION, MOMENTS, GRAPH]) hub.bundles.set(bundleDigest, manifest);
-  for (const bytes of GRAPH.files.values()) hub.putBlob(bytes);
+  for (const { manifest, bundleDigest } of [REGRESSION, MOMENTS, GRAPH, WIDE]) hub.bundles.set(bundleDigest, manifest);
+  for (const bytes of [...GRAPH.files.values(), ...WIDE.files.values()]) hub.putBlob(bytes);
 });
 
 after(async () => {
@@ -58,7 +73,8 @@ const APPROVE: NewDecision = { verdict: 'approved', reason: 'ok' };
 function specOf(change: Partial<ProjectSpec> = {}): ProjectSpec {
   const spec = projectSpec(hub.siteId(), change);
   const graph = { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 5 };
-  return { ...spec, algorithms: [...spec.algorithms, graph] };
+  const wide = { ...graph, name: 'wide', bundleDigest: WIDE.bundleDigest };
+  return { ...spec, algorithms: [...spec.algorithms, graph, wide] };
 }
 
 type Run = { spec: ProjectSpec; projectId: ProjectId; runId: RunId; rest: Partial<RoundTask> };
@@ -71,6 +87,7 @@ async function openRun(
   return { spec, projectId, runId: newId('RunId'), rest: options.rest ?? {} };
 }
 
+const wideRun = { algorithm: 'wide', manifest: WIDE.manifest, bundleDigest: WIDE.bundleDigest };
 const graphRun = { algorithm: 'network', manifest: GRAPH.manifest, bundleDigest: GRAPH.bundleDigest };
 
 function taskOf(run: Run, round: number, step: Step): RoundTask {
@@ -314,7 +331,8 @@ describe('a run that nothing was asked of for a month', () => {
 
 describe('a graph run', () => {
   const local = { learningRate: 0.1, work: { kind: 'epochs' as const, count: 2 } };
-  const initial = [...GRAPH.files.values()].find((_, index) => index === 2) ?? new Uint8Array();
+  const initialOf = (bundle: typeof GRAPH) => bundle.files.get('initial-weights.safetensors') ?? assert.fail();
+  const initial = initialOf(GRAPH);
   const trainStep = (change: Partial<Extract<Step, { kind: 'train' }>> = {}): Step => ({
     kind: 'train',
     weights: hub.putBlob(initial),
@@ -323,29 +341,72 @@ describe('a graph run', () => {
     seed: 7,
     ...change,
   });
-  const uploaded = (digest: Digest | undefined) =>
-    decodeTensors(hub.uploads.get(digest ?? ('' as Digest)) ?? new Uint8Array());
+  const tensorsOf = (ref: TensorRef) =>
+    decodeTensors(
+      ref.bytes === undefined ? (hub.uploads.get(ref.digest) ?? assert.fail()) : Buffer.from(ref.bytes, 'base64'),
+    );
+  const shapesOf = (tensors: ReadonlyMap<string, { shape: readonly number[] }>) =>
+    Object.fromEntries([...tensors].map(([name, { shape }]) => [name, [...shape]]));
+  const planned = (manifest: GraphManifest) =>
+    Object.fromEntries(manifest.parameters.map(({ name, shape }) => [name, [...shape]]));
+  const filesOf = async (run: Run) => {
+    const dir = path.join(site.settings.dataDir, 'work', 'runs', run.runId);
+    const found = await readdir(dir, { recursive: true, withFileTypes: true });
+    return found.filter((entry) => entry.isFile()).map((entry) => entry.name);
+  };
 
-  it("uploads an update of the plan's shape before the answer that names it, and keeps no copy", async () => {
-    const run = await openRun({ rest: graphRun });
+  it("uploads a large update of the plan's shape before the answer that names it, and keeps no copy", async () => {
+    const decision = {
+      ...APPROVE,
+      runStatistics: { patientCountMin: 10, parameterRowRatioMax: 100, categoryPatientCountMin: 10 },
+    };
+    const run = await openRun({ rest: wideRun, decision });
     assert.equal((await perform(run, 0, { kind: 'prepare' })).kind, 'prepared');
-    const body = await perform(run, 1, trainStep());
+    const body = await perform(run, 1, trainStep({ weights: hub.putBlob(initialOf(WIDE)) }));
     assert.ok(body.kind === 'update', JSON.stringify(body));
     assert.equal(body.rowCount, train.length);
     assert.equal(body.stepCount, 2 * Math.ceil(train.length / 16));
     assert.equal(body.controlDelta, undefined);
-    const tensors = uploaded(body.delta.digest);
-    assert.deepEqual([...tensors.keys()].sort(), GRAPH.manifest.parameters.map(({ name }) => name).sort());
+    assert.equal(body.delta.bytes, undefined);
+    assert.ok(hub.uploads.has(body.delta.digest));
+    const tensors = tensorsOf(body.delta);
+    assert.ok(WIDE.manifest.kind === 'graph');
+    assert.deepEqual(shapesOf(tensors), planned(WIDE.manifest));
     assert.ok([...tensors.values()].some(({ data }) => data.some((value) => Number(value) !== 0)));
-    const kept = path.join(site.settings.dataDir, 'work', 'runs', run.runId, 'files', 'objects');
-    const { digest } = body.delta;
-    const copy = path.join(kept, digest.slice(0, 2), digest.slice(2, 4), digest);
-    const isThere = () =>
-      access(copy).then(
-        () => true,
-        () => false,
-      );
-    while (await isThere()) await new Promise((resolve) => setImmediate(resolve));
+    while ((await filesOf(run)).includes(body.delta.digest)) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  it('sends a small update inside its answer, and leaves no file but the rows', async () => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const before = await filesOf(run);
+    const uploadCount = hub.uploads.size;
+    const fromBlob = await perform(run, 1, trainStep());
+    assert.ok(fromBlob.kind === 'update', JSON.stringify(fromBlob));
+    const fromTask = await perform(run, 2, trainStep({ weights: inlineBlob(initial) }));
+    assert.ok(fromTask.kind === 'update', JSON.stringify(fromTask));
+    for (const { delta } of [fromBlob, fromTask]) {
+      assert.ok(delta.bytes !== undefined);
+      const bytes = Buffer.from(delta.bytes, 'base64');
+      assert.deepEqual([sha256(bytes), bytes.byteLength], [delta.digest, delta.sizeBytes]);
+      assert.ok(GRAPH.manifest.kind === 'graph');
+      assert.deepEqual(shapesOf(tensorsOf(delta)), planned(GRAPH.manifest));
+    }
+    assert.equal(hub.uploads.size, uploadCount);
+    const added = (await filesOf(run)).filter((name) => !before.includes(name));
+    assert.deepEqual(
+      added.map((name) => name.split('.')[0]),
+      ['train'],
+      'the standardised rows, kept for the next round',
+    );
+  });
+
+  it('refuses weights in a task that are not what their digest names', async () => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const other = inlineBlob(Buffer.concat([initial, Buffer.from([1])]));
+    const body = await perform(run, 1, trainStep({ weights: { ...inlineBlob(initial), bytes: other.bytes } }));
+    assert.ok(body.kind === 'failed' && body.code === 'input.digest-mismatch', JSON.stringify(body));
   });
 
   it('gives the same bytes for the same plan', async () => {
@@ -366,8 +427,7 @@ describe('a graph run', () => {
     const body = await perform(run, 1, trainStep());
     assert.ok(body.kind === 'update');
     let squares = 0;
-    for (const { data } of uploaded(body.delta.digest).values())
-      for (const value of data) squares += Number(value) ** 2;
+    for (const { data } of tensorsOf(body.delta).values()) for (const value of data) squares += Number(value) ** 2;
     assert.ok(Math.abs(Math.sqrt(squares) - 0.01) < 1e-6, `${Math.sqrt(squares)}`);
   });
 
