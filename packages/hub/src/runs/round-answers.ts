@@ -36,11 +36,15 @@ const ANSWER_OF_STEP = {
 } as const;
 
 export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
+  const preparedRowCount = rememberRowCounts(deps);
   return {
     problemOf: async (task, body) => {
       const expected = ANSWER_OF_STEP[task.step.kind];
       if (body.kind !== expected) return `Step ${task.step.kind} was asked for; the answer is of kind ${body.kind}.`;
-      return (await rowCountProblem(deps, task, body)) ?? (await bodyProblem(deps, task, body));
+      if ((body.kind === 'newton' || body.kind === 'update') && body.rowCount > (await preparedRowCount(task))) {
+        return 'rowCount is more than the site prepared.'; // a site cannot claim more rows: the number weighs its update
+      }
+      return bodyProblem(deps, task, body);
     },
 
     async beforeEnd(tx, task, body) {
@@ -60,12 +64,19 @@ export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
   };
 }
 
-/** A site cannot claim more rows than it prepared: the number weighs its update. */
-async function rowCountProblem(deps: RoundAnswersDeps, task: RoundTask, body: AnswerBody): Promise<string | undefined> {
-  if (body.kind !== 'newton' && body.kind !== 'update') return undefined;
-  const rowCountMax = await store.findPreparedRowCount(deps.db, task.runId, task.siteId);
-  if (rowCountMax === undefined || body.rowCount <= rowCountMax) return undefined;
-  return 'rowCount is more than the site prepared.';
+const REMEMBERED_COUNT_MAX = 20_000; // 100 runs of 100 sites at once, twice over
+
+/** Rows that the site of a task had when it prepared: fixed from then on, so read once. Without a limit before. */
+function rememberRowCounts(deps: RoundAnswersDeps): (task: RoundTask) => Promise<number> {
+  const known = new Map<string, number>();
+  return async ({ runId, siteId }) => {
+    const key = `${runId} ${siteId}`;
+    const rowCount = known.get(key) ?? (await store.findPreparedRowCount(deps.db, runId, siteId));
+    if (rowCount === undefined) return Number.POSITIVE_INFINITY;
+    if (known.size >= REMEMBERED_COUNT_MAX) known.clear();
+    known.set(key, rowCount);
+    return rowCount;
+  };
 }
 
 async function bodyProblem(deps: RoundAnswersDeps, task: RoundTask, body: AnswerBody): Promise<string | undefined> {

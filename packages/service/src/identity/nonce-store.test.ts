@@ -27,6 +27,14 @@ test('a nonce of a key is spent once, also when many requests race for it', asyn
   assert.equal(await store.spend({ keyId: 'key-other', nonce: 'n-1', createdMs: startMs }), true);
 });
 
+test('nonces that come at once are each judged on their own', async () => {
+  const store = createNonceStore({ db, clock: manualClock(START) });
+  await store.spend({ keyId: 'key-b', nonce: 'old', createdMs: startMs });
+  const nonces = ['first', 'new-1', 'old', 'new-2', 'new-1', 'new-3'];
+  const spent = await Promise.all(nonces.map((nonce) => store.spend({ keyId: 'key-b', nonce, createdMs: startMs })));
+  assert.deepEqual(spent, [true, true, false, true, false, true]);
+});
+
 test('a spent nonce is remembered by another process on the same database', async () => {
   const clock = manualClock(START);
   assert.equal(await createNonceStore({ db, clock }).spend({ keyId: 'key-a', nonce: 'n', createdMs: startMs }), true);

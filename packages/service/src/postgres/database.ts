@@ -85,17 +85,23 @@ function translatingDialect(pool: pg.Pool): PostgresDialect {
     names.set(text, name);
     return { name };
   };
+  const wrapped = new WeakMap<pg.PoolClient, pg.PoolClient>();
+  const wrap = (client: pg.PoolClient): pg.PoolClient => {
+    const query = client.query.bind(client);
+    return Object.assign(Object.create(client), {
+      query: (text: string, values: unknown[]) => translated(query({ text, values, ...nameOf(text) })),
+      release: (destroy?: boolean) => client.release(destroy),
+    });
+  };
   return new PostgresDialect({
     pool: {
       options: pool.options,
       end: async () => undefined, // The pool belongs to the Database, which ends it.
       connect: async () => {
         const client = await translated(pool.connect());
-        const query = client.query.bind(client);
-        return Object.assign(Object.create(client), {
-          query: (text: string, values: unknown[]) => translated(query({ text, values, ...nameOf(text) })),
-          release: (destroy?: boolean) => client.release(destroy),
-        });
+        const known = wrapped.get(client) ?? wrap(client);
+        wrapped.set(client, known);
+        return known;
       },
     },
   });
@@ -164,15 +170,15 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     await close();
     throw caught;
   }
-  const dialect = translatingDialect(pool);
+  const kysely = new Kysely<unknown>({ dialect: translatingDialect(pool) });
   let closed: Promise<void> | undefined;
   return {
     url,
     log,
     pool,
-    kysely: <S>() => new Kysely<S>({ dialect }),
-    transaction: <S, R>(fn: (tx: Tx<S>) => Promise<R>) =>
-      translated(new Kysely<S>({ dialect }).transaction().execute(fn)),
+    // One object for all: tables exist for the compiler alone, and making another costs as much as a query.
+    kysely: <S>() => kysely as Kysely<S>,
+    transaction: <S, R>(fn: (tx: Tx<S>) => Promise<R>) => translated((kysely as Kysely<S>).transaction().execute(fn)),
     async listen(channel, onNotify) {
       const session = await openSession({
         url,

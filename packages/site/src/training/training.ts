@@ -5,11 +5,11 @@
  * gate has passed the rows behind it under the rules of that decision. Both are asked in every round anew, so a decision
  * that changed between two rounds holds from the next one on.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { AppError, type ProjectId, type RoundTask, type Standardisation } from '@lantern/contract';
 import { featureNames, standardisationOf } from '@lantern/learning';
 import { answerEvaluation, answerRunStatistics } from '@lantern/omop';
 import { bundleDigest } from '@lantern/runner';
-import { documentDigest } from '@lantern/service';
 import { type Dataset, schemaDigestOf } from '../datasets/datasets.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Performed } from '../exchange/performer.ts';
@@ -110,7 +110,7 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
   if (snapshot === undefined || snapshot.project_id !== task.projectId) {
     return refused('policy.refused', 'This run was not prepared at this site.');
   }
-  if (documentDigest(snapshot.features) !== documentDigest(permission.algorithm.features)) {
+  if (!isDeepStrictEqual(snapshot.features, permission.algorithm.features)) {
     return refused('policy.refused', 'This run was prepared for the features of another algorithm.');
   }
   const parameterCount = parameterCountOf(task.manifest, featureNames(snapshot.features).length);
