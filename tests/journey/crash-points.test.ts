@@ -7,10 +7,26 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AppError, FAULT_POINTS, type FaultPoint, isFinal, RUN_STATES, type Run, SITE_API } from '@lantern/contract';
+import {
+  AppError,
+  COMMON_API,
+  FAULT_POINTS,
+  type FaultPoint,
+  HUB_API,
+  isFinal,
+  type ModelVersion,
+  ModelVersionSchema,
+  PAYLOAD_TYPES,
+  type RegisteredModelVersion,
+  RUN_STATES,
+  type Run,
+  SITE_API,
+} from '@lantern/contract';
 import { followRun, type ServerProcess } from '@lantern/lantern';
-import { GRAPH_ROUNDS, TestFederation, type TestSite } from './test-federation.ts';
+import { loadOrCreateKeyPair, openEnvelope } from '@lantern/service';
+import { GRAPH_ROUNDS, newModelVersion, TestFederation, type TestSite, TRAIN_ROW_COUNT } from './test-federation.ts';
 
+/** Releasing a model version is one request of a person and no part of a run: it has a test of its own below. */
 const RUN_POINTS = FAULT_POINTS.filter((point) => point !== 'hub.model.signed');
 
 describe('a run', () => {
@@ -48,6 +64,63 @@ describe('a run', () => {
     await assertAsUndisturbed(federation, await followThroughOutages(federation, run));
   });
 });
+
+describe('a model version', () => {
+  let federation: TestFederation;
+
+  before(async () => {
+    federation = await TestFederation.start(2);
+  });
+  after(() => federation.stop());
+
+  it('is there exactly once, with its whole lineage, after kill -9 at hub.model.signed', async () => {
+    const { runId } = await federation.createRun('graph', 203);
+    const run = await followRun(federation.admin, { runId });
+    assert.equal(run.state, 'completed', run.message);
+    await federation.restartHub('hub.model.signed');
+    const release = () => federation.admin.api.call(HUB_API.releaseModelVersion, { body: newModelVersion(run) });
+    await assert.rejects(release(), (error) => error instanceof AppError && error.failureClass !== 'permanent');
+    assert.equal(await federation.hub.ended, 'SIGKILL');
+    await federation.restartHub();
+    const [kept] = await modelVersions(federation);
+    assert.deepEqual(await release(), kept, 'asking again gives the version that the killed hub had signed');
+    assert.equal((await modelVersions(federation)).length, 1);
+    assertWholeLineage(federation, run, await signedDocument(federation, kept));
+    const { records } = await federation.admin.api.call(COMMON_API.listAudit, { query: { limit: 1000 } });
+    assert.equal(records.filter((record) => record.action === 'model-version.release').length, 1);
+  });
+});
+
+async function modelVersions(federation: TestFederation): Promise<RegisteredModelVersion[]> {
+  return (await federation.admin.api.call(HUB_API.listModelVersions, {})).modelVersions;
+}
+
+/** The document of a version, opened with the key that the hub's folder has held all along. */
+async function signedDocument(
+  federation: TestFederation,
+  version: RegisteredModelVersion | undefined,
+): Promise<ModelVersion> {
+  assert.ok(version !== undefined, 'no model version survived');
+  const signer = await loadOrCreateKeyPair(path.join(federation.hub.dataDir, 'hub.key'));
+  const trusted = { payloadType: PAYLOAD_TYPES.modelVersion, schema: ModelVersionSchema, signer };
+  return openEnvelope(version.envelope, trusted);
+}
+
+function assertWholeLineage(federation: TestFederation, run: Run, { version, weights, lineage }: ModelVersion): void {
+  const siteIds = federation.sites.map((site) => site.siteId).sort();
+  assert.equal(version, 1);
+  assert.equal(weights.digest, run.rounds.findLast((round) => round.step === 'train')?.weightsDigest);
+  assert.deepEqual([lineage.runId, lineage.projectId, lineage.plan], [run.runId, run.projectId, run.plan]);
+  assert.deepEqual(
+    lineage.rounds.map((round) => [round.number, round.step, round.weightsDigest, round.sites]),
+    run.rounds.map((round) => [round.number, round.step, round.weightsDigest, siteIds]),
+  );
+  assert.ok(lineage.rounds.every((round) => new Set(round.answerDigests).size === siteIds.length));
+  assert.deepEqual(
+    lineage.sites.map((site) => [site.siteId, site.decisionDigests.length, site.trainRowCount]),
+    siteIds.map((siteId) => [siteId, 1, TRAIN_ROW_COUNT]),
+  );
+}
 
 function firstSite(federation: TestFederation): TestSite {
   const [site] = federation.sites;

@@ -11,6 +11,7 @@ import {
   type FaultPoint,
   type FeatureSpec,
   HUB_API,
+  type NewModelVersion,
   type ProjectId,
   type Run,
   type RunPlan,
@@ -31,6 +32,7 @@ import { buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
 const EXACT = { kind: 'logistic-regression', ridge: 1, damping: 1 };
 const FEATURE_NAMES = ['age', 'pressure', 'pulse', 'glucose'];
 const ROW_COUNT = 400;
+export const TRAIN_ROW_COUNT = 300; // three rows of four; the fourth is for the test
 export const GRAPH_ROUNDS = 3;
 
 const TEST_DATASET: DatasetSchema = {
@@ -70,6 +72,30 @@ const TEST_FEATURES: FeatureSpec = {
   testWhere: { kind: 'in', column: 'split', values: ['test'] },
   missing: 'drop-row',
 };
+
+/** What a person asks for to release a run of the test's features. */
+export function newModelVersion({ runId }: Pick<Run, 'runId'>): NewModelVersion {
+  return {
+    runId,
+    model: 'synthetic-risk',
+    inputs: FEATURE_NAMES.map((column) => ({
+      kind: 'observation-quantity',
+      column,
+      codings: [{ system: 'urn:lantern:test', code: column }],
+      units: [{ unit: '1', factor: 1 }],
+      range: { min: -100, max: 100 },
+      ageMaxDays: 30,
+    })),
+    card: {
+      title: 'Risk in synthetic patients',
+      intendedUse: 'to test the whole journey',
+      notFor: 'patients',
+      limits: ['random numbers'],
+      outcome: 'the outcome of a random number',
+      contact: 'the authors',
+    },
+  };
+}
 
 /** mulberry32: enough for a table, and the same on every machine. */
 function seeded(seed: number): () => number {
