@@ -3,7 +3,7 @@
  * each, one approved project with an exact analysis and a graph. Each process can be restarted with a fault point armed.
  */
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import {
@@ -135,9 +135,14 @@ export class TestFederation {
     this.admin = admin;
   }
 
-  static async start(siteCount: number): Promise<TestFederation> {
+  /** `elsewhere`: folders below the root, such as "hub/blobs", that really lie in another place (on a disk of their own). */
+  static async start(siteCount: number, elsewhere: Readonly<Record<string, string>> = {}): Promise<TestFederation> {
     const root = await mkdtemp(path.join(os.tmpdir(), 'lantern-journey-'));
     await chmod(root, 0o711);
+    for (const [folder, place] of Object.entries(elsewhere)) {
+      await mkdir(path.dirname(path.join(root, folder)), { recursive: true, mode: 0o711 });
+      await symlink(place, path.join(root, folder));
+    }
     const hub = await startServer(settingsOf(root), { name: 'hub', folder: 'hub', args: ['hub'] });
     const federation = new TestFederation(root, hub, await connect({ data: hub.dataDir, url: hub.url }, {}));
     for (let index = 0; index < siteCount; index++) await federation.addSite(index);
