@@ -2,8 +2,9 @@
  * The site's one standing connection: it asks the hub for tasks by a long poll and hands them to the inbox. The site always
  * dials out; nothing ever connects to it from outside.
  *
- * States: connected (the last poll was answered) or not, with the reason. A hub that is away is asked again with growing,
- * jittered waits; nothing is given up and nothing has to be restarted when it is back.
+ * States: connected (the last poll was answered and its tasks are kept here) or not, with the reason. A hub that is away is
+ * asked again with growing, jittered waits, and so it is while a full disk keeps this site from taking tasks over; nothing is
+ * given up and nothing has to be restarted afterwards.
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { AppError, type HubLink, type SignedEnvelope, TASK_WAIT_MS_MAX, toAppError } from '@lantern/contract';
@@ -59,8 +60,8 @@ async function pollUntilStopped(deps: HubLinkDeps, contact: Contact, signal: Abo
       const waitMs = contact.connected ? TASK_WAIT_MS_MAX : 0;
       const { tasks } = await deps.outbound.call('pollTasks', { query: { waitMs }, signal });
       contact.lastContactAt = deps.clock.now();
-      if (!contact.connected) await connected(deps, contact);
       const newCount = await deps.receive(tasks);
+      if (!contact.connected) await connected(deps, contact);
       await deps.onContact(signal);
       if (tasks.length > 0 && newCount === 0) await pause(NOTHING_NEW_WAIT_MS, signal);
     } catch (caught) {
@@ -71,11 +72,11 @@ async function pollUntilStopped(deps: HubLinkDeps, contact: Contact, signal: Abo
 }
 
 async function connected(deps: HubLinkDeps, contact: Contact): Promise<void> {
+  await deps.onConnected(); // first: a database that is away must not make this look like a hub that comes and goes
   contact.connected = true;
   contact.failures = 0;
   delete contact.lastError;
   deps.log.info({ hubUrl: deps.link.hubUrl }, 'connected to the hub');
-  await deps.onConnected();
 }
 
 /** Notes the failure and says how long to wait: doubling, with half of it random. */
@@ -85,7 +86,7 @@ function failed(deps: HubLinkDeps, contact: Contact, caught: unknown): number {
   contact.connected = false;
   contact.failures += 1;
   contact.lastError = { code: error.code, message: error.message };
-  if (first) deps.log.warn({ err: error, hubUrl: deps.link.hubUrl }, 'the hub is not reachable; it is tried again');
+  if (first) deps.log.warn({ err: error, hubUrl: deps.link.hubUrl }, 'tasks of the hub cannot be taken over yet');
   const backOffMs = Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS_MIN * 2 ** Math.min(contact.failures - 1, 16));
   return backOffMs * (0.5 + 0.5 * deps.uniform());
 }
