@@ -5,7 +5,7 @@ import { type CommandContext, outputOf, withJson } from '../cli/command-context.
 import { checkDisk, checkFolder, checkNode, checkPort, type Finding } from '../doctor/checks.ts';
 import { checkHub, checkKey } from '../doctor/hub-checks.ts';
 
-type DoctorOptions = { data: string; port?: string; host: string; hub?: string; json?: boolean };
+type DoctorOptions = { data: string; port?: string; host: string; hub?: string; caFile?: string; json?: boolean };
 
 const MARKS = { good: '✔', bad: '✖', skip: '·' } as const;
 
@@ -16,6 +16,7 @@ export function doctorCommand(context: CommandContext): Command {
     .option('--port <number>', 'port it shall listen on')
     .option('--host <address>', 'address it shall listen on', '127.0.0.1')
     .option('--hub <url>', 'hub to reach; a joined site knows its own')
+    .option('--ca-file <file>', "authority that signed the hub's certificate, PEM")
     .action(async (options: DoctorOptions) => {
       const findings = await examine(options);
       outputOf(context, options).result({ findings }, findings.map(lineOf).join('\n'));
@@ -34,7 +35,7 @@ async function examine(options: DoctorOptions): Promise<Finding[]> {
     await checkFolder(options.data),
     await checkDisk(options.data),
     ...(options.port === undefined ? [] : [await checkPort(Number(options.port), options.host)]),
-    ...(options.hub === undefined ? await checkKey(options.data) : await checkHub(options.hub)),
+    ...(options.hub === undefined ? await checkKey(options.data, options) : await checkHub(options.hub, options)),
   ];
 }
 

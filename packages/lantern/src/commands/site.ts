@@ -10,8 +10,10 @@ import { datasetCommand } from './dataset.ts';
 import { decisionCommands } from './decision.ts';
 import { deploymentCommands } from './deployment.ts';
 
-type ServeOptions = { data?: string; port?: string; host?: string; config?: string; json?: boolean };
-type JoinOptions = { data?: string; hub: string; code: string; name: string; config?: string; json?: boolean };
+type SettingOptions = { data?: string; port?: string; host?: string; caFile?: string; config?: string; json?: boolean };
+type JoinOptions = SettingOptions & { hub: string; code: string; name: string };
+
+const CA_FILE = ['--ca-file <file>', 'authority that signed the certificate of the hub or of a proxy, PEM'] as const;
 
 export function siteCommand(context: CommandContext): Command {
   const site = withJson(new Command('site'))
@@ -19,8 +21,9 @@ export function siteCommand(context: CommandContext): Command {
     .option('--data <dir>', 'data folder')
     .option('--port <number>', 'port to listen on inside the hospital (0: any free one)')
     .option('--host <address>', 'address to listen on inside the hospital')
+    .option(...CA_FILE)
     .option('--config <file>', 'settings as JSON; environment LANTERN_SITE_… and options win over it')
-    .action(async (options: ServeOptions) => {
+    .action(async (options: SettingOptions) => {
       const settings = await siteSettings(context, options);
       await serve(context, outputOf(context, options), {
         what: 'site',
@@ -36,7 +39,7 @@ export function siteCommand(context: CommandContext): Command {
   return site;
 }
 
-async function siteSettings(context: CommandContext, options: ServeOptions) {
+async function siteSettings(context: CommandContext, options: SettingOptions) {
   return loadConfig({
     schema: SiteConfigSchema,
     fileText: await readSettings(options.config),
@@ -46,6 +49,7 @@ async function siteSettings(context: CommandContext, options: ServeOptions) {
       ...(options.data === undefined ? {} : { dataDir: options.data }),
       ...(options.port === undefined ? {} : { httpPort: Number(options.port) }),
       ...(options.host === undefined ? {} : { httpHost: options.host }),
+      ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
     },
   });
 }
@@ -57,6 +61,7 @@ function joinCommand(context: CommandContext): Command {
     .requiredOption('--code <code>', 'one-time code from the hub')
     .requiredOption('--name <text>', 'name of this site, as the code was made for')
     .option('--data <dir>', 'data folder of this site (made if missing)')
+    .option(...CA_FILE)
     .option('--config <file>', 'settings as JSON')
     .action(async (options: JoinOptions) => {
       const settings = await siteSettings(context, options);

@@ -7,8 +7,11 @@ import type { Finding } from './checks.ts';
 
 const SKEW_WARN_MS = 60_000; // refused beyond five minutes; a minute already says that NTP does not work
 
-export async function checkHub(hubUrl: string): Promise<Finding[]> {
-  const http = createHttpClient({ baseUrl: hubUrl, clock: systemClock });
+/** `caFile`: the authority to trust, as the site would be told. */
+type Trust = { readonly caFile?: string };
+
+export async function checkHub(hubUrl: string, { caFile }: Trust = {}): Promise<Finding[]> {
+  const http = createHttpClient({ baseUrl: hubUrl, clock: systemClock, ...(caFile === undefined ? {} : { caFile }) });
   const sentMs = Date.now();
   try {
     const health = await http.download('/health');
@@ -19,7 +22,7 @@ export async function checkHub(hubUrl: string): Promise<Finding[]> {
   } catch (caught) {
     const says = `${hubUrl} does not answer: ${toAppError(caught).message}`;
     const fix =
-      'Check the address, that outbound HTTPS (443) is allowed, and whether a proxy must be set (httpsProxy).';
+      'Check the address, that outbound HTTPS (443) is allowed, and whether a proxy (httpsProxy) or an authority (caFile) must be set.';
     return [{ check: 'hub', verdict: 'bad', says, fix }];
   } finally {
     http.close();
@@ -46,15 +49,21 @@ export function clockFinding(hubDate: Date | undefined, nowMs: number): Finding 
 }
 
 /** Makes the cheapest request that needs a valid signature: the list of projects that ask this site. */
-export async function checkKey(dataDir: string): Promise<Finding[]> {
+export async function checkKey(dataDir: string, trust: Trust = {}): Promise<Finding[]> {
   const link = await readLinkFile(dataDir);
   if (link === undefined) {
     return [{ check: 'key', verdict: 'skip', says: 'This site has not joined a hub yet (lantern site join).' }];
   }
-  const hub = await checkHub(link.hubUrl);
+  const hub = await checkHub(link.hubUrl, trust);
   if (hub.some((finding) => finding.check === 'hub' && finding.verdict === 'bad')) return hub;
   const keyPair = await loadOrCreateKeyPair(path.join(dataDir, KEY_FILE));
-  const http = createHttpClient({ baseUrl: link.hubUrl, signer: { keyPair }, clock: systemClock });
+  const { caFile } = trust;
+  const http = createHttpClient({
+    baseUrl: link.hubUrl,
+    signer: { keyPair },
+    clock: systemClock,
+    ...(caFile === undefined ? {} : { caFile }),
+  });
   try {
     await createApiClient(http.transport).call(HUB_API.listAskedProjects, {});
     return [...hub, { check: 'key', verdict: 'good', says: "The hub accepts this site's key." }];

@@ -1,5 +1,4 @@
 /** One request and its answer over node:http(s): connections, time-outs, and what a break means. */
-import { readFileSync } from 'node:fs';
 import {
   Agent,
   type ClientRequest,
@@ -10,8 +9,8 @@ import {
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { rootCertificates } from 'node:tls';
 import { AppError } from '@lantern/contract';
+import { describeTlsFault, trustedAuthorities } from './client-tls.ts';
 import { CLIENT_CONNECT_TIMEOUT_MS, CLIENT_IDLE_TIMEOUT_MS, CLIENT_SOCKET_COUNT_MAX } from './limits.ts';
 
 export type ClientTimeouts = {
@@ -68,15 +67,16 @@ function createAgent(base: URL, options: ExchangeOptions): Agent {
   };
   if (base.protocol === 'http:') return new Agent(settings);
   if (options.caFile === undefined) return new TlsAgent(settings);
-  return new TlsAgent({ ...settings, ca: [...rootCertificates, readFileSync(options.caFile, 'utf8')] });
+  return new TlsAgent({ ...settings, ca: trustedAuthorities(options.caFile) });
 }
 
 /** What is known of a request when it breaks. */
 type Progress = { connected: boolean; handedOver: boolean; timedOut: string | undefined };
 
 function breakError(method: string, progress: Progress, cause: unknown): AppError {
-  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? ` (${cause.code})` : '';
-  const what = progress.timedOut ?? `the connection failed${code}`;
+  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+  const failed = `${describeTlsFault(code) ?? 'the connection failed'}${code === undefined ? '' : ` (${code})`}`;
+  const what = progress.timedOut ?? failed;
   if (progress.connected && progress.handedOver && !SAFE_METHODS.has(method)) {
     return new AppError('peer.ambiguous', `No answer came after the request was sent: ${what}.`, { cause });
   }

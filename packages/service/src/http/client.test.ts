@@ -371,8 +371,14 @@ describe('a client behind a hospital proxy', () => {
       assert.deepEqual(proxy.requests, [`CONNECT ${new URL(hub.url).host} ${expected}`]);
       const distrusting = clientOf(hub.url);
       const call = distrusting.json('POST', '/api/v1/site/sum', { schema: SUM.response, body });
-      await assert.rejects(call, { code: 'peer.unreachable', message: /SELF_SIGNED_CERT/ });
+      await assert.rejects(call, {
+        code: 'peer.unreachable',
+        message: /not trusted here.*caFile \(DEPTH_ZERO_SELF_SIGNED_CERT/,
+      });
       distrusting.close();
+      await writeFile(caFile, 'no certificate');
+      assert.throws(() => clientOf(hub.url, { caFile }), { code: 'config.invalid', field: 'caFile' });
+      assert.throws(() => clientOf(hub.url, { caFile: join(dir, 'gone.pem') }), { code: 'config.invalid' });
     } finally {
       await proxy.close();
       await hub.server.close();
