@@ -1,6 +1,6 @@
 /** Operations that hub and site offer alike: accounts, audit. */
 import { type Static, Type } from 'typebox';
-import { NewUserSchema, SignInSchema, TokenSchema } from './accounts.ts';
+import { NewUserSchema, PasswordChangeSchema, SignInSchema, TokenSchema } from './accounts.ts';
 import { endpoint } from './endpoint.ts';
 import { IdSchema } from './ids.ts';
 import { SignedEnvelopeSchema } from './signed-envelope.ts';
@@ -56,6 +56,13 @@ export const COMMON_API = {
     summary: 'Disable a local account; its tokens stop working at once',
     params: Type.Object({ userId: IdSchema('UserId') }),
     response: UserSchema,
+  }),
+  changePassword: endpoint({
+    method: 'POST',
+    path: '/api/v1/password',
+    summary: 'Change the password of the own account; all its tokens but the one of this request stop working at once',
+    body: PasswordChangeSchema,
+    response: Type.Object({ revokedTokenCount: Type.Integer({ minimum: 0 }) }, { additionalProperties: false }),
   }),
   createToken: endpoint({
     method: 'POST',

@@ -5,6 +5,8 @@ export {
   NewUserSchema,
   PASSWORD_LENGTH_MAX,
   PASSWORD_LENGTH_MIN,
+  type PasswordChange,
+  PasswordChangeSchema,
   SITE_ROLES,
   type SignIn,
   SignInSchema,

@@ -40,6 +40,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   ],
   [EVERYBODY]: [
     'POST /api/v1/tokens',
+    'POST /api/v1/password',
     'GET /api/v1/sites',
     'GET /api/v1/blobs/:digest',
     'GET /api/v1/bundles',

@@ -9,6 +9,25 @@ import { idArgument } from './id-argument.ts';
 type AddOptions = CommonOptions & { role: string[]; passwordFile: string };
 type TokenOptions = CommonOptions & { role: string[]; days: string };
 
+type PasswordOptions = CommonOptions & { oldPasswordFile: string; newPasswordFile: string };
+
+const readPassword = async (file: string) => (await readFile(file, 'utf8')).trim();
+
+function passwordCommand(context: CommandContext): Command {
+  return withConnection(new Command('password'))
+    .description('change the own password; all other tokens of the account stop working at once')
+    .requiredOption('--old-password-file <file>', 'file with the password until now')
+    .requiredOption('--new-password-file <file>', 'file with the new password (at least 12 characters)')
+    .action(
+      connected<PasswordOptions>(context, async ({ api }, { output, options }) => {
+        const oldPassword = await readPassword(options.oldPasswordFile);
+        const newPassword = await readPassword(options.newPasswordFile);
+        const changed = await api.call(COMMON_API.changePassword, { body: { oldPassword, newPassword } });
+        output.result(changed, `The password is changed; ${changed.revokedTokenCount} other tokens were revoked.`);
+      }),
+    );
+}
+
 export function userCommand(context: CommandContext): Command {
   return new Command('user')
     .description('local accounts and API tokens of a hub or site')
@@ -23,7 +42,7 @@ export function userCommand(context: CommandContext): Command {
         .requiredOption('--password-file <file>', 'file with the password (at least 12 characters)')
         .action(
           connected<AddOptions>(context, async ({ api }, { output, options, args: [name = ''] }) => {
-            const password = (await readFile(options.passwordFile, 'utf8')).trim();
+            const password = await readPassword(options.passwordFile);
             const user = await api.call(COMMON_API.createUser, { body: { name, password, roles: options.role } });
             output.result(user, `${user.name} (${user.userId}): ${user.roles.join(', ')}`);
           }),
@@ -56,6 +75,7 @@ export function userCommand(context: CommandContext): Command {
           }),
         ),
     )
+    .addCommand(passwordCommand(context))
     .addCommand(
       withConnection(new Command('token'))
         .description('create an API token for oneself; shown once')

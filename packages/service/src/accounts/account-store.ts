@@ -45,23 +45,56 @@ export async function setAccountRoles(
   return rows[0];
 }
 
+/** False when the password is no longer `oldHash`, or the account is disabled. */
+export async function replacePassword(
+  db: QueryExecutorProvider,
+  change: { readonly userId: UserId; readonly oldHash: string; readonly newHash: string },
+): Promise<boolean> {
+  const { rows } = await sql`
+    UPDATE account SET password_hash = ${change.newHash}
+    WHERE user_id = ${change.userId} AND password_hash = ${change.oldHash} AND NOT disabled
+    RETURNING user_id`.execute(db);
+  return rows.length === 1;
+}
+
+/** Revokes every token of an account but one; gives how many still worked. */
+export async function revokeOtherTokens(
+  db: QueryExecutorProvider,
+  revoked: { readonly userId: UserId; readonly keptTokenSha256: string; readonly at: Date },
+): Promise<number> {
+  const { rows } = await sql<{ alive: boolean }>`
+    UPDATE account_token SET revoked_at = ${revoked.at}
+    WHERE user_id = ${revoked.userId} AND token_sha256 <> ${revoked.keptTokenSha256} AND revoked_at IS NULL
+    RETURNING expires_at > ${revoked.at} AS alive`.execute(db);
+  return rows.filter(({ alive }) => alive).length;
+}
+
 export type NewStoredToken = {
   readonly tokenId: TokenId;
   readonly userId: UserId;
   readonly tokenSha256: string;
   /** `null`: every role the account has at the time of use. */
   readonly roles: readonly string[] | null;
+  /** The hash that was checked; `null` when none was. */
+  readonly passwordHash: string | null;
   readonly createdAt: Date;
   readonly expiresAt: Date;
 };
 
-/** Also removes the tokens that expired, which bounds the table by the tokens in use. */
-export async function insertToken(db: QueryExecutorProvider, token: NewStoredToken): Promise<void> {
-  await sql`
+/**
+ * Also removes the tokens that expired, which bounds the table by the tokens in use. False when the account no longer has
+ * the password that was checked for this token: whoever changes it at this moment revokes the token, or prevents it.
+ */
+export async function insertToken(db: QueryExecutorProvider, token: NewStoredToken): Promise<boolean> {
+  const { rows } = await sql`
     WITH expired AS (DELETE FROM account_token WHERE expires_at < ${token.createdAt})
     INSERT INTO account_token (token_id, user_id, token_sha256, roles, created_at, expires_at)
-    VALUES (${token.tokenId}, ${token.userId}, ${token.tokenSha256}, ${token.roles}, ${token.createdAt},
-            ${token.expiresAt})`.execute(db);
+    SELECT ${token.tokenId}, user_id, ${token.tokenSha256}, ${token.roles}::text[], ${token.createdAt}::timestamptz,
+           ${token.expiresAt}::timestamptz
+    FROM account
+    WHERE user_id = ${token.userId} AND password_hash IS NOT DISTINCT FROM coalesce(${token.passwordHash}, password_hash)
+    FOR SHARE RETURNING token_id`.execute(db);
+  return rows.length === 1;
 }
 
 export type TokenHolder = User & {

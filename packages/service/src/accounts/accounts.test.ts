@@ -123,6 +123,100 @@ describe('an account', () => {
   });
 });
 
+describe('a new password', () => {
+  const NEW_PASSWORD = 'staple of a new battery';
+  const change = { oldPassword: PASSWORD, newPassword: NEW_PASSWORD };
+
+  async function holderOf(accounts: ReturnType<typeof setUp>['accounts'], name: string) {
+    const { token } = (await signedIn(accounts, name)).token;
+    const holder = await accounts.authenticate(token);
+    assert.ok(holder !== undefined);
+    return { holder, keptToken: token };
+  }
+
+  test('ends every other token of its account, sessions and API tokens, and no token of another', async () => {
+    const { accounts } = setUp();
+    await accounts.createUser({ name: 'changer', password: PASSWORD, roles: ['viewer'] });
+    await accounts.createUser({ name: 'bystander', password: PASSWORD, roles: ['viewer'] });
+    const { holder, keptToken } = await holderOf(accounts, 'changer');
+    const session = (await signedIn(accounts, 'changer')).token.token;
+    const { token } = await accounts.createToken(holder, { roles: ['viewer'], expiresInMs: DAY_MS });
+    const bystander = (await signedIn(accounts, 'bystander')).token.token;
+    assert.deepEqual(await accounts.changePassword(holder, { ...change, keptToken }), {
+      kind: 'changed',
+      revokedTokenCount: 2,
+    });
+    const alive = await Promise.all([keptToken, session, token, bystander].map((one) => accounts.authenticate(one)));
+    assert.deepEqual(
+      alive.map((principal) => principal?.name),
+      ['changer', undefined, undefined, 'bystander'],
+    );
+    assert.equal((await accounts.signIn({ name: 'changer', password: PASSWORD })).kind, 'rejected');
+    assert.equal((await accounts.signIn({ name: 'changer', password: NEW_PASSWORD })).kind, 'signed-in');
+  });
+
+  test('is not set without the old one, whose guesses count as attempts to sign in', async () => {
+    const { accounts } = setUp();
+    await accounts.createUser({ name: 'robbed', password: PASSWORD, roles: ['viewer'] });
+    const { holder, keptToken } = await holderOf(accounts, 'robbed');
+    for (let index = 0; index < 10; index += 1) {
+      const guess = { ...change, oldPassword: `a guess ${index}`, keptToken };
+      assert.deepEqual(await accounts.changePassword(holder, guess), { kind: 'rejected' });
+    }
+    await assert.rejects(accounts.changePassword(holder, { ...change, keptToken }), { code: 'auth.rate-limited' });
+  });
+
+  test('is not set for an account that signs in by token alone, nor for one that was disabled', async () => {
+    const { accounts } = setUp();
+    const account = { name: 'program', roles: ['viewer'], expiresInMs: DAY_MS };
+    const { token: keptToken } = await db.transaction((tx) => accounts.createTokenAccount(account, tx));
+    const program = await accounts.authenticate(keptToken);
+    assert.ok(program !== undefined);
+    assert.deepEqual(await accounts.changePassword(program, { ...change, keptToken }), { kind: 'rejected' });
+    const { userId } = await accounts.createUser({ name: 'dismissed', password: PASSWORD, roles: ['viewer'] });
+    const dismissed = await holderOf(accounts, 'dismissed');
+    await accounts.disableUser(userId);
+    const { holder } = dismissed;
+    const late = { ...change, keptToken: dismissed.keptToken };
+    assert.deepEqual(await accounts.changePassword(holder, late), { kind: 'rejected' });
+  });
+
+  test('set twice at once is set once', async () => {
+    const { accounts } = setUp();
+    await accounts.createUser({ name: 'hasty', password: PASSWORD, roles: ['viewer'] });
+    const { holder, keptToken } = await holderOf(accounts, 'hasty');
+    const both = ['a first new password', 'a second new password'].map((newPassword) =>
+      accounts.changePassword(holder, { oldPassword: PASSWORD, newPassword, keptToken }),
+    );
+    assert.deepEqual((await Promise.all(both)).map(({ kind }) => kind).sort(), ['changed', 'rejected']);
+  });
+
+  test('leaves no session behind that is being made from the old one at that moment', async () => {
+    const { accounts } = setUp();
+    await accounts.createUser({ name: 'raced', password: PASSWORD, roles: ['viewer'] });
+    const { holder, keptToken } = await holderOf(accounts, 'raced');
+    const changed = Promise.withResolvers<void>();
+    const committed = Promise.withResolvers<void>();
+    const change1 = db.transaction(async (tx) => {
+      await accounts.changePassword(holder, { ...change, keptToken }, tx);
+      changed.resolve();
+      await committed.promise;
+    });
+    await changed.promise;
+    const late = accounts.signIn({ name: 'raced', password: PASSWORD }); // sees the old password until the change commits
+    await waitingForLock();
+    committed.resolve();
+    await change1;
+    assert.equal((await late).kind, 'rejected');
+  });
+
+  /** Until some statement of this database waits for a row that another transaction holds. */
+  async function waitingForLock(): Promise<void> {
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while ((await db.pool.query(waiting)).rowCount === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+});
+
 describe('a token', () => {
   test('has at most the roles its maker holds through the token he uses', async () => {
     const { accounts } = setUp();

@@ -5,13 +5,19 @@
  * *now*, narrowed by the token, so a role taken away or an account disabled takes effect on the next request; a token is
  * never given more roles than its maker holds.
  *
+ * A new password ends every other token of its account, also one that is being made from the old password at that moment.
+ *
  * Sign-in answers alike, and after the same time, for an unknown name, a disabled account and a wrong password. Attempts
- * are counted per name before the password is looked at, so that guessing in parallel gains nothing.
+ * are counted per name before the password is looked at, so that guessing in parallel gains nothing; asking for the old
+ * password counts the same, since whoever found a token could guess there.
  */
+import assert from 'node:assert';
 import {
   AppError,
   type NewUser,
   NewUserSchema,
+  type PasswordChange,
+  PasswordChangeSchema,
   parse,
   type SignIn,
   type Token,
@@ -32,6 +38,9 @@ import {
   insertAccount,
   insertToken,
   listAccounts,
+  replacePassword,
+  revokeOtherTokens,
+  type StoredAccount,
   setAccountDisabled,
   setAccountRoles,
   setTokenRevoked,
@@ -50,6 +59,11 @@ export type SignInResult =
   /** `userId` when the account exists: for the audit log, not for the caller. */
   | { readonly kind: 'rejected'; readonly userId: UserId | undefined };
 
+export type PasswordChangeResult =
+  | { readonly kind: 'changed'; readonly revokedTokenCount: number }
+  /** The old password was wrong, or the account has none. */
+  | { readonly kind: 'rejected' };
+
 export type Accounts = {
   /** `conflict` when the name is taken, `input.invalid` for an unknown role. Part of the caller's transaction when given. */
   readonly createUser: (newUser: NewUser, tx?: AnyTx) => Promise<User>;
@@ -58,6 +72,15 @@ export type Accounts = {
   readonly disableUser: (userId: UserId, tx?: AnyTx) => Promise<User>;
   /** Takes effect on existing tokens at once. */
   readonly changeRoles: (userId: UserId, roles: readonly string[], tx?: AnyTx) => Promise<User>;
+  /**
+   * Changes the password of `holder` and revokes every token of the account but `keptToken`. `auth.rate-limited` after too
+   * many attempts for the name, `input.invalid` for a new password that breaks the rules.
+   */
+  readonly changePassword: (
+    holder: Principal,
+    change: PasswordChange & { readonly keptToken: string },
+    tx?: AnyTx,
+  ) => Promise<PasswordChangeResult>;
   /** A token for 12 h with whatever roles the account has. `auth.rate-limited` after too many attempts for a name. */
   readonly signIn: (credentials: SignIn) => Promise<SignInResult>;
   /** A token for its maker, with some of the roles the maker holds now. `auth.forbidden` for another role. */
@@ -106,23 +129,28 @@ async function addAccount(
   return user;
 }
 
+/** `passwordHash`: the one that was checked for this token. `undefined` when it was changed meanwhile. */
 async function addToken(
   context: Context,
-  grant: { userId: UserId; roles: readonly string[] | null; expiresInMs: number },
+  grant: { userId: UserId; roles: readonly string[] | null; expiresInMs: number; passwordHash?: string },
   tx: QueryExecutorProvider,
-): Promise<{ token: string; expiresAt: string }> {
+): Promise<{ token: string; expiresAt: string } | undefined> {
   if (!(grant.expiresInMs > 0 && grant.expiresInMs <= TOKEN_MS_MAX)) {
     throw new AppError('input.invalid', 'A token lives between 0 and 366 days.', { field: '/expiresInDays' });
   }
   const token = TOKEN_PREFIX + newSecret(TOKEN_BYTES);
   const createdAt = context.clock.now();
   const expiresAt = new Date(createdAt.getTime() + grant.expiresInMs);
-  const { userId, roles } = grant;
-  await insertToken(tx, { tokenId: newId('TokenId'), userId, tokenSha256: sha256(token), roles, createdAt, expiresAt });
-  return { token, expiresAt: expiresAt.toISOString() };
+  const { userId, roles, passwordHash = null } = grant;
+  const tokenId = newId('TokenId');
+  const row = { tokenId, userId, tokenSha256: sha256(token), roles, passwordHash, createdAt, expiresAt };
+  return (await insertToken(tx, row)) ? { token, expiresAt: expiresAt.toISOString() } : undefined;
 }
 
-async function signIn(context: Context, { name, password }: SignIn): Promise<SignInResult> {
+type CheckedPassword = { readonly account: StoredAccount | undefined; readonly passwordHash: string | undefined };
+
+/** Counts the attempt and checks it; `passwordHash` is there when the password is right. */
+async function checkPassword(context: Context, { name, password }: SignIn): Promise<CheckedPassword> {
   const at = context.clock.now();
   const windowStartMin = new Date(at.getTime() - SIGN_IN_WINDOW_MS);
   const attempts = await countSignInAttempt(context.db, { name, at, windowStartMin });
@@ -132,12 +160,38 @@ async function signIn(context: Context, { name, password }: SignIn): Promise<Sig
   }
   const account = await findAccountByName(context.db, name);
   const stored = account?.disabled === true ? undefined : (account?.passwordHash ?? undefined);
-  const valid = await context.passwords.verify(password, stored);
-  if (account === undefined || !valid) return { kind: 'rejected', userId: account?.userId };
+  if (!(await context.passwords.verify(password, stored))) return { account, passwordHash: undefined };
   await forgetSignInAttempts(context.db, name);
-  const grant = { userId: account.userId, roles: null, expiresInMs: SESSION_MS };
+  return { account, passwordHash: stored };
+}
+
+async function signIn(context: Context, credentials: SignIn): Promise<SignInResult> {
+  const { account, passwordHash } = await checkPassword(context, credentials);
+  if (account === undefined || passwordHash === undefined) return { kind: 'rejected', userId: account?.userId };
+  const grant = { userId: account.userId, roles: null, expiresInMs: SESSION_MS, passwordHash };
   const token = await addToken(context, grant, context.db);
+  if (token === undefined) return { kind: 'rejected', userId: account.userId };
   return { kind: 'signed-in', userId: account.userId, token: { ...token, roles: account.roles } };
+}
+
+async function changePassword(
+  context: Context,
+  holder: Principal,
+  change: PasswordChange & { keptToken: string },
+  tx: QueryExecutorProvider,
+): Promise<PasswordChangeResult> {
+  const { keptToken, ...passwords } = change;
+  const { oldPassword, newPassword } = parse(PasswordChangeSchema, passwords, { what: 'password change' });
+  if (newPassword === oldPassword) {
+    throw new AppError('input.invalid', 'newPassword: is the old one.', { field: '/newPassword' });
+  }
+  const { userId, name } = holder;
+  const { passwordHash: oldHash } = await checkPassword(context, { name, password: oldPassword });
+  if (oldHash === undefined) return { kind: 'rejected' };
+  const newHash = await context.passwords.hash(newPassword);
+  if (!(await replacePassword(tx, { userId, oldHash, newHash }))) return { kind: 'rejected' };
+  const revoked = { userId, keptTokenSha256: sha256(keptToken), at: context.clock.now() };
+  return { kind: 'changed', revokedTokenCount: await revokeOtherTokens(tx, revoked) };
 }
 
 async function authenticate(context: Context, token: string): Promise<Principal | undefined> {
@@ -162,6 +216,7 @@ async function createToken(
     });
   }
   const token = await addToken(context, { userId: maker.userId, ...grant }, tx);
+  assert(token !== undefined, 'without a password to check, a token of a known account is always made');
   return { ...token, roles: [...grant.roles] };
 }
 
@@ -192,13 +247,16 @@ export function createAccounts(options: {
       return found(await setAccountRoles(tx ?? db, userId, roles));
     },
     signIn: (credentials) => signIn(context, credentials),
+    changePassword: (holder, change, tx) => changePassword(context, holder, change, tx ?? db),
     createToken: (maker, grant, tx) => createToken(context, maker, grant, tx ?? db),
     authenticate: (token) => authenticate(context, token),
     revokeToken: (token) => setTokenRevoked(db, sha256(token), options.clock.now()),
     async createTokenAccount({ name, roles, expiresInMs }, tx) {
       checkRoles(context, roles);
       const { userId } = await addAccount(context, { name, roles, passwordHash: null }, tx);
-      return { ...(await addToken(context, { userId, roles: null, expiresInMs }, tx)), roles: [...roles] };
+      const token = await addToken(context, { userId, roles: null, expiresInMs }, tx);
+      assert(token !== undefined, 'the account was made in this transaction');
+      return { ...token, roles: [...roles] };
     },
   };
 }

@@ -73,7 +73,7 @@ describe('the account and audit operations', () => {
   const audited = async () => (await callAs('admin').call(COMMON_API.listAudit, { query: { limit: 1000 } })).records;
 
   test('answer every credential as they declare', async () => {
-    assert.equal(await assertRouteAuthorisation({ server, url, tokensByRole: tokens }), (5 + 2 + 4) * 5);
+    assert.equal(await assertRouteAuthorisation({ server, url, tokensByRole: tokens }), (6 + 2 + 4) * 5);
   });
 
   test('let an administrator make an account, which then signs in, and write both down', async () => {
@@ -113,6 +113,32 @@ describe('the account and audit operations', () => {
     const disabled = await callAs('admin').call(COMMON_API.disableUser, { params: { userId: leaver.userId } });
     assert.equal(disabled.disabled, true);
     await assert.rejects(own.call(COMMON_API.listUsers, {}), { code: 'auth.rejected' });
+  });
+
+  test('let anybody change the own password, with the old one, and write down that it was changed and not to what', async () => {
+    const body = { name: 'nora', password: PASSWORD, roles: ['viewer'] };
+    const { userId } = await callAs('admin').call(COMMON_API.createUser, { body });
+    const signIn = (password: string) => callAs().call(COMMON_API.signIn, { body: { name: 'nora', password } });
+    const [here, elsewhere] = [await signIn(PASSWORD), await signIn(PASSWORD)];
+    const clientOf = (token: string) =>
+      createApiClient(createHttpClient({ baseUrl: url, clock: systemClock, token }).transport);
+    const change = (oldPassword: string, newPassword: string) =>
+      clientOf(here.token).call(COMMON_API.changePassword, { body: { oldPassword, newPassword } });
+    const secret = 'staple of a new battery';
+    await assert.rejects(change('not the old one', secret), { code: 'input.invalid', field: '/oldPassword' });
+    await assert.rejects(change(PASSWORD, 'short'), { code: 'input.invalid', field: '/newPassword' });
+    await assert.rejects(change(PASSWORD, PASSWORD), { code: 'input.invalid', field: '/newPassword' });
+    assert.deepEqual(await change(PASSWORD, secret), { revokedTokenCount: 1 });
+    await assert.rejects(signIn(PASSWORD), { code: 'auth.rejected' });
+    await signIn(secret);
+    assert.equal((await accounts.authenticate(here.token))?.name, 'nora', 'the session that asked goes on');
+    assert.equal(await accounts.authenticate(elsewhere.token), undefined);
+    const records = (await audited()).filter(({ action }) => action === 'account.change-password');
+    assert.deepEqual(
+      records.map(({ actor, object, outcome }) => [actor, object, outcome]),
+      ['refused', 'success'].map((outcome) => [userId, userId, outcome]),
+    );
+    assert.ok(!JSON.stringify(await audited()).includes(secret));
   });
 
   test('read the log page by page and sign its head', async () => {

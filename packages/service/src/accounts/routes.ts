@@ -2,6 +2,7 @@
 import { AppError, COMMON_API } from '@lantern/contract';
 import { appendAudit } from '../audit/audit-log.ts';
 import type { Clock } from '../clock.ts';
+import { bearerToken } from '../http/authentication.ts';
 import { defineRoute, type Route } from '../http/route.ts';
 import type { Database } from '../postgres/database.ts';
 import type { Accounts } from './accounts.ts';
@@ -9,13 +10,15 @@ import type { Accounts } from './accounts.ts';
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ADMIN = { kind: 'roles', roles: ['admin'] } as const;
 
-/** `roles`: every role of this side; whoever has any may make a token for himself. */
-export function accountRoutes(options: {
+type AccountRoutesOptions = {
   readonly accounts: Accounts;
   readonly db: Database;
   readonly clock: Clock;
   readonly roles: readonly string[];
-}): readonly Route[] {
+};
+
+/** `roles`: every role of this side; whoever has any may make a token for himself and change his own password. */
+export function accountRoutes(options: AccountRoutesOptions): readonly Route[] {
   const { accounts, db, clock } = options;
   return [
     signInRoute(options),
@@ -45,6 +48,7 @@ export function accountRoutes(options: {
           return user;
         }),
     }),
+    passwordRoute(options),
     defineRoute(COMMON_API.createToken)({
       access: { kind: 'roles', roles: options.roles },
       status: 201,
@@ -61,8 +65,29 @@ export function accountRoutes(options: {
   ];
 }
 
+function passwordRoute(options: AccountRoutesOptions): Route {
+  const { accounts, db, clock } = options;
+  return defineRoute(COMMON_API.changePassword)({
+    access: { kind: 'roles', roles: options.roles },
+    handler: async ({ body, caller, headers }) => {
+      const keptToken = bearerToken(headers.authorization) ?? '';
+      const result = await db.transaction(async (tx) => {
+        const changed = await accounts.changePassword(caller, { ...body, keptToken }, tx);
+        const outcome = changed.kind === 'changed' ? 'success' : 'refused';
+        const event = { action: 'account.change-password', object: caller.userId, outcome } as const;
+        await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
+        return changed;
+      });
+      if (result.kind === 'changed') return { revokedTokenCount: result.revokedTokenCount };
+      throw new AppError('input.invalid', 'oldPassword: is not the password of this account.', {
+        field: '/oldPassword',
+      });
+    },
+  });
+}
+
 /** A name that no account has may be a mistyped password, so it is not written down. */
-function signInRoute(options: { readonly accounts: Accounts; readonly db: Database; readonly clock: Clock }): Route {
+function signInRoute(options: AccountRoutesOptions): Route {
   return defineRoute(COMMON_API.signIn)({
     access: { kind: 'public', why: 'this is how one signs in; limited per name' },
     handler: async ({ body }) => {

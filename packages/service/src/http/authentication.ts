@@ -29,6 +29,12 @@ export type Authenticators = {
 /** `bodyDigest` is there for a signed request: its body must have this digest. */
 export type Authenticated = { readonly caller: Caller; readonly bodyDigest?: Digest };
 
+/** The token of an `Authorization: Bearer` header; `undefined` when it is none that could be valid. */
+export function bearerToken(header: string | undefined): string | undefined {
+  const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(header ?? '')?.[1];
+  return token !== undefined && token.length <= TOKEN_LENGTH_MAX ? token : undefined;
+}
+
 async function authenticateUser(
   request: RequestIdentity,
   access: Extract<Access, { kind: 'roles' }>,
@@ -36,8 +42,8 @@ async function authenticateUser(
 ): Promise<Authenticated> {
   const header = request.headers.authorization;
   if (header === undefined) throw new AppError('auth.missing', 'The request has no Authorization header.');
-  const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(header)?.[1];
-  if (token === undefined || token.length > TOKEN_LENGTH_MAX) {
+  const token = bearerToken(header);
+  if (token === undefined) {
     throw new AppError('auth.rejected', 'The Authorization header is not "Bearer" and a token.');
   }
   const principal = await authenticators.token(token);
