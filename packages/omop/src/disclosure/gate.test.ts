@@ -71,6 +71,26 @@ test('a site refuses a count below its threshold, and zero looks the same as sma
   }
 });
 
+test('nobody and nine patients take the same way through the gate: the same keyed hashes, where nothing near was asked before', () => {
+  const { policy, history, count } = openSite('steps');
+  for (const first of [200, 400, 600]) count(range(first, first + 150)); // an earlier set of under 46 patients may cost one more
+  const hash = keyedHashOf('steps');
+  const purposesFor = (patients: number[]) => {
+    const purposes: string[] = [];
+    const keyedHash: CountGate['keyedHash'] = (purpose, message) => {
+      purposes.push(purpose);
+      return hash(purpose, message);
+    };
+    const budget = { granted: 0, charged: new Map<string, number>() };
+    const gate = { policy, history, budget, keyedHash };
+    const answer = answerCount(gate, { price: { key: 'q', cost: 1 }, patients: patientSet(patients) });
+    assert.deepEqual(countOf(answer), SUPPRESSED);
+    return purposes;
+  };
+  assert.deepEqual(purposesFor(range(50, 59)), purposesFor([]));
+  assert.deepEqual(purposesFor([]), ['set', 'count:6']);
+});
+
 test('a site may raise its threshold but no setting lowers it below ten', () => {
   assert.deepEqual(countOf(openSite('a', { patientCountMin: 500, noiseStdDev: 0 }).count(range(0, 499))), SUPPRESSED);
   assert.equal(countOf(openSite('a', { patientCountMin: 500, noiseStdDev: 0 }).count(range(0, 500))).kind, 'released');
