@@ -80,6 +80,12 @@ export const DeploymentSchema = Type.Object(
     state: Type.Unsafe<DeploymentState>(Type.String()),
     deployedBy: Type.String(),
     deployedAt: Type.String({ format: 'date-time' }),
+    retirementNoticedAt: Type.Optional(
+      Type.String({
+        format: 'date-time',
+        description: 'the hub has retired this version; the site decides what follows',
+      }),
+    ),
     envelope: SignedEnvelopeSchema,
   },
   { additionalProperties: false },

@@ -8,6 +8,7 @@ import { type CardSource, findingsCard, riskCard } from './risk-card.ts';
 const SOURCE: CardSource = {
   uuid: '6f1c9a9e-6d0c-4c1b-8a6f-2f4b1f0f5d11',
   versionDigest: '0123456789abcdef'.repeat(4),
+  isRetired: false,
   version: {
     model: 'heart',
     version: 3,
@@ -52,6 +53,19 @@ test('a risk card says risk, inputs with dates, model version, pooled AUC, use a
   ]) {
     assert.ok(card.detail?.includes(part), part);
   }
+});
+
+test('a card of a retired version says so in its source and beside the model, with a risk and without', () => {
+  const findings: InputFinding[] = [{ kind: 'missing', label: 'Cholesterol', reason: 'no result in the record' }];
+  const cardsOf = (source: CardSource) => [
+    riskCard(source, { probability: 0.7349, values: VALUES }),
+    findingsCard(source, findings),
+  ];
+  for (const card of cardsOf({ ...SOURCE, isRetired: true })) {
+    assert.equal(card.source.label, 'Coronary disease before angiography, version 3 (retired)');
+    assert.match(card.detail ?? '', /Model: heart, version 3, 0123456789ab\.\n\*\*This version was retired/);
+  }
+  for (const card of cardsOf(SOURCE)) assert.ok(!JSON.stringify(card).includes('retired'));
 });
 
 test('a card never promises 0 or 100 percent', () => {

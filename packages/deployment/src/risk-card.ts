@@ -20,11 +20,15 @@ const OVERRIDE_REASONS: NonNullable<CdsCard['overrideReasons']> = [
 /** The codes a clinician may override with; feedback with another one is not ours. */
 export const OVERRIDE_CODES: readonly string[] = OVERRIDE_REASONS.map(({ code }) => code);
 
-/** `versionDigest`: SHA-256 of the signed document, of which the beginning is shown. */
+/**
+ * `versionDigest`: SHA-256 of the signed document, of which the beginning is shown. `isRetired`: the hub has retired the
+ * version, and this site has not (yet) stopped it; whoever reads the card must know.
+ */
 export type CardSource = {
   readonly uuid: string;
   readonly version: Pick<ModelVersion, 'model' | 'version' | 'card' | 'evaluation'>;
   readonly versionDigest: string;
+  readonly isRetired: boolean;
 };
 
 /** A card with a probability in [0, 1], computed from exactly these values. */
@@ -70,18 +74,19 @@ function findingCounts(findings: readonly InputFinding[]): string {
     .join(', ');
 }
 
-function head({ uuid, version }: CardSource): Omit<CdsCard, 'summary' | 'detail'> {
+function head({ uuid, version, isRetired }: CardSource): Omit<CdsCard, 'summary' | 'detail'> {
   return {
     uuid,
     indicator: 'info',
-    source: { label: `${version.card.title}, version ${version.version}` },
+    source: { label: `${version.card.title}, version ${version.version}${isRetired ? ' (retired)' : ''}` },
     overrideReasons: OVERRIDE_REASONS,
   };
 }
 
-function modelLines({ version, versionDigest }: CardSource, metrics?: EvaluationMetrics): string[] {
+function modelLines({ version, versionDigest, isRetired }: CardSource, metrics?: EvaluationMetrics): string[] {
   const digest = versionDigest.slice(0, DIGEST_SHOWN_LENGTH);
   const lines = [`Model: ${version.model}, version ${version.version}, ${digest}.`];
+  if (isRetired) lines.push('**This version was retired by those who released it.**');
   if (metrics?.auc === undefined) return lines;
   return [...lines, `Pooled test set: AUC ${metrics.auc.toFixed(2)} over ${metrics.rowCount} patients.`];
 }

@@ -37,6 +37,7 @@ import { createTraining } from './training/training.ts';
 const EXPIRY_SWEEP_MS = 30_000; // the policy refuses from the instant of expiry; the sweep only shows it
 const OPEN_TASK_SWEEP_MS = 60_000; // finds what was left open without a job; everything else comes sooner
 const RUN_SWEEP_MS = 3600_000; // runs are kept for a month
+const RETIREMENT_SWEEP_MS = 600_000; // a retired version is warned of at the bedside before the ward round is over
 
 export type WiringDeps = SiteContext & Machinery & { readonly settings: SiteConfig; readonly hubKey: SignerKey };
 
@@ -76,6 +77,11 @@ export function wire(deps: WiringDeps): Wired {
       { name: 'expired approvals', everyMs: EXPIRY_SWEEP_MS, run: () => governance.sweep() },
       { name: 'open tasks', everyMs: OPEN_TASK_SWEEP_MS, run: () => exchange.resume() },
       { name: 'idle runs', everyMs: RUN_SWEEP_MS, run: () => training.sweep() },
+      {
+        name: 'retired versions',
+        everyMs: RETIREMENT_SWEEP_MS,
+        run: (signal) => deployments.noticeRetirements(signal),
+      },
     ],
     hubLink: {
       receive: (envelopes) => exchange.receive(envelopes),

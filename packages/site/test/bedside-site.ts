@@ -14,6 +14,7 @@ import {
   type FeatureSpec,
   type InputSource,
   type ModelVersion,
+  type ModelVersionId,
   ModelVersionSchema,
   PAYLOAD_TYPES,
   parse,
@@ -87,6 +88,8 @@ export type ScriptedRegistry = {
   readonly blobs: Map<Digest, Uint8Array>;
   /** Signs and registers; gives the document. */
   release(changes?: Partial<ModelVersion>, state?: RegisteredModelVersion['state']): ModelVersion;
+  /** What the hub answers; a test may put another answer in its place. */
+  readModelVersion(modelVersionId: ModelVersionId): Promise<RegisteredModelVersion>;
 };
 
 export async function startBedsideSite(registry: ScriptedRegistry): Promise<BedsideSite> {
@@ -140,11 +143,7 @@ function deploymentDeps(
     hubKey: registry.keyPair,
     policy: { aucMin: 0.6, siteCountMin: 1 },
     source: {
-      async readModelVersion(modelVersionId) {
-        const version = registry.versions.get(modelVersionId);
-        if (version === undefined) throw new TypeError('The test did not release this version.');
-        return version;
-      },
+      readModelVersion: (modelVersionId) => registry.readModelVersion(modelVersionId),
       async fetchBlob({ digest }) {
         const bytes = registry.blobs.get(digest);
         if (bytes === undefined) throw new TypeError('The test did not store this blob.');
@@ -251,6 +250,11 @@ export function createRegistry(): ScriptedRegistry {
     keyPair,
     versions,
     blobs,
+    async readModelVersion(modelVersionId) {
+      const version = versions.get(modelVersionId);
+      if (version === undefined) throw new TypeError('The test did not release this version.');
+      return version;
+    },
     release(changes = {}, state = 'released') {
       const version = { ...documentWith(weights), ...changes };
       const { modelVersionId, model } = version;

@@ -54,10 +54,11 @@ function listCommand(context: CommandContext): Command {
           String(one.version),
           one.state,
           one.deployedAt,
+          one.retirementNoticedAt === undefined ? '' : `retired at the hub (known since ${one.retirementNoticedAt})`,
         ]);
         output.result(
           { deployments },
-          table([['deployment', 'service', 'model', 'version', 'state', 'since'], ...rows]),
+          table([['deployment', 'service', 'model', 'version', 'state', 'since', 'warning'], ...rows]),
         );
       }),
     );

@@ -85,7 +85,8 @@ async function consult(
     throw new AppError('input.invalid', `This service answers the hook ${HOOK} only.`, { field: '/hook' });
   }
   const now = deps.clock.now();
-  const source = { uuid: randomUUID(), version: deployment.version, versionDigest: deployment.versionDigest };
+  const { version, versionDigest, isRetired } = deployment;
+  const source = { uuid: randomUUID(), version, versionDigest, isRetired };
   const answer = await assess(deployment, { request, now, signal });
   const card = answer.kind === 'risk' ? riskCard(source, answer) : findingsCard(source, answer.findings);
   await store.insertConsultation(db, {

@@ -44,6 +44,7 @@ import {
   predictorOf,
   servedDigests,
 } from './installed-model.ts';
+import { noticeRetirements } from './retirement.ts';
 import * as store from './store.ts';
 
 /** Where model versions come from: the hub, through the site's one outbound door. */
@@ -68,6 +69,8 @@ export type LiveDeployment = {
   readonly version: ModelVersion;
   /** SHA-256 of the signed document. */
   readonly versionDigest: string;
+  /** The hub has retired this version; it goes on answering until somebody here stops it. */
+  readonly isRetired: boolean;
   readonly predict: Predictor;
 };
 
@@ -84,6 +87,8 @@ export type Deployments = {
   stop(deploymentId: DeploymentId, person: { name: string }): Promise<Deployment>;
   /** Every live deployment, verified; one that does not verify is stopped and left out. */
   live(): Promise<LiveDeployment[]>;
+  /** Learns from the hub which live versions were retired; see `retirement.ts`. */
+  noticeRetirements(signal: AbortSignal): Promise<void>;
   /** `undefined`: no such service. Throws `envelope.rejected` or `storage.corrupt` once, and stops it. */
   findLive(serviceId: string): Promise<LiveDeployment | undefined>;
 };
@@ -115,6 +120,7 @@ export function createDeployments(deps: DeploymentsDeps): Deployments {
       const verified = await Promise.all(rows.map((row) => verifiedOrStopped(internals, row).catch(() => undefined)));
       return verified.filter((deployment) => deployment !== undefined);
     },
+    noticeRetirements: (signal) => noticeRetirements(internals, signal),
     async findLive(serviceId) {
       const row = await store.findLive(db, serviceId);
       return row === undefined ? undefined : verifiedOrStopped(internals, row);
@@ -132,6 +138,7 @@ function shown(row: store.DeploymentRow): Deployment {
     state: row.state,
     deployedBy: row.deployed_by,
     deployedAt: row.deployed_at.toISOString(),
+    ...(row.retirement_noticed_at === null ? {} : { retirementNoticedAt: row.retirement_noticed_at.toISOString() }),
     envelope: row.envelope,
   };
 }
@@ -290,7 +297,8 @@ async function verified(deps: Internals, row: store.DeploymentRow): Promise<Live
   const { deployment_id: deploymentId, service_id: serviceId } = row;
   const predict = deps.predictors.get(deploymentId) ?? (await triedPredictor(deps, version));
   deps.predictors.set(deploymentId, predict);
-  return { deploymentId, serviceId, version, versionDigest: documentDigest(version), predict };
+  const isRetired = row.retirement_noticed_at !== null;
+  return { deploymentId, serviceId, version, versionDigest: documentDigest(version), isRetired, predict };
 }
 
 /** Takes out of use what is no longer what was signed. */

@@ -2,7 +2,7 @@
 import type { DeploymentId, DeploymentState, ModelVersionId, SignedEnvelope } from '@lantern/contract';
 import { type ColumnType, type Kysely, type Selectable, sql } from 'kysely';
 
-/** The mirror of `migrations/005-deployments.sql`; only this capability writes it. */
+/** The mirror of `migrations/005-deployments.sql` and `008-`; only this capability writes it. */
 export type DeploymentTables = {
   deployment: {
     deployment_id: DeploymentId;
@@ -16,6 +16,7 @@ export type DeploymentTables = {
     deployed_by: string;
     deployed_at: Date;
     stopped_at: ColumnType<Date | null, Date | undefined, Date | null>;
+    retirement_noticed_at: ColumnType<Date | null, undefined, Date>;
   };
 };
 export type DeploymentDb = Kysely<DeploymentTables>;
@@ -23,7 +24,7 @@ export type DeploymentRow = Selectable<DeploymentTables['deployment']>;
 
 export async function insertDeployment(
   tx: DeploymentDb,
-  row: Omit<DeploymentRow, 'stopped_at' | 'state'>,
+  row: Omit<DeploymentRow, 'stopped_at' | 'state' | 'retirement_noticed_at'>,
 ): Promise<DeploymentRow> {
   return tx
     .insertInto('deployment')
@@ -38,6 +39,29 @@ export async function listDeployments(db: DeploymentDb): Promise<DeploymentRow[]
 
 export async function listLive(db: DeploymentDb): Promise<DeploymentRow[]> {
   return db.selectFrom('deployment').selectAll().where('state', '=', 'live').orderBy('service_id').execute();
+}
+
+/** Live deployments of versions that, as far as is known here, stand at the hub. */
+export async function listUnretired(db: DeploymentDb): Promise<DeploymentRow[]> {
+  return db
+    .selectFrom('deployment')
+    .selectAll()
+    .where('state', '=', 'live')
+    .where('retirement_noticed_at', 'is', null)
+    .orderBy('deployment_id')
+    .execute();
+}
+
+/** False when it was noticed before, or the deployment is no longer live. */
+export async function setRetirementNoticed(tx: DeploymentDb, deploymentId: DeploymentId, at: Date): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('deployment')
+    .set({ retirement_noticed_at: at })
+    .where('deployment_id', '=', deploymentId)
+    .where('state', '=', 'live')
+    .where('retirement_noticed_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 export async function findLive(db: DeploymentDb, serviceId: string): Promise<DeploymentRow | undefined> {
