@@ -46,6 +46,7 @@ export {
   type Upload,
 } from './http/client.ts';
 export { type ErrorResponse, ErrorResponseSchema } from './http/error-response.ts';
+export { gatheredBytes } from './http/gathered-bytes.ts';
 export {
   type Access,
   type ByteResponse,

@@ -31,7 +31,7 @@ async function* cutAfter(...parts: Uint8Array[]): AsyncGenerator<Uint8Array> {
 
 async function textOf(store: BlobStore, digest: Digest, range?: { start?: number; end?: number }): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of store.read(digest, range)) chunks.push(chunk);
+  for await (const chunk of store.read(digest, range)) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks).toString();
 }
 

@@ -7,9 +7,8 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
-import { chmod, readdir, stat } from 'node:fs/promises';
+import { chmod, open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
 import { AppError, type Digest, isDigest } from '@lantern/contract';
 import { FREE_BYTES_MIN } from '../disk.ts';
 import { type BlobWriter, createBlobWriter, type StoredBlob, type WriterFolders } from './blob-writer.ts';
@@ -18,6 +17,7 @@ import { type AppendRequest, type AppendResult, Uploads } from './resumable-uplo
 
 const BLOB_BYTES_MAX = 12 * 1024 ** 3; // the largest model we design for is 10 GB
 const INCOMING_KEPT_MS = 60 * 60 * 1000; // a writer that has not finished within the hour died with its process
+const READ_BYTES = 512 * 1024; // of an object that is sent: few turns, still little per reader
 const UPLOAD_KEPT_MS = 7 * 24 * 60 * 60 * 1000; // a link may be away for a weekend
 
 /** Reads an object piece by piece, straight into the caller's memory. */
@@ -38,8 +38,11 @@ export type BlobStore = {
   createWriter(): Promise<BlobWriter>;
   stat(digest: Digest): Promise<{ readonly sizeBytes: number } | undefined>;
   has(digest: Digest): Promise<boolean>;
-  /** Bytes from `start` up to but without `end`. Fails while reading when there is no such object. */
-  read(digest: Digest, range?: { start?: number; end?: number }): Readable;
+  /**
+   * Bytes from `start` up to but without `end`, in pieces that are each overwritten by the next. Fails while reading when there
+   * is no such object.
+   */
+  read(digest: Digest, range?: { start?: number; end?: number }): AsyncIterable<Uint8Array>;
   /** The whole object; `input.too-large` above `sizeBytesMax`, `not-found`. */
   readAll(digest: Digest, sizeBytesMax: number): Promise<Buffer>;
   openReader(digest: Digest): Promise<BlobReader>;
@@ -100,10 +103,7 @@ function reading(root: string) {
     stat: statOf,
     has: async (digest: Digest) => (await statOf(digest)) !== undefined,
     pathOf: (digest: Digest) => objectPath(root, digest),
-    read(digest: Digest, range: { start?: number; end?: number } = {}): Readable {
-      const { start = 0, end } = range;
-      return createReadStream(objectPath(root, digest), { start, ...(end === undefined ? {} : { end: end - 1 }) });
-    },
+    read: (digest: Digest, range: { start?: number; end?: number } = {}) => pieces(objectPath(root, digest), range),
     async readAll(digest: Digest, sizeBytesMax: number): Promise<Buffer> {
       const present = await statOf(digest);
       if (present === undefined) throw notFound();
@@ -123,6 +123,26 @@ function reading(root: string) {
         throw new AppError('storage.corrupt', `Object ${digest} no longer matches its digest.`);
     },
   };
+}
+
+async function* pieces(
+  file: string,
+  range: { start?: number; end?: number },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const handle = await open(file, 'r');
+  try {
+    const end = range.end ?? (await handle.stat()).size;
+    let at = range.start ?? 0;
+    const memory = new Uint8Array(Math.max(0, Math.min(READ_BYTES, end - at)));
+    while (at < end) {
+      const { bytesRead } = await handle.read(memory, 0, Math.min(memory.byteLength, end - at), at);
+      if (bytesRead === 0) return;
+      yield memory.subarray(0, bytesRead);
+      at += bytesRead;
+    }
+  } finally {
+    await handle.close();
+  }
 }
 
 async function put(folders: WriterFolders, source: BlobSource, expected?: Digest): Promise<StoredBlob> {

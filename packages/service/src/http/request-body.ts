@@ -9,6 +9,7 @@ import { AppError } from '@lantern/contract';
 import type { FastifyInstance } from 'fastify';
 import { checkBodyDigest, digestCheckedBody, EMPTY_BODY_DIGEST } from '../identity/content-digest.ts';
 import { sha256 } from '../identity/digest.ts';
+import { gatheredBytes } from './gathered-bytes.ts';
 import type { RequestState, RequestStates } from './request-state.ts';
 
 function unsupported(expected: string): AppError {
@@ -66,14 +67,14 @@ function tooLarge(bytesMax: number): AppError {
   return new AppError('input.too-large', `The body is larger than ${bytesMax} bytes.`);
 }
 
-/** The body of a stream route: bounded, and digest-checked when the request was signed. */
+/** The body of a stream route: gathered, bounded, and digest-checked when the request was signed. */
 export function streamedBody(
   source: IncomingMessage,
   state: RequestState,
   bytesMax: number,
 ): AsyncIterable<Uint8Array> {
   if (Number(source.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
-  const body = bounded(source, bytesMax);
+  const body = gatheredBytes(bounded(source, bytesMax));
   return state.signedDigest === undefined ? body : digestCheckedBody(body, state.signedDigest);
 }
 

@@ -6,7 +6,6 @@
  * the access.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
 import type { BodyOf, Endpoint, ParamsOf, QueryOf, ResponseOf, UserId } from '@lantern/contract';
 import type { TSchema } from 'typebox';
 
@@ -60,10 +59,13 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
   readonly verifySignedBy: (publicKeyPem: string) => Promise<void>;
 };
 
-/** A byte answer. `body` must hold exactly `sizeBytes`; `status` 206 with `contentRange` for a part. */
+/**
+ * A byte answer. `body` must hold exactly `sizeBytes`, and may overwrite a piece when it is asked for the next one; `status` 206
+ * with `contentRange` for a part.
+ */
 export type ByteResponse = {
   readonly status: 200 | 206;
-  readonly body: Readable;
+  readonly body: AsyncIterable<Uint8Array>;
   readonly sizeBytes: number;
   readonly contentType?: string;
   readonly contentRange?: string;

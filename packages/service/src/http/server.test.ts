@@ -60,6 +60,13 @@ const WRITE = endpoint({
   summary: 'Takes bytes',
   response: Type.Object({ sizeBytes: Type.Integer(), chunks: Type.Integer(), digest: Type.String() }),
 });
+const REUSED = endpoint({ method: 'GET', path: '/reused', summary: 'Pieces in one and the same memory' });
+const BROKEN = endpoint({
+  method: 'GET',
+  path: '/broken/:when',
+  summary: 'A body that fails',
+  params: Type.Object({ when: Type.Union([Type.Literal('at-once'), Type.Literal('later'), Type.Literal('short')]) }),
+});
 const SECRET = endpoint({
   method: 'GET',
   path: '/api/v1/secret',
@@ -135,9 +142,32 @@ function testRoutes(waiter: { enter: () => void; reasons: string[] }): readonly 
         return { sizeBytes, chunks, digest: hash.digest('hex') };
       },
     }),
+    defineRoute(REUSED)({
+      access: OPEN,
+      handler: async () => ({ status: 200, body: reusedPieces(), sizeBytes: REUSED_PIECES * REUSED_PIECE_BYTES }),
+    }),
+    defineRoute(BROKEN)({
+      access: OPEN,
+      handler: async ({ params }) => ({ status: 200, body: failingPieces(params.when), sizeBytes: 200_000 }),
+    }),
     defineRoute(SECRET)({ access: ADMIN, handler: async ({ caller }) => ({ by: caller.name }) }),
     defineRoute(REMOVE)({ access: { kind: 'roles', roles: ['admin', 'viewer'] }, handler: async () => ({}) }),
   ];
+}
+
+const REUSED_PIECES = 40;
+const REUSED_PIECE_BYTES = 300_000;
+
+/** As a store reads a file: every piece is overwritten by the next. */
+async function* reusedPieces(): AsyncGenerator<Uint8Array> {
+  const memory = new Uint8Array(REUSED_PIECE_BYTES);
+  for (let number = 1; number <= REUSED_PIECES; number += 1) yield memory.fill(number);
+}
+
+async function* failingPieces(when: 'at-once' | 'later' | 'short'): AsyncGenerator<Uint8Array> {
+  if (when === 'at-once') throw new AppError('storage.corrupt', 'The object is not what it was.');
+  yield new Uint8Array(100_000);
+  if (when === 'later') throw new TypeError(`no such patient: ${PATIENT}`);
 }
 
 const TOKENS: Readonly<Record<string, string>> = { admin: 'token-of-ada', viewer: 'token-of-vic' };
@@ -394,6 +424,32 @@ describe('the HTTP server', () => {
     assert.deepEqual((await errorOf(beyond)).code, 'input.range-invalid');
   });
 
+  test('a piece of an answer is not asked for before the last one has left its memory', async () => {
+    const response = await fetch(`${url}/reused`);
+    let position = 0;
+    for await (const chunk of response.body ?? []) {
+      for (const byte of chunk) {
+        const expected = 1 + Math.floor(position / REUSED_PIECE_BYTES);
+        if (byte !== expected) assert.fail(`byte ${position} is ${byte}, not ${expected}`);
+        position += 1;
+      }
+    }
+    assert.equal(position, REUSED_PIECES * REUSED_PIECE_BYTES);
+  });
+
+  test('a byte answer that fails at once is an ordinary error; one that fails later, or is too short, never looks whole', async () => {
+    const atOnce = await fetch(`${url}/broken/at-once`);
+    assert.equal(atOnce.headers.get('content-type'), 'application/json; charset=utf-8');
+    assert.match(await atOnce.text(), /storage.corrupt/);
+    for (const when of ['later', 'short']) {
+      const response = await fetch(`${url}/broken/${when}`);
+      assert.equal(response.status, 200);
+      await assert.rejects(response.arrayBuffer());
+    }
+    assert.equal(logLines.filter((line) => line.includes('an answer broke off')).length, 2);
+    assert.ok(!logLines.join().includes(PATIENT));
+  });
+
   test('a streamed body reaches the handler in pieces, unbuffered and unchanged', async () => {
     const bytes = Buffer.alloc(3_000_000, 'lantern light ');
     const headers = { 'content-type': 'application/octet-stream' };
@@ -487,7 +543,7 @@ describe('the HTTP server', () => {
     });
     assert.deepEqual(Object.fromEntries(operations)['GET /api/v1/secret'], ['token']);
     assert.deepEqual(Object.fromEntries(operations)['POST /api/v1/echo/:name'], []);
-    assert.equal(operations.length, 13);
+    assert.equal(operations.length, 15);
   });
 
   test('readiness and liveness are public, metrics are not', async () => {
@@ -500,7 +556,7 @@ describe('the HTTP server', () => {
 
   test('every route answers every credential as it declares, and a wrong declaration is found', async () => {
     const routes = server.routes.filter(({ endpoint: { path } }) => path !== '/api/v1/wait');
-    assert.equal(await assertRouteAuthorisation({ server: { routes }, url, tokensByRole: TOKENS }), 12 * 4);
+    assert.equal(await assertRouteAuthorisation({ server: { routes }, url, tokensByRole: TOKENS }), 14 * 4);
     const lying = routes.map((route) =>
       route.endpoint.path === '/api/v1/secret'
         ? { ...route, access: { kind: 'roles', roles: ['viewer'] } as const }

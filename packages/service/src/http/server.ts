@@ -19,6 +19,7 @@ import type { NonceStore } from '../identity/nonce-store.ts';
 import type { Logger } from '../log.ts';
 import { type Authenticators, authenticate } from './authentication.ts';
 import { builtInRoutes, type MetricsSource, type ReadyCheck } from './built-in-routes.ts';
+import { sendBytes } from './byte-answer.ts';
 import { errorResponse, fromServerError } from './error-response.ts';
 import { describeFault } from './fault-log.ts';
 import { BODY_BYTES_MAX_DEFAULT, PARAM_LENGTH_MAX } from './limits.ts';
@@ -159,16 +160,6 @@ function installHooks(app: FastifyInstance, states: RequestStates, options: Http
   });
 }
 
-function sendBytes(reply: FastifyReply, response: ByteResponse): FastifyReply {
-  if (response.contentRange !== undefined) reply.header('content-range', response.contentRange);
-  return reply
-    .code(response.status)
-    .header('content-type', response.contentType ?? 'application/octet-stream')
-    .header('content-length', response.sizeBytes)
-    .header('accept-ranges', 'bytes')
-    .send(response.body);
-}
-
 function isByteResponse(result: unknown): result is ByteResponse {
   return typeof result === 'object' && result !== null && 'body' in result && 'sizeBytes' in result;
 }
@@ -228,7 +219,14 @@ function requestOf(
   };
 }
 
-function registerRoute(app: FastifyInstance, route: Route, states: RequestStates, options: HttpServerOptions): void {
+type RouteParts = {
+  readonly states: RequestStates;
+  readonly options: HttpServerOptions;
+  readonly closing: () => boolean;
+};
+
+function registerRoute(app: FastifyInstance, route: Route, parts: RouteParts): void {
+  const { states, options, closing } = parts;
   const { endpoint } = route;
   app.route({
     method: endpoint.method,
@@ -247,7 +245,13 @@ function registerRoute(app: FastifyInstance, route: Route, states: RequestStates
       const result = await route.handler(requestOf(route, request, states.of(request), options));
       if (endpoint.response === undefined) {
         if (!isByteResponse(result)) throw new AppError('internal', 'A byte route gave no byte answer.');
-        return sendBytes(reply, result);
+        return sendBytes(reply, {
+          response: result,
+          isLast: closing(),
+          onBreak: (fault) => {
+            options.log.error({ correlationId: request.id, fault: describeFault(fault) }, 'an answer broke off');
+          },
+        });
       }
       const body = parse(endpoint.response, result, { what: 'response', code: 'internal' });
       return reply.code(route.status).type('application/json; charset=utf-8').send(JSON.stringify(body));
@@ -282,7 +286,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.register(swagger, openApiOptions(options.title, options.version));
   installBodyParsers(app, states);
   installHooks(app, states, options, () => closing);
-  for (const route of routes) registerRoute(app, route, states, options);
+  for (const route of routes) registerRoute(app, route, { states, options, closing: () => closing });
   registerRefusedMethods(app, routes);
   await app.ready();
   let closed: Promise<void> | undefined;

@@ -6,7 +6,7 @@
  * the task's own retry takes over later.
  */
 import { AppError, type BlobRef, type UploadOffset } from '@lantern/contract';
-import type { BlobStore } from '@lantern/service';
+import { type BlobReader, type BlobStore, gatheredBytes } from '@lantern/service';
 import type { Outbound } from './outbound.ts';
 
 const PART_BYTES = 16 * 1024 * 1024; // two minutes at 1 Mbit/s; small enough to hold in memory and to repeat
@@ -23,7 +23,7 @@ export async function downloadBlob(
   for (;;) {
     try {
       const { body } = await outbound.readBlob(digest, { start: offset, signal });
-      const state = await store.appendUpload(digest, { offset, totalBytes: sizeBytes, body });
+      const state = await store.appendUpload(digest, { offset, totalBytes: sizeBytes, body: gatheredBytes(body) });
       if (state.complete) return;
       if (state.offset <= offset) throw new AppError('peer.unreachable', 'The download does not advance.');
       offset = state.offset;
@@ -43,28 +43,30 @@ export async function uploadBlob(
 ): Promise<void> {
   const { digest, sizeBytes, signal } = sent;
   let state: UploadOffset = await outbound.call('siteUploadOffset', { params: { digest }, signal });
-  while (!state.complete) {
-    const end = Math.min(state.offset + PART_BYTES, sizeBytes);
-    const body = await readPart(store, sent, { start: state.offset, end });
-    const next = await outbound.appendUpload(digest, { offset: state.offset, sizeBytes, body, signal });
-    if (!next.complete && next.offset <= state.offset)
-      throw new AppError('peer.ambiguous', 'The upload does not advance.');
-    state = next;
-  }
-}
-
-async function readPart(store: BlobStore, ref: BlobRef, range: { start: number; end: number }): Promise<Uint8Array> {
-  const reader = await store.openReader(ref.digest);
+  if (state.complete) return;
+  const memory = new Uint8Array(Math.min(PART_BYTES, sizeBytes - state.offset)); // one for all parts: each is done with when answered
+  const reader = await store.openReader(digest);
   try {
-    const part = new Uint8Array(range.end - range.start);
-    let filled = 0;
-    while (filled < part.byteLength) {
-      const count = reader.readInto(part.subarray(filled), range.start + filled);
-      if (count === 0) throw new AppError('storage.corrupt', 'A stored blob is shorter than it was.');
-      filled += count;
+    while (!state.complete) {
+      const body = readPart(reader, memory, { start: state.offset, end: sizeBytes });
+      const next = await outbound.appendUpload(digest, { offset: state.offset, sizeBytes, body, signal });
+      if (!next.complete && next.offset <= state.offset)
+        throw new AppError('peer.ambiguous', 'The upload does not advance.');
+      state = next;
     }
-    return part;
   } finally {
     reader.close();
   }
+}
+
+/** Fills `memory`, or as much of it as there is up to `end`, from `start` on. */
+function readPart(reader: BlobReader, memory: Uint8Array, range: { start: number; end: number }): Uint8Array {
+  const part = memory.subarray(0, Math.min(memory.byteLength, range.end - range.start));
+  let filled = 0;
+  while (filled < part.byteLength) {
+    const count = reader.readInto(part.subarray(filled), range.start + filled);
+    if (count === 0) throw new AppError('storage.corrupt', 'A stored blob is shorter than it was.');
+    filled += count;
+  }
+  return part;
 }
