@@ -10,7 +10,7 @@ import {
 } from '@lantern/contract';
 import { decodeTensors, encodeTensors } from '@lantern/learning';
 import { type BuiltBundle, buildAnalysisBundle, buildGraphBundle, bundleDigest, sha256 } from './bundle.ts';
-import { checkBundle } from './bundle-check.ts';
+import { type BundleFileReader, checkBundle } from './bundle-check.ts';
 
 const MODEL: ModelSpec = {
   featureCount: 5,
@@ -30,7 +30,22 @@ function check(
   changes: { manifest?: GraphManifest; files?: ReadonlyMap<string, Uint8Array> } = {},
 ) {
   const files = changes.files ?? bundle.files;
-  return checkBundle(changes.manifest ?? bundle.manifest, async ({ path }) => files.get(path) ?? new Uint8Array());
+  return checkBundle(changes.manifest ?? bundle.manifest, async ({ path }) =>
+    readerOf(files.get(path) ?? new Uint8Array()),
+  );
+}
+
+/** Gives at most 1,000 bytes at a time, as a reader may. */
+function readerOf(bytes: Uint8Array): BundleFileReader {
+  return {
+    sizeBytes: bytes.byteLength,
+    readInto(target, byteOffset) {
+      const given = bytes.subarray(byteOffset, byteOffset + Math.min(target.byteLength, 1000));
+      target.set(given);
+      return given.byteLength;
+    },
+    close: () => undefined,
+  };
 }
 
 /** A bundle whose manifest fits its files, one of which was replaced. */
@@ -185,4 +200,34 @@ test('weights are read at their place also out of a Buffer that shares its memor
   new DataView(bytes.buffer).setFloat32(bytes.byteLength - 4, Number.NaN, true);
   const pooled = Buffer.concat([Buffer.alloc(3), bytes]).subarray(3); // neither at the start of its memory nor aligned
   await assert.rejects(check(withFile(bundle, path, pooled)), refused(/not finite/));
+});
+
+test('first weights of any size are checked block by block, to the last number', async () => {
+  const layers: ModelSpec['layers'] = [{ kind: 'dense', units: 700, bias: true }, ...MODEL.layers];
+  const bundle = buildGraphBundle({ ...SPEC, model: { ...MODEL, featureCount: 1000, layers } });
+  const path = BUNDLE_FILE_PATHS.initialWeights;
+  let longestRead = 0;
+  const openFile = async (file: { path: string }): Promise<BundleFileReader> => {
+    const reader = readerOf(bundle.files.get(file.path) ?? new Uint8Array());
+    return {
+      ...reader,
+      readInto(target, byteOffset) {
+        longestRead = Math.max(longestRead, target.byteLength);
+        return reader.readInto(target, byteOffset);
+      },
+    };
+  };
+  await checkBundle(bundle.manifest, openFile);
+  assert.ok(longestRead <= 1024 * 1024, `${longestRead} bytes were asked for at once`);
+
+  const bytes = bundle.files.get(path)?.slice() ?? new Uint8Array();
+  assert.ok(bytes.byteLength > 2.5 * 1024 * 1024);
+  new DataView(bytes.buffer).setFloat32(bytes.byteLength - 4, Number.NaN, true);
+  await assert.rejects(check(withFile(bundle, path, bytes)), refused(/not finite/));
+});
+
+test('a graph file that is too large to be a graph is refused without being parsed', async () => {
+  const path = BUNDLE_FILE_PATHS.train;
+  const bundle = withFile(buildGraphBundle(SPEC), path, new Uint8Array(16 * 1024 * 1024 + 1));
+  await assert.rejects(check(bundle), refused(/train.onnx has more than 16777216 bytes/));
 });

@@ -18,7 +18,7 @@ export async function registerBundle(
   person: Person,
 ): Promise<{ bundleDigest: Digest }> {
   for (const file of manifest.files) await checkUploaded(deps.blobs, file);
-  await checkBundle(manifest, async (file) => deps.blobs.readAll(file.digest, file.sizeBytes));
+  await checkBundle(manifest, (file) => deps.blobs.openReader(file.digest));
   const digest = bundleDigest(manifest);
   await deps.transaction(async (tx: HubTx) => {
     const inserted = await store.insertBundle(tx, {

@@ -82,7 +82,7 @@ function predictFile(manifest: GraphManifest): Digest {
  */
 export async function checkInstalled(version: ModelVersion, blobs: BlobStore): Promise<void> {
   for (const { digest } of blobsOf(version)) await blobs.verify(digest);
-  await checkBundle(version.manifest, (file) => blobs.readAll(file.digest, file.sizeBytes));
+  await checkBundle(version.manifest, (file) => blobs.openReader(file.digest));
   if (version.manifest.kind === 'analysis') {
     await readTheta(version, blobs);
     return;

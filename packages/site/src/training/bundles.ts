@@ -38,7 +38,7 @@ export function createBundles(deps: { readonly outbound: Outbound; readonly blob
       const digest = bundleDigest(manifest);
       if (!checked.has(digest)) {
         for (const file of manifest.files) await downloadBlob(deps.outbound, deps.blobs, { ...file, signal });
-        await checkBundle(manifest, (file) => deps.blobs.readAll(file.digest, file.sizeBytes));
+        await checkBundle(manifest, (file) => deps.blobs.openReader(file.digest));
         checked.add(digest);
       }
       return {
