@@ -223,9 +223,17 @@ function foldBlock(tools: FoldTools, range: Range): void {
     participation: input.participation,
     ...(isScaffold ? { meanControlDelta: part(blocks.meanControlDelta) } : {}),
   });
-  if (!part(blocks.weights).every(Number.isFinite)) {
+  if (!allFinite(part(blocks.weights))) {
     throw new AppError('training.diverged', `Tensor ${range.name}: the new weights left the finite numbers.`);
   }
+}
+
+/** A plain loop: `every` calls a function per element, which takes ten times as long. */
+function allFinite(values: Float32Array): boolean {
+  for (let index = 0; index < values.length; index += 1) {
+    if (!Number.isFinite(values[index])) return false;
+  }
+  return true;
 }
 
 /** sum_k (weight_k / sum of weights) x_k over one block, in the order of the updates. */
