@@ -16,8 +16,8 @@ import { buildGraphBundle } from '@lantern/runner';
 import { runToEnd, withHeartFederation } from '../heart-federation.ts';
 import { medianOf, report, summarise } from '../measurement.ts';
 
-const ROUNDS = 60;
-const WARM_UP_ROUNDS = 5; // the first rounds load code, models and database pages
+const ROUNDS = 200;
+const WARM_UP_ROUNDS = 50; // the first rounds load code and database pages, and run before the compiler has seen what is hot
 const OVERHEAD_MS_MAX = 50;
 const PYTHON = path.resolve(import.meta.dirname, '../../.lantern/peers/bin/python');
 const PEERS = ['flower', 'nvflare'] as const;

@@ -25,6 +25,7 @@ import type { RunBlueprint } from './blueprint.ts';
 import { graphOf, resultOf, thetaOf } from './results.ts';
 import type { RoundResult } from './round-result.ts';
 import * as store from './store.ts';
+import { readFully } from './tensor-file.ts';
 
 export type RoundToOpen = { readonly number: number; readonly step: StepKind; readonly sites: readonly SiteId[] };
 
@@ -128,7 +129,7 @@ export function weightsOf(manifest: GraphManifest, results: readonly RoundResult
 /** The step with the bytes of its small tensors, which spares each site a request. */
 async function withSmallTensors(blobs: BlobStore, step: Step): Promise<Step> {
   const filled = async (ref: TensorRef): Promise<TensorRef> =>
-    ref.sizeBytes > INLINE_TENSOR_BYTES_MAX ? ref : inlineBlob(await blobs.readAll(ref.digest, ref.sizeBytes));
+    ref.sizeBytes > INLINE_TENSOR_BYTES_MAX ? ref : inlineBlob(await readSmall(blobs, ref));
   switch (step.kind) {
     case 'train':
       return {
@@ -140,6 +141,17 @@ async function withSmallTensors(blobs: BlobStore, step: Step): Promise<Step> {
       return step.weights === undefined ? step : { ...step, weights: await filled(step.weights) };
     default:
       return step;
+  }
+}
+
+async function readSmall(blobs: BlobStore, ref: TensorRef): Promise<Uint8Array> {
+  const reader = await blobs.openReader(ref.digest);
+  try {
+    const bytes = new Uint8Array(ref.sizeBytes);
+    readFully(bytes, 0, (target, byteOffset) => reader.readInto(target, byteOffset));
+    return bytes;
+  } finally {
+    reader.close();
   }
 }
 

@@ -2,7 +2,7 @@
  * safetensors files read and written tensor by tensor, so that a model is in memory once, in the arrays the computation
  * uses, whatever its size. Synchronous, because it runs in the worker process, which does one thing at a time.
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { AppError, type GraphManifest, type TensorShape } from '@lantern/contract';
 import {
   elementCount,
@@ -102,7 +102,7 @@ function fill(descriptor: number, target: Uint8Array, position: number): void {
 }
 
 /**
- * Writes F32 tensors to a new file and makes it durable. `valuesOf` gives each tensor in the order of the file and may
+ * Writes F32 tensors to a new file, which whoever keeps it makes durable. `valuesOf` gives each tensor in the order of the file and may
  * reuse its array.
  */
 export function writeFloats(
@@ -119,7 +119,6 @@ export function writeFloats(
         drain(descriptor, new Uint8Array(block.buffer, block.byteOffset, block.byteLength));
       }
     }
-    fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }

@@ -94,7 +94,7 @@ async function train(
     },
     { name: task.taskId, signal },
   );
-  await forgetInputs([weightsFile, controlFile.controlFile]);
+  forgetInputs([weightsFile, controlFile.controlFile]);
   const { deltaFile, scaffold, ...counts } = trained;
   const delta = await takeTensors(files, deltaFile);
   const controlDelta = scaffold === undefined ? undefined : await takeTensors(files, scaffold.controlDeltaFile);
@@ -135,6 +135,6 @@ async function evaluateModel(deps: ComputationDeps, { task, signal, evaluate: st
     { manifest: task.manifest, files: bundle, weightsFile },
     signal,
   );
-  await forgetInputs([weightsFile]);
+  forgetInputs([weightsFile]);
   return evaluation;
 }

@@ -23,6 +23,7 @@ export type RunFolders = {
 
 export function createRunFolders(dataDir: string): RunFolders {
   const stores = new Map<string, Promise<BlobStore>>();
+  const made = new Set<string>();
   const pathOf = (runId: RunId) => path.join(dataDir, 'work', 'runs', runId);
   const storeIn = (dir: string) => {
     const store = stores.get(dir) ?? openBlobStore({ dir });
@@ -32,12 +33,14 @@ export function createRunFolders(dataDir: string): RunFolders {
   return {
     async dirOf(runId) {
       const dir = pathOf(runId);
-      await mkdir(dir, { recursive: true });
+      if (!made.has(dir)) await mkdir(dir, { recursive: true });
+      made.add(dir);
       return dir;
     },
     filesOf: (runId) => storeIn(path.join(pathOf(runId), 'files')),
     controlsOf: (runId) => storeIn(path.join(pathOf(runId), 'controls')),
     async remove(runId) {
+      made.delete(pathOf(runId));
       for (const dir of stores.keys()) if (path.dirname(dir) === pathOf(runId)) stores.delete(dir);
       await rm(pathOf(runId), { recursive: true, force: true });
     },

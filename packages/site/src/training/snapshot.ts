@@ -6,7 +6,8 @@
  * again meanwhile does not change it. The files can be made again from that content at any time and come out equal.
  */
 import { randomUUID } from 'node:crypto';
-import { access, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import {
   AppError,
@@ -82,19 +83,12 @@ export async function ensureRows(
   source: SnapshotSource,
   into: { dir: string; signal: AbortSignal },
 ): Promise<void> {
-  const present = await Promise.all((['train', 'test'] as const).map((rowSet) => exists(rowsFileOf(into.dir, rowSet))));
-  if (!present.every(Boolean)) await makeSnapshot(engine, source, into);
+  const present = (['train', 'test'] as const).every((rowSet) => existsSync(rowsFileOf(into.dir, rowSet)));
+  if (!present) await makeSnapshot(engine, source, into);
 }
 
 export function rowsFileOf(dir: string, rowSet: RowSet): string {
   return path.join(dir, `${rowSet}.safetensors`);
-}
-
-export async function exists(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function plansOf(engine: TableEngine, source: SnapshotSource): Promise<Record<RowSet, FeaturePlan>> {

@@ -3,6 +3,7 @@
  * a run of this site alone; neither policy nor network is known here.
  */
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import path from 'node:path';
 import {
@@ -26,7 +27,7 @@ import { evaluateGraph, type GraphExecutor } from '@lantern/runner';
 import { documentDigest } from '@lantern/service';
 import type { GraphFiles } from './bundles.ts';
 import { rowBlocks, standardiseBlock, writeStandardised } from './row-file.ts';
-import { exists, rowsFileOf } from './snapshot.ts';
+import { rowsFileOf } from './snapshot.ts';
 
 /** The rows of a run: where they lie, how many, and how they are scaled; `undefined`: as they are. */
 export type RunRows = {
@@ -153,7 +154,7 @@ async function scaledRowsFile(rows: RunRows, rowSet: RowSet): Promise<string> {
   const file = path.join(rows.dir, `${rowSet}.${scale}.safetensors`);
   const rowCount = rowSet === 'train' ? rows.trainRowCount : rows.testRowCount;
   const shape = { rowCount, featureCount: rows.featureCount };
-  if (await exists(file)) return file;
+  if (existsSync(file)) return file;
   const temporary = `${file}.${randomUUID()}.new`;
   await writeStandardised(rowsFileOf(rows.dir, rowSet), { file: temporary, shape, by: rows.standardisation });
   await rename(temporary, file);

@@ -3,10 +3,10 @@
  *
  * What came in is needed only while the step is computed: the next round brings new weights, and a step done again after a
  * crash takes them from its task or fetches them again. What goes out is durable before the answer that names it is stored:
- * inside that answer, or in the run's store of files.
+ * inside that answer, or in the run's store of files. Small files are read and written synchronously: a trip through the thread
+ * pool takes longer than the bytes.
  */
-import { createReadStream } from 'node:fs';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createReadStream, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type BlobRef, INLINE_TENSOR_BYTES_MAX, type TensorRef } from '@lantern/contract';
 import { type BlobStore, inlineBlob, inlineBytes } from '@lantern/service';
@@ -25,26 +25,26 @@ export async function fetchTensors(
     return to.files.pathOf(blob.digest);
   }
   const file = path.join(to.dir, `${to.name}.${to.part}.safetensors`);
-  await writeFile(file, inlineBytes({ ...blob, bytes }));
+  writeFileSync(file, inlineBytes({ ...blob, bytes }));
   return file;
 }
 
 /** Removes files that `fetchTensors` gave. */
-export async function forgetInputs(inputs: readonly (string | undefined)[]): Promise<void> {
-  for (const input of inputs) if (input !== undefined) await rm(input, { force: true });
+export function forgetInputs(inputs: readonly (string | undefined)[]): void {
+  for (const input of inputs) if (input !== undefined) rmSync(input, { force: true });
 }
 
 /** Takes over a file that is to leave: small ones into memory, others into `files`. */
 export async function takeTensors(files: BlobStore, file: string): Promise<TensorRef> {
-  if ((await stat(file)).size > INLINE_TENSOR_BYTES_MAX) return storeFile(files, file);
-  const ref = inlineBlob(await readFile(file));
-  await rm(file);
+  if (statSync(file).size > INLINE_TENSOR_BYTES_MAX) return storeFile(files, file);
+  const ref = inlineBlob(readFileSync(file));
+  rmSync(file);
   return ref;
 }
 
 /** Moves a file into a store. */
 export async function storeFile(store: BlobStore, file: string): Promise<BlobRef> {
   const { digest, sizeBytes } = await store.put(createReadStream(file));
-  await rm(file);
+  rmSync(file);
   return { digest, sizeBytes };
 }
