@@ -1,18 +1,22 @@
 """The peer of bench/fold/run.ts: NumPy folding the same updates, in the ways one would write it.
 
-Answers each line on standard input with one JSON line: milliseconds of one run of each variant, as [wall, processor].
-Variants that finish early are as fast as NumPy gets on one core; the caller takes the best of them.
+Answers each line on standard input with one JSON line: for each form ("memory", "files") and each way of writing it,
+milliseconds of one run as [wall, processor], and the CRC-32 of the sum that the last way left. Ways that finish early are as
+fast as NumPy gets on one core; the caller takes the best of each form. Files are opened or mapped anew in each run, as the
+fold of a round does.
 """
 
 import json
+import mmap
 import sys
 import time
+import zlib
 
 import numpy as np
 
-count, elements = int(sys.argv[1]), int(sys.argv[2])
-generator = np.random.default_rng(20)
-updates = [generator.random(elements, dtype=np.float32) - np.float32(0.5) for _ in range(count)]
+elements, paths = int(sys.argv[1]), sys.argv[2:]
+count = len(paths)
+updates = [np.fromfile(path, dtype=np.float32) for path in paths]
 weights = [np.float32((k + 1) / (count * (count + 1) / 2)) for k in range(count)]
 total = np.zeros(elements, dtype=np.float32)
 whole = np.zeros(elements, dtype=np.float32)
@@ -31,30 +35,72 @@ def with_out():
         np.add(total, whole, out=total)
 
 
-def blocked(size):
+def fold_blocks(sources, size):
     product = np.empty(size, dtype=np.float32)
+    for start in range(0, elements, size):
+        part = total[start : start + size]
+        held = product[: part.size]
+        np.multiply(sources[0][start : start + size], weights[0], out=part)
+        for source, weight in zip(sources[1:], weights[1:]):
+            np.multiply(source[start : start + size], weight, out=held)
+            np.add(part, held, out=part)
 
-    def run():
-        for start in range(0, elements, size):
-            part = total[start : start + size]
-            held = product[: part.size]
-            np.multiply(updates[0][start : start + size], weights[0], out=part)
-            for update, weight in zip(updates[1:], weights[1:]):
-                np.multiply(update[start : start + size], weight, out=held)
+
+def mapped(size):
+    fold_blocks([np.memmap(path, dtype=np.float32, mode="r") for path in paths], size)
+
+
+def mapped_at_once(size):
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+    sources = []
+    for path in paths:
+        with open(path, "rb") as file:
+            pages = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+            sources.append(np.frombuffer(pages, dtype=np.float32))
+    fold_blocks(sources, size)
+
+
+def read_into(size):
+    files = [open(path, "rb", buffering=0) for path in paths]
+    block = np.empty(size, dtype=np.float32)
+    for start in range(0, elements, size):
+        part = total[start : start + size]
+        held = block[: part.size]
+        for k, file in enumerate(files):
+            file.readinto(held)
+            np.multiply(held, weights[k], out=part if k == 0 else held)
+            if k > 0:
                 np.add(part, held, out=part)
+    for file in files:
+        file.close()
 
-    return run
+
+def ways(function, name, sizes):
+    return {f"{name}, blocks of {size}": lambda size=size: function(size) for size in sizes}
 
 
-variants = {"a += w * x": plain, "multiply and add with out=": with_out}
-for size in (32768, 65536, 131072, 262144):
-    variants[f"blocks of {size} with out="] = blocked(size)
+SIZES = (32768, 65536, 131072, 262144)
+forms = {
+    "memory": {
+        "a += w * x": plain,
+        "multiply and add with out=": with_out,
+        **ways(lambda size: fold_blocks(updates, size), "out=", SIZES),
+    },
+    "files": {
+        **ways(mapped, "memmap", SIZES[:3]),
+        **ways(mapped_at_once, "mmap MAP_POPULATE", SIZES[:3]),
+        **ways(read_into, "readinto", SIZES[1:2]),
+    },
+}
+
+
+def timed(run):
+    begin, begin_cpu = time.perf_counter(), time.process_time()
+    run()
+    return [(time.perf_counter() - begin) * 1000, (time.process_time() - begin_cpu) * 1000]
+
 
 print(json.dumps({"ready": True, "numpy": np.__version__}), flush=True)
 for _ in sys.stdin:
-    times = {}
-    for name, run in variants.items():
-        begin, begin_cpu = time.perf_counter(), time.process_time()
-        run()
-        times[name] = [(time.perf_counter() - begin) * 1000, (time.process_time() - begin_cpu) * 1000]
-    print(json.dumps(times), flush=True)
+    times = {form: {name: timed(run) for name, run in each.items()} for form, each in forms.items()}
+    print(json.dumps({**times, "crc": zlib.crc32(total)}), flush=True)

@@ -3,19 +3,26 @@
  *
  *   npm run bench -- fold [--elements 100000000] [--updates 8] [--runs 9] [--blocks 16000,16384] [--python PATH]
  *
- * Two measurements of the same runs: by the clock, and of processor time, which does not count what other processes take and
- * is the steadier one on a machine that does other work too. NumPy is timed in several ways of writing it; the best is the peer
- * (scripts/setup-peers installs it). Needs 8 GB of memory at the default size.
+ * Two forms of the same work. From memory: the updates are arrays. NumPy reads them in place; we must copy each block into
+ * WebAssembly's memory first. From files, in the page cache: what the hub does, which reads each block straight into that
+ * memory; NumPy maps or reads the same files. Node.js cannot map a file, so this copy is the price. NumPy is timed in several ways of writing it; the best is the peer
+ * (scripts/setup-peers installs it). Its sum must have the bits of ours.
+ *
+ * Each form is measured by the clock, and in processor time, which does not count what other processes take and is the
+ * steadier one on a machine that does other work too. Needs 12 GB of memory and 3.2 GB of disk at the default size.
  *
  * Physical bound: reading every update once, here one copy of the same bytes.
  */
+import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { BLOCK_ELEMENTS_DEFAULT, createFolder } from '@lantern/learning';
+import { crc32 } from 'node:zlib';
+import { BLOCK_ELEMENTS_DEFAULT, createFolder, type FoldSource } from '@lantern/learning';
 import { medianOf, report, summarise } from '../measurement.ts';
 
 const SPEED_MIN = 0.8; // of NumPy's
@@ -31,9 +38,12 @@ const { values } = parseArgs({
 const elements = Number(values.elements);
 const updateCount = Number(values.updates);
 
-/** Milliseconds by the clock and of this process's processor time. */
+const FORMS = ['memory', 'files'] as const;
+type Form = (typeof FORMS)[number];
+/** Milliseconds by the clock and of the process's processor time. */
 type Time = { readonly clock: number; readonly processor: number };
 type Times = Map<string, Time[]>;
+type Found = Readonly<Record<Form, { readonly ours: Times; readonly theirs: Times }>> & { readonly copies: Time[] };
 
 const updates = Array.from({ length: updateCount }, (_, k) => {
   const update = new Float32Array(elements);
@@ -41,14 +51,23 @@ const updates = Array.from({ length: updateCount }, (_, k) => {
     update[index] = ((index * 2654435761 + k * 977) >>> 0) / 2 ** 32 - 0.5;
   return new Uint8Array(update.buffer);
 });
-const sources = updates.map((update, k) => ({
-  weight: (k + 1) / ((updateCount * (updateCount + 1)) / 2),
-  readInto(target: Uint8Array, byteOffset: number): number {
-    target.set(update.subarray(byteOffset, byteOffset + target.byteLength));
-    return target.byteLength;
-  },
-}));
 const sum = new Uint8Array(4 * elements).fill(1); // touched, so that no run pays for the first use of its pages
+
+function weightOf(k: number): number {
+  return (k + 1) / ((updateCount * (updateCount + 1)) / 2);
+}
+
+/** On the disk when it returns, so that no run meets the writing back. */
+function writeUpdates(folder: string): string[] {
+  return updates.map((update, k) => {
+    const file = path.join(folder, `update-${k}`);
+    const descriptor = openSync(file, 'wx');
+    writeFileSync(descriptor, update);
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+    return file;
+  });
+}
 
 function timed(run: () => void): Time {
   const before = process.cpuUsage();
@@ -59,16 +78,38 @@ function timed(run: () => void): Time {
   return { clock, processor: (user + system) / 1000 };
 }
 
-function timeFold(blockElements: number): Time {
-  const folder = createFolder({ blockElements });
-  return timed(() => {
-    let at = 0;
-    folder.fold(sources, { byteOffset: 0, byteLength: sum.byteLength }, (block) => {
-      sum.set(block, at);
-      at += block.byteLength;
-    });
+function foldInto(sources: readonly FoldSource[], blockElements: number): void {
+  let at = 0;
+  createFolder({ blockElements }).fold(sources, { byteOffset: 0, byteLength: sum.byteLength }, (block) => {
+    sum.set(block, at);
+    at += block.byteLength;
   });
 }
+
+const timeFold: Readonly<Record<Form, (blockElements: number, files: readonly string[]) => Time>> = {
+  memory: (blockElements) =>
+    timed(() => {
+      const sources = updates.map((update, k) => ({
+        weight: weightOf(k),
+        readInto(target: Uint8Array, byteOffset: number): number {
+          target.set(update.subarray(byteOffset, byteOffset + target.byteLength));
+          return target.byteLength;
+        },
+      }));
+      foldInto(sources, blockElements);
+    }),
+  files: (blockElements, files) =>
+    timed(() => {
+      const descriptors = files.map((file) => openSync(file, 'r'));
+      const sources = descriptors.map((descriptor, k) => ({
+        weight: weightOf(k),
+        readInto: (target: Uint8Array, byteOffset: number) =>
+          readSync(descriptor, target, 0, target.byteLength, byteOffset),
+      }));
+      foldInto(sources, blockElements);
+      for (const descriptor of descriptors) closeSync(descriptor);
+    }),
+};
 
 function timeCopy(): Time {
   return timed(() => {
@@ -76,28 +117,24 @@ function timeCopy(): Time {
   });
 }
 
-type Peer = { readonly version: string; run(): Promise<[string, Time][]>; close(): Promise<void> };
+type PeerRun = Readonly<Record<Form, Readonly<Record<string, readonly [number, number]>>>> & { readonly crc: number };
+type Peer = { readonly version: string; run(): Promise<PeerRun>; close(): Promise<void> };
 
-async function startPeer(): Promise<Peer | undefined> {
+async function startPeer(files: readonly string[]): Promise<Peer | undefined> {
   if (!existsSync(values.python)) {
     process.stderr.write('NumPy is left out: run scripts/setup-peers first\n');
     return undefined;
   }
   const script = path.join(import.meta.dirname, 'numpy_peer.py');
-  const child = spawn(values.python, [script, String(updateCount), String(elements)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  const child = spawn(values.python, [script, String(elements), ...files], { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const answer = async (): Promise<Record<string, unknown>> => JSON.parse((await lines.next()).value ?? '{}');
+  const answer = async () => JSON.parse((await lines.next()).value ?? '{}');
   const { numpy } = await answer();
   return {
     version: String(numpy),
     async run() {
       child.stdin.write('run\n');
-      return Object.entries(await answer()).map(([name, times]) => {
-        const [clock, processor] = Array.isArray(times) ? times.map(Number) : [];
-        return [name, { clock: clock ?? Number.NaN, processor: processor ?? Number.NaN }];
-      });
+      return answer();
     },
     async close() {
       const exit = once(child, 'exit');
@@ -117,19 +154,39 @@ function bestOf(times: Times, by: keyof Time): { name: string; times: number[] }
   return ways.reduce((best, way) => (medianOf(way.times) < medianOf(best.times) ? way : best));
 }
 
-function reportTimes(by: keyof Time, found: { ours: Times; theirs: Times; copies: Time[]; version: string }): void {
-  const ours = bestOf(found.ours, by);
+async function measure(files: readonly string[], peer: Peer | undefined): Promise<Found> {
+  const form = () => ({ ours: new Map(), theirs: new Map() });
+  const found: Found = { memory: form(), files: form(), copies: [] };
+  for (let run = 0; run < Number(values.runs); run += 1) {
+    found.copies.push(timeCopy());
+    for (const form of FORMS) {
+      for (const block of values.blocks.split(',')) add(found[form].ours, block, timeFold[form](Number(block), files));
+    }
+    const theirs = await peer?.run();
+    if (theirs === undefined) continue;
+    assert.equal(theirs.crc, crc32(sum), 'NumPy folds to other bits');
+    for (const form of FORMS) {
+      for (const [name, [clock, processor]] of Object.entries(theirs[form])) {
+        add(found[form].theirs, name, { clock, processor });
+      }
+    }
+  }
+  return found;
+}
+
+function reportTimes(found: Found, form: Form, by: keyof Time, version: string): void {
+  const ours = bestOf(found[form].ours, by);
   const median = medianOf(ours.times);
-  const theirs = found.theirs.size === 0 ? undefined : bestOf(found.theirs, by);
+  const theirs = found[form].theirs.size === 0 ? undefined : bestOf(found[form].theirs, by);
   const peerMedian = medianOf(theirs?.times ?? []);
   report({
-    name: `fold of ${updateCount} updates, ${by === 'clock' ? 'by the clock' : 'processor time'}`,
+    name: `fold of ${updateCount} updates from ${form}, ${by === 'clock' ? 'by the clock' : 'processor time'}`,
     unit: 'ms',
     ...summarise(ours.times),
     ...(theirs === undefined
       ? {}
       : {
-          peer: { name: `numpy ${found.version}, ${theirs.name}`, median: peerMedian, ratio: median / peerMedian },
+          peer: { name: `numpy ${version}, ${theirs.name}`, median: peerMedian, ratio: median / peerMedian },
           target: { text: `at least ${SPEED_MIN} x the speed of NumPy`, kept: peerMedian / median >= SPEED_MIN },
         }),
     bound: { why: 'one copy of the same bytes', value: medianOf(found.copies.map((time) => time[by])) },
@@ -138,16 +195,18 @@ function reportTimes(by: keyof Time, found: { ours: Times; theirs: Times; copies
 }
 
 async function main(): Promise<void> {
-  const peer = await startPeer();
-  const found = { ours: new Map(), theirs: new Map(), copies: [] as Time[], version: peer?.version ?? '' };
-  for (let run = 0; run < Number(values.runs); run += 1) {
-    for (const block of values.blocks.split(',')) add(found.ours, block, timeFold(Number(block)));
-    found.copies.push(timeCopy());
-    for (const [name, time] of (await peer?.run()) ?? []) add(found.theirs, name, time);
+  const folder = mkdtempSync(path.join(tmpdir(), 'lantern-bench-fold-'));
+  try {
+    const files = writeUpdates(folder);
+    const peer = await startPeer(files);
+    const found = await measure(files, peer);
+    await peer?.close();
+    for (const form of FORMS) {
+      for (const by of ['clock', 'processor'] as const) reportTimes(found, form, by, peer?.version ?? '');
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
   }
-  await peer?.close();
-  reportTimes('clock', found);
-  reportTimes('processor', found);
 }
 
 await main();
