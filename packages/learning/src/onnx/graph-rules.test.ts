@@ -9,6 +9,8 @@ import { decodeModel } from './model-reader.ts';
 import { encodeModel } from './model-writer.ts';
 import { buildTrainingGraph } from './training-graph.ts';
 
+process.env['ORT_DISABLE_TELEMETRY'] = '1'; // read when the first session is made: a test talks to nobody
+
 const vector = (name: string) => Uint8Array.from(readFileSync(new URL(`../../test/vectors/${name}`, import.meta.url)));
 
 const SPEC: ModelSpec = {

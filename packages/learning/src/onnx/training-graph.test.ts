@@ -5,6 +5,8 @@ import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { elementCount } from '../safetensors.ts';
 import { buildTrainingGraph } from './training-graph.ts';
 
+process.env['ORT_DISABLE_TELEMETRY'] = '1'; // read when the first session is made: a test talks to nobody
+
 /** Numbers by name, all float64: the form in which the tests compute. */
 type Values = Record<string, number[]>;
 

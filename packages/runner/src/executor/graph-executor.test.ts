@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -435,6 +435,14 @@ describe('refusals', () => {
   });
 });
 
+/** Inodes of the TCP and UDP sockets that a process holds. */
+function networkSocketsOf(pid: number): string[] {
+  const tables = ['tcp', 'tcp6', 'udp', 'udp6'].map((table) => readFileSync(`/proc/${pid}/net/${table}`, 'utf8'));
+  const inodes = new Set(tables.flatMap((text) => text.split('\n').map((line) => line.trim().split(/\s+/)[9] ?? '')));
+  const held = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  return held.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []).filter((inode) => inodes.has(inode));
+}
+
 describe('the worker process', () => {
   const long: LocalTraining = { learningRate: 0.001, work: { kind: 'steps', count: 1_000_000 } };
 
@@ -453,6 +461,28 @@ describe('the worker process', () => {
       executor.train(request(filesOf(linearModel()), someRows()), AbortSignal.abort()),
       fails('stopped', /stopped/),
     );
+  });
+
+  test('knows nothing of its surroundings but that ONNX Runtime must send nothing, and opens no socket', async (t) => {
+    if (process.platform !== 'linux')
+      return t.skip('the environment and sockets of a process are read from /proc, which is Linux');
+    const worker = new WorkerProcess({ threadCount: 1, log: undefined });
+    try {
+      const before = readdirSync('.');
+      await worker.call(
+        { kind: 'train', oneClassAllowed: false, ...request(filesOf(linearModel()), someRows()) },
+        undefined,
+      );
+      const names = readFileSync(`/proc/${worker.pid}/environ`, 'utf8')
+        .split('\0')
+        .filter((line) => line !== '');
+      const ours = names.filter((line) => !line.startsWith('NODE_')); // those with which Node.js finds the channel to its parent
+      assert.deepEqual(ours, ['ORT_DISABLE_TELEMETRY=1']);
+      assert.deepEqual(networkSocketsOf(worker.pid ?? assert.fail()), []);
+      assert.deepEqual(readdirSync('.'), before);
+    } finally {
+      await worker.close();
+    }
   });
 
   test('that dies fails its call as transient, and the next call starts another', async () => {

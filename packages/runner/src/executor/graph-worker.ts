@@ -1,6 +1,6 @@
 /**
  * The worker process of the graph executor: runs ONNX graphs that strangers wrote, away from the site's own process, with
- * an empty environment. One call at a time, files in, files out. Ends when its parent does.
+ * an environment that says nothing but to send nothing. One call at a time, files in, files out. Ends when its parent does.
  */
 import { writeFileSync } from 'node:fs';
 import { AppError, toAppError } from '@lantern/contract';

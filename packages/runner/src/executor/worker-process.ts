@@ -12,6 +12,12 @@ import { type PredictCall, type TrainCall, WorkerAnswerSchema } from './messages
 const WORKER_FILE = fileURLToPath(new URL('./graph-worker.ts', import.meta.url));
 const LOG_LINE_LENGTH_MAX = 500;
 
+/**
+ * All that the process may know of its surroundings. Without the variable ONNX Runtime (since 1.29) sends events about sessions
+ * and models to its maker and keeps an identifier of the machine; with it, it opens neither socket nor file of its own.
+ */
+const WORKER_ENVIRONMENT = { ORT_DISABLE_TELEMETRY: '1' };
+
 export type ExecutorLog = { debug(fields: Record<string, unknown>, message: string): void };
 
 export type WorkerAnswer = Static<typeof WorkerAnswerSchema>;
@@ -79,7 +85,7 @@ export class WorkerProcess {
 
   #start(): ChildProcess {
     const child = fork(WORKER_FILE, [String(this.#threadCount)], {
-      env: {},
+      env: WORKER_ENVIRONMENT,
       execArgv: ['--expose-gc'], // see COLLECTED_BYTES_MIN
       serialization: 'advanced', // typed arrays cross as they are
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
