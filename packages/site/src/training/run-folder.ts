@@ -3,6 +3,7 @@
  * their way up, SCAFFOLD's control variates. It can be made again from the dataset and the hub, except the answers not yet
  * delivered and the control variates; and it is removed as a whole.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunId } from '@lantern/contract';
@@ -23,7 +24,6 @@ export type RunFolders = {
 
 export function createRunFolders(dataDir: string): RunFolders {
   const stores = new Map<string, Promise<BlobStore>>();
-  const made = new Set<string>();
   const pathOf = (runId: RunId) => path.join(dataDir, 'work', 'runs', runId);
   const storeIn = (dir: string) => {
     const store = stores.get(dir) ?? openBlobStore({ dir });
@@ -33,14 +33,12 @@ export function createRunFolders(dataDir: string): RunFolders {
   return {
     async dirOf(runId) {
       const dir = pathOf(runId);
-      if (!made.has(dir)) await mkdir(dir, { recursive: true });
-      made.add(dir);
+      if (!existsSync(dir)) await mkdir(dir, { recursive: true });
       return dir;
     },
     filesOf: (runId) => storeIn(path.join(pathOf(runId), 'files')),
     controlsOf: (runId) => storeIn(path.join(pathOf(runId), 'controls')),
     async remove(runId) {
-      made.delete(pathOf(runId));
       for (const dir of stores.keys()) if (path.dirname(dir) === pathOf(runId)) stores.delete(dir);
       await rm(pathOf(runId), { recursive: true, force: true });
     },
