@@ -5,6 +5,7 @@ export { accountRoutes } from './accounts/routes.ts';
 export {
   appendAudit,
   auditRecords,
+  changeAudited,
   openAuditHead,
   readAudit,
   readAuditHead,

@@ -168,7 +168,6 @@ async function open({ deps, tx, run }: PassInput, action: Extract<Action, { kind
   await openRound(deps, tx, { blueprint: run.blueprint, round: action, results });
   const silentAtMs = deps.clock.now().getTime() + Math.max(plan.stragglerWaitMs, WAITING_AFTER_MS_MIN);
   await enqueueAdvanceAt(tx, run.runId, new Date(silentAtMs));
-  await wake(tx, `run:${run.runId}`);
 }
 
 /** Fixes which updates are folded: from here on no answer to this round counts. */

@@ -18,7 +18,7 @@ import {
   type ResponseOf,
   type SignedEnvelope,
 } from '@lantern/contract';
-import { type QueryExecutorProvider, sql } from 'kysely';
+import { type Compilable, type OperationNodeSource, type QueryExecutorProvider, type RawBuilder, sql } from 'kysely';
 import { type Static, Type } from 'typebox';
 import type { Clock } from '../clock.ts';
 import { openEnvelope, type SignerKey, signEnvelope } from '../identity/envelope.ts';
@@ -29,34 +29,62 @@ import { type AuditHead, auditHashPrefix, checkedEntry, type NewAudit } from './
 const PAGE_RECORD_COUNT = 1000; // some hundred KiB in memory at once
 
 /**
- * Appends to the chain as part of `tx`; must be its last statement.
- *
- * One statement, so that the head is locked no longer than needed and the log costs one trip: number and previous hash come
- * last in the canonical JSON of a record, and the database adds them where it knows them. `auditHash`, which every
- * verifier uses, is the definition; a test holds the two together.
+ * The common table expressions that append a record to `head`, ending with `appended`: one statement, so that the head is
+ * locked no longer than needed and the log costs one trip. Number and previous hash come last in the canonical JSON of a
+ * record, and the database adds them where it knows them. `auditHash`, which every verifier uses, is the definition; a test
+ * holds the two together.
  */
-export async function appendAudit(tx: AnyTx, entry: NewAudit): Promise<void> {
+function appending(entry: NewAudit): RawBuilder<unknown> {
   const { at, actor, action, object, outcome, details } = checkedEntry(entry);
-  const { rows } = await sql<{ sequence: number }>`
-    WITH head AS (SELECT sequence, hash FROM audit_head FOR UPDATE),
+  const prefix = auditHashPrefix({ at, actor, action, object, outcome, details });
+  return sql`
     next AS (
       SELECT sequence + 1 AS sequence, hash AS previous_hash, encode(sha256(convert_to(
-        ${auditHashPrefix({ at, actor, action, object, outcome, details })}::text || hash || '","sequence":' || (sequence + 1) || '}',
-        'UTF8')), 'hex') AS hash
+        ${prefix}::text || hash || '","sequence":' || (sequence + 1) || '}', 'UTF8')), 'hex') AS hash
       FROM head),
     added AS (
       INSERT INTO audit_record (sequence, at, actor, action, object, outcome, details, previous_hash, hash)
       SELECT sequence, ${at}, ${actor}, ${action}, ${object}, ${outcome}, ${canonicalJson(details)}, previous_hash, hash
-      FROM next)
-    UPDATE audit_head SET sequence = next.sequence, hash = next.hash FROM next RETURNING next.sequence`.execute(tx);
-  if (rows.length !== 1) throw new AppError('storage.corrupt', 'The audit chain has lost its head.');
+      FROM next),
+    appended AS (
+      UPDATE audit_head SET sequence = next.sequence, hash = next.hash FROM next RETURNING next.sequence)`;
+}
+
+/** Appends to the chain as part of `tx`; must be its last statement. */
+export async function appendAudit(tx: AnyTx, entry: NewAudit): Promise<void> {
+  const { rows } = await sql<{ sequence: number }>`
+    WITH head AS (SELECT sequence, hash FROM audit_head FOR UPDATE), ${appending(entry)}
+    SELECT sequence FROM appended`.execute(tx);
+  if (rows.length !== 1) throw lostHead();
+}
+
+/**
+ * One change and its record in one statement, which is a transaction of its own: `change` updates rows and returns something
+ * for each. False, and nothing recorded, when it changed none.
+ */
+export async function changeAudited(
+  db: QueryExecutorProvider,
+  change: Compilable & OperationNodeSource,
+  entry: NewAudit,
+): Promise<boolean> {
+  const { rows } = await sql<{ changed: boolean; appended: boolean }>`
+    WITH changed AS (${change}),
+    head AS (SELECT sequence, hash FROM audit_head WHERE EXISTS (SELECT FROM changed) FOR UPDATE), ${appending(entry)}
+    SELECT EXISTS (SELECT FROM changed) AS changed, EXISTS (SELECT FROM appended) AS appended`.execute(db);
+  const [outcome] = rows;
+  if (outcome?.changed === true && !outcome.appended) throw lostHead();
+  return outcome?.changed === true;
+}
+
+function lostHead(): AppError {
+  return new AppError('storage.corrupt', 'The audit chain has lost its head.');
 }
 
 /** The end of the chain. */
 export async function readAuditHead(db: Database): Promise<AuditHead> {
   const { rows } = await sql<AuditHead>`SELECT sequence, hash FROM audit_head`.execute(db.kysely<unknown>());
   const [head] = rows;
-  if (head === undefined) throw new AppError('storage.corrupt', 'The audit chain has lost its head.');
+  if (head === undefined) throw lostHead();
   return head;
 }
 

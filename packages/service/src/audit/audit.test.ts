@@ -7,7 +7,7 @@ import { generateKeyPair } from '../identity/key-pair.ts';
 import { migrateService } from '../identity/service-migrations.ts';
 import type { Database } from '../postgres/database.ts';
 import { openTestDatabase } from '../postgres/test-database.ts';
-import { appendAudit, openAuditHead, readAudit, readAuditHead, signAuditHead } from './audit-log.ts';
+import { appendAudit, changeAudited, openAuditHead, readAudit, readAuditHead, signAuditHead } from './audit-log.ts';
 import { type AuditHead, auditHash, checkedEntry, GENESIS_HASH, type NewAudit } from './audit-record.ts';
 import { type AuditVerdict, auditLines, readAuditLines, verifyAudit, verifyAuditRecords } from './audit-verifier.ts';
 
@@ -72,6 +72,29 @@ describe('the audit log of a database', () => {
     assert.deepEqual(verdict, { ok: true, count: 45, head: await readAuditHead(db) });
     const { rows } = await db.pool.query('SELECT max(sequence)::int AS max, count(*)::int AS count FROM audit_record');
     assert.deepEqual(rows, [{ max: 45, count: 45 }]);
+  });
+
+  test('records a change made in the same statement, and nothing when nothing changed', async () => {
+    const tables = db.kysely<{ sign_in_attempt: { name: string; window_started_at: Date; attempts: number } }>();
+    await tables
+      .insertInto('sign_in_attempt')
+      .values({ name: 'audited', window_started_at: at, attempts: 1 })
+      .execute();
+    const change = (from: number) =>
+      tables
+        .updateTable('sign_in_attempt')
+        .set({ attempts: 2 })
+        .where('name', '=', 'audited')
+        .where('attempts', '=', from)
+        .returning('name');
+    const head = await readAuditHead(db);
+    const race = await Promise.all(
+      [1, 1, 1].map((from, index) => changeAudited(db.kysely(), change(from), entry(index))),
+    );
+    assert.equal(race.filter(Boolean).length, 1);
+    const recorded = await readAudit(db, { after: head.sequence, limit: 10 });
+    assert.deepEqual(recorded, [nextAuditRecord(head, entry(race.indexOf(true)))]);
+    assert.equal((await verifyAudit(db)).ok, true);
   });
 
   test('gives records back as they were appended, page by page', async () => {

@@ -19,7 +19,7 @@ import { type BlobStore, documentDigest, faultPoint } from '@lantern/service';
 import type { Refusal } from '../governance/policy.ts';
 import type { Outbound } from '../hub-link/outbound.ts';
 import { uploadBlob } from '../hub-link/transfer.ts';
-import { audit, type SiteContext } from '../site-context.ts';
+import { audit, auditEntry, type SiteContext } from '../site-context.ts';
 import type { SiteTx } from '../tables.ts';
 import { type AnswerFile, signAnswer } from './answer.ts';
 import type { Performer } from './performer.ts';
@@ -175,11 +175,9 @@ async function recordDelivered(
   task: SiteTask,
   answer: { kind: AnswerBody['kind']; digest: string },
 ): Promise<void> {
-  await deps.database.transaction(async (tx: SiteTx) => {
-    if (!(await store.markDelivered(tx, task.taskId, deps.clock.now()))) return;
-    const details = { ...taskDetails(task), answer: answer.kind, answerDigest: answer.digest };
-    await audit(deps, tx, { actor: 'site', action: 'answer.delivered', object: task.taskId, details });
-  });
+  const details = { ...taskDetails(task), answer: answer.kind, answerDigest: answer.digest };
+  const line = { actor: 'site', action: 'answer.delivered', object: task.taskId, details } as const;
+  await store.markDelivered(deps.db, task.taskId, { at: deps.clock.now(), audit: auditEntry(deps, line) });
 }
 
 async function sendFiles(

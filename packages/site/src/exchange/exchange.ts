@@ -21,7 +21,7 @@ import {
 import { enqueue, faultPoint } from '@lantern/service';
 import { egressOfAnswer } from '../governance/policy.ts';
 import { JOBS } from '../jobs.ts';
-import { audit } from '../site-context.ts';
+import { audit, auditEntry } from '../site-context.ts';
 import type { SiteTx } from '../tables.ts';
 import { signAnswer } from './answer.ts';
 import { type DeliveryDeps, deliverAnswer } from './delivery.ts';
@@ -140,7 +140,7 @@ async function performAndStore(
   const shown = to === state ? undefined : setTimeout(() => void show(deps, task.taskId, to), SHOWN_AFTER_MS);
   const performed = await performOrExplain(deps, task, performing).finally(() => clearTimeout(shown));
   faultPoint('site.task.computed');
-  const answered = await deps.database.transaction((tx: SiteTx) => keepAnswer(deps, tx, { task, performed }));
+  const answered = await keepAnswer(deps, { row: performing.row, task, performed });
   faultPoint('site.answer.stored');
   return answered;
 }
@@ -190,26 +190,33 @@ function refusal(code: RefusedCode, message: string): Performed {
 
 async function keepAnswer(
   deps: ExchangeDeps,
-  tx: SiteTx,
-  kept: { task: SiteTask; performed: Performed },
+  kept: { row: store.TaskRow; task: SiteTask; performed: Performed },
 ): Promise<store.TaskRow | undefined> {
-  const { task, performed } = kept;
-  const { body, files = [] } = performed;
-  const stored = await store.finishTask(tx, task.taskId, {
+  const { row, task, performed } = kept;
+  const { body, files = [], onStored } = performed;
+  const { taskId } = task;
+  const answer = {
     kind: body.kind,
-    envelope: signAnswer(deps, { taskId: task.taskId, body, decisionDigest: performed.decisionDigest }),
+    envelope: signAnswer(deps, { taskId, body, decisionDigest: performed.decisionDigest }),
     files,
     egress: egressOfAnswer(body.kind),
     at: deps.clock.now(),
-  });
-  if (stored === undefined) return undefined;
-  await performed.onStored?.(tx);
-  await audit(deps, tx, {
+  };
+  const line = {
     actor: 'hub',
     action: 'task.answer',
-    object: task.taskId,
+    object: taskId,
     outcome: body.kind === 'refused' ? 'refused' : body.kind === 'failed' ? 'failure' : 'success',
     details: { ...taskDetails(task), answer: body.kind, ...('code' in body ? { code: body.code } : {}) },
+  } as const;
+  if (onStored === undefined) {
+    return store.finishTaskAudited(deps.db, row, { answer, audit: auditEntry(deps, line) });
+  }
+  return deps.database.transaction(async (tx: SiteTx) => {
+    const stored = await store.finishTask(tx, taskId, answer);
+    if (stored === undefined) return undefined;
+    await onStored(tx);
+    await audit(deps, tx, line);
+    return stored;
   });
-  return stored;
 }

@@ -10,6 +10,7 @@ import {
   statesAllowing,
   type TaskId,
 } from '@lantern/contract';
+import { changeAudited, type NewAudit } from '@lantern/service';
 import type { Selectable } from 'kysely';
 import type { SiteDb, SiteTables } from '../tables.ts';
 import type { AnswerFile } from './answer.ts';
@@ -92,20 +93,39 @@ const UNANSWERED = [
  * before anybody marked it as performing passes through that state here.
  */
 export async function finishTask(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<TaskRow | undefined> {
-  return writeAnswer(tx, taskId, answer, UNANSWERED);
+  return writeAnswer(tx, taskId, { answer, from: UNANSWERED }).executeTakeFirst();
+}
+
+/** The same on the record, in one statement, for an answer that brings nothing else to be stored. */
+export async function finishTaskAudited(
+  db: SiteDb,
+  row: TaskRow,
+  { answer, audit }: { answer: StoredAnswer; audit: NewAudit },
+): Promise<TaskRow | undefined> {
+  const finished = await changeAudited(db, writeAnswer(db, row.task_id, { answer, from: UNANSWERED }), audit);
+  if (!finished) return undefined;
+  const { kind, envelope, files, egress, at } = answer;
+  return {
+    ...row,
+    state: 'done',
+    answer_kind: kind,
+    answer_envelope: envelope,
+    answer_files: [...files],
+    egress: egress ?? null,
+    done_at: at,
+  };
 }
 
 /** Puts a refusal in the place of an answer that may no longer leave; gives the row, or `undefined` when it has left. */
 export async function replaceAnswer(tx: SiteDb, taskId: TaskId, answer: StoredAnswer): Promise<TaskRow | undefined> {
-  return writeAnswer(tx, taskId, answer, statesAllowing(SITE_TASK_STATES, 'deliver'));
+  return writeAnswer(tx, taskId, { answer, from: statesAllowing(SITE_TASK_STATES, 'deliver') }).executeTakeFirst();
 }
 
-async function writeAnswer(
+function writeAnswer(
   tx: SiteDb,
   taskId: TaskId,
-  answer: StoredAnswer,
-  from: readonly SiteTaskState[],
-): Promise<TaskRow | undefined> {
+  { answer, from }: { answer: StoredAnswer; from: readonly SiteTaskState[] },
+) {
   return tx
     .updateTable('task')
     .set({
@@ -118,20 +138,22 @@ async function writeAnswer(
     })
     .where('task_id', '=', taskId)
     .where('state', 'in', from)
-    .returningAll()
-    .executeTakeFirst();
+    .returningAll();
 }
 
-/** False when it was delivered before. */
-export async function markDelivered(tx: SiteDb, taskId: TaskId, at: Date): Promise<boolean> {
-  const marked = await tx
+/** Marks a task as delivered, on the record; nothing happens when it was delivered before. */
+export async function markDelivered(
+  db: SiteDb,
+  taskId: TaskId,
+  delivered: { at: Date; audit: NewAudit },
+): Promise<void> {
+  const change = db
     .updateTable('task')
-    .set({ state: 'delivered', delivered_at: at })
+    .set({ state: 'delivered', delivered_at: delivered.at })
     .where('task_id', '=', taskId)
     .where('state', 'in', statesAllowing(SITE_TASK_STATES, 'deliver'))
-    .returning('task_id')
-    .executeTakeFirst();
-  return marked !== undefined;
+    .returning('task_id');
+  await changeAudited(db, change, delivered.audit);
 }
 
 /** Tasks with something left to do, oldest first. */

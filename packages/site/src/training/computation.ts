@@ -102,9 +102,9 @@ async function train(
   return {
     body: { kind: 'update', ...counts, delta, ...(controlDelta === undefined ? {} : { controlDelta }) },
     files: [delta, controlDelta].flatMap((ref) => (ref === undefined || ref.bytes !== undefined ? [] : [ref])),
-    onStored: async (tx) => {
-      if (clientControl !== undefined) await store.putControl(tx, { runId, round, digest: clientControl.digest });
-    },
+    ...(clientControl === undefined
+      ? {}
+      : { onStored: (tx) => store.putControl(tx, { runId, round, digest: clientControl.digest }) }),
   };
 }
 
