@@ -38,13 +38,27 @@ describe('lantern', () => {
   it('lists its verbs', async () => {
     const { code, out } = await run(['--help']);
     assert.equal(code, EXIT.success);
-    for (const verb of ['hub', 'site', 'project', 'run', 'model', 'audit', 'demo', 'doctor'])
+    for (const verb of ['hub', 'site', 'project', 'run', 'model', 'audit', 'dicom', 'demo', 'doctor'])
       assert.match(out, new RegExp(`^  ${verb} `, 'm'));
   });
 
   it('ends with 64 for words it does not know', async () => {
     assert.equal((await run(['flub'])).code, EXIT.usage);
     assert.equal((await run(['site', 'join', '--code', 'x'])).code, EXIT.usage);
+  });
+
+  it('shows what is in a DICOM file, for people and for machines, and says what is none', async () => {
+    const file = path.resolve(import.meta.dirname, '../../../../fixtures/dicom/chrH31.dcm');
+    const shown = await run(['dicom', 'show', file]);
+    assert.equal(shown.code, EXIT.success);
+    assert.match(shown.out, /^# Explicit VR Little Endian \(1\.2\.840\.10008\.1\.2\.1\)$/m);
+    assert.match(shown.out, /^\(0010,0010\) PN PatientName +Yamada\^Tarou=山田\^太郎=やまだ\^たろう$/m);
+    const { dataSet } = JSON.parse((await run(['dicom', 'show', file, '--json'])).out);
+    const name = { Alphabetic: 'Yamada^Tarou', Ideographic: '山田^太郎', Phonetic: 'やまだ^たろう' };
+    assert.deepEqual(dataSet['00100010'], { vr: 'PN', Value: [name] });
+    const none = await run(['dicom', 'show', import.meta.filename]);
+    assert.match(none.err, /This is no DICOM file/);
+    assert.notEqual(none.code, EXIT.success);
   });
 
   it('ends with 78 and names the setting when one is wrong, as JSON when asked', async () => {

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { auditCommand } from '../commands/audit.ts';
 import { bundleCommand } from '../commands/bundle.ts';
 import { demoCommand } from '../commands/demo.ts';
+import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
 import { hubCommand } from '../commands/hub.ts';
 import { modelCommand } from '../commands/model.ts';
@@ -34,6 +35,7 @@ function buildProgram(context: CommandContext): Command {
     runCommand,
     modelCommand,
     auditCommand,
+    dicomCommand,
     demoCommand,
     doctorCommand,
   ];

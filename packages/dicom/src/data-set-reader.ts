@@ -1,0 +1,185 @@
+/**
+ * Reads a data set (PS3.5 section 7) from a source, without trusting a length: whatever an element claims must lie inside what is
+ * around it, nesting and the number of elements are limited, and no memory is taken before the bytes are there.
+ */
+import type { ByteSource } from './byte-source.ts';
+import { type ByteRange, characterSetsOf, type DataSet, type Element, type Value } from './data-set.ts';
+import { DicomError } from './dicom-error.ts';
+import { implicitVr } from './dictionary.ts';
+import { TAGS, type Tag, tagText } from './tag.ts';
+import type { TransferSyntax } from './transfer-syntax.ts';
+import { isVr, type Vr, vrRule } from './vr.ts';
+
+const DEPTH_MAX = 32; // real sequences nest to about ten; bounds the recursion
+const ELEMENT_COUNT_MAX = 1_000_000; // an object of a thousand frames has some hundred thousand
+const UNDEFINED_LENGTH = 0xffffffff;
+const HEADER_BYTES = 8;
+
+export type ReadLimits = {
+  /** Values from this size on stay in the source. */
+  readonly rangeBytesMin: number;
+  /** Reading ends before the first element of the top level of which this is true. */
+  readonly stopsAt?: (tag: Tag) => boolean;
+};
+
+type Encoding = Pick<TransferSyntax, 'explicit' | 'littleEndian'>;
+
+/** `end`: where reading stopped. */
+export type ReadResult = { readonly dataSet: DataSet; readonly end: number };
+
+export function readDataSet(
+  source: ByteSource,
+  options: { start: number; end?: number; encoding: Encoding; limits: ReadLimits },
+): ReadResult {
+  const reader = new Reader(source, options.limits);
+  const end = options.end ?? source.sizeBytes;
+  return reader.dataSet({
+    at: options.start,
+    end,
+    encoding: options.encoding,
+    depth: 0,
+    characterSets: [],
+    isOpen: false,
+  });
+}
+
+type Place = {
+  readonly at: number;
+  readonly end: number;
+  readonly encoding: Encoding;
+  readonly depth: number;
+  readonly characterSets: readonly string[];
+  /** Inside an item of undefined length, which its delimitation ends. */
+  readonly isOpen: boolean;
+};
+
+type Header = { readonly tag: Tag; readonly vr: Vr; readonly length: number; readonly valueStart: number };
+
+class Reader {
+  readonly #source: ByteSource;
+  readonly #limits: ReadLimits;
+  #elementCount = 0;
+
+  constructor(source: ByteSource, limits: ReadLimits) {
+    this.#source = source;
+    this.#limits = limits;
+  }
+
+  /** Elements up to `end`, or inside an item of undefined length up to its delimitation. */
+  dataSet(place: Place): ReadResult {
+    const elements = new Map<Tag, Element>();
+    let { at, characterSets } = place;
+    while (at < place.end) {
+      const header = this.#header(at, place);
+      if (header.tag === TAGS.itemDelimitation && place.isOpen) {
+        const dataSet = { elements, littleEndian: place.encoding.littleEndian, characterSets };
+        return { dataSet, end: header.valueStart };
+      }
+      if (place.depth === 0 && this.#limits.stopsAt?.(header.tag) === true) break;
+      const { value, end } = this.#value(header, { ...place, characterSets });
+      this.#elementCount += 1;
+      if (this.#elementCount > ELEMENT_COUNT_MAX)
+        throw new DicomError('limit', `More than ${ELEMENT_COUNT_MAX} elements.`);
+      elements.set(header.tag, { tag: header.tag, vr: header.vr, value });
+      if (header.tag === TAGS.specificCharacterSet) characterSets = characterSetsOf(elements, characterSets);
+      at = end;
+    }
+    if (place.isOpen) throw notEnded();
+    return { dataSet: { elements, littleEndian: place.encoding.littleEndian, characterSets }, end: at };
+  }
+
+  #header(at: number, { encoding, end }: Place): Header {
+    const { littleEndian } = encoding;
+    const bytes = this.#within(at, HEADER_BYTES, end);
+    const word = (offset: number) => (littleEndian ? bytes.readUInt16LE(offset) : bytes.readUInt16BE(offset));
+    const long = (from: Buffer, offset: number) =>
+      littleEndian ? from.readUInt32LE(offset) : from.readUInt32BE(offset);
+    const tag = ((word(0) << 16) | word(2)) >>> 0;
+    const name = bytes.toString('latin1', 4, 6);
+    const isDelimiter = tag >>> 16 === 0xfffe;
+    if (isDelimiter || !encoding.explicit || !/^[A-Z]{2}$/.test(name)) {
+      // An element without VR among explicit ones: writers that forget it fall back to implicit VR.
+      return { tag, vr: isDelimiter ? 'UN' : implicitVr(tag), length: long(bytes, 4), valueStart: at + HEADER_BYTES };
+    }
+    const vr = isVr(name) ? name : 'UN';
+    if (isVr(name) && !vrRule(vr).long) return { tag, vr, length: word(6), valueStart: at + HEADER_BYTES };
+    // VRs of later editions have the long form (PS3.5 6.2.2).
+    return { tag, vr, length: long(this.#within(at + HEADER_BYTES, 4, end), 0), valueStart: at + HEADER_BYTES + 4 };
+  }
+
+  #value(header: Header, place: Place): { value: Value; end: number } {
+    const { tag, vr, length, valueStart } = header;
+    if (tag >>> 16 === 0xfffe) throw new DicomError('malformed', `${tagText(tag)} stands where an element must.`);
+    if (vr === 'SQ') return this.#items(header, place);
+    if (length === UNDEFINED_LENGTH) {
+      if (tag === TAGS.pixelData) return this.#fragments(valueStart, place);
+      // PS3.5 6.2.2 note 2: UN of undefined length is a sequence in implicit VR little endian.
+      if (vr === 'UN') return this.#items(header, { ...place, encoding: { explicit: false, littleEndian: true } });
+      throw new DicomError('malformed', `${tagText(tag)} of VR ${vr} has no length.`);
+    }
+    this.#assertInside(valueStart, length, place.end);
+    const end = valueStart + length;
+    if (length >= this.#limits.rangeBytesMin)
+      return { value: { kind: 'range', range: { start: valueStart, length } }, end };
+    return { value: { kind: 'bytes', bytes: this.#source.bytes(valueStart, length) }, end };
+  }
+
+  #items({ tag, length, valueStart }: Header, place: Place): { value: Value; end: number } {
+    if (place.depth >= DEPTH_MAX) throw new DicomError('limit', `Sequences are nested deeper than ${DEPTH_MAX}.`);
+    const isOpen = length === UNDEFINED_LENGTH;
+    if (!isOpen) this.#assertInside(valueStart, length, place.end);
+    const end = isOpen ? place.end : valueStart + length;
+    const items: DataSet[] = [];
+    let at = valueStart;
+    while (at < end) {
+      const item = this.#header(at, { ...place, end });
+      if (item.tag === TAGS.sequenceDelimitation) return { value: { kind: 'items', items }, end: item.valueStart };
+      if (item.tag !== TAGS.item) throw new DicomError('malformed', `${tagText(tag)} holds something that is no item.`);
+      const itemIsOpen = item.length === UNDEFINED_LENGTH;
+      if (!itemIsOpen) this.#assertInside(item.valueStart, item.length, end);
+      const itemEnd = itemIsOpen ? end : item.valueStart + item.length;
+      const read = this.dataSet({
+        ...place,
+        at: item.valueStart,
+        end: itemEnd,
+        depth: place.depth + 1,
+        isOpen: itemIsOpen,
+      });
+      items.push(read.dataSet);
+      this.#elementCount += 1;
+      at = itemIsOpen ? read.end : itemEnd;
+    }
+    if (isOpen) throw notEnded();
+    return { value: { kind: 'items', items }, end };
+  }
+
+  #fragments(start: number, place: Place): { value: Value; end: number } {
+    const fragments: ByteRange[] = [];
+    let at = start;
+    for (;;) {
+      const item = this.#header(at, place);
+      if (item.tag === TAGS.sequenceDelimitation)
+        return { value: { kind: 'fragments', fragments }, end: item.valueStart };
+      if (item.tag !== TAGS.item)
+        throw new DicomError('malformed', 'Encapsulated pixel data holds something that is no item.');
+      this.#assertInside(item.valueStart, item.length, place.end);
+      fragments.push({ start: item.valueStart, length: item.length });
+      if (fragments.length > ELEMENT_COUNT_MAX)
+        throw new DicomError('limit', `More than ${ELEMENT_COUNT_MAX} fragments.`);
+      at = item.valueStart + item.length;
+    }
+  }
+
+  #within(at: number, length: number, end: number): Buffer {
+    this.#assertInside(at, length, end);
+    return this.#source.bytes(at, length);
+  }
+
+  #assertInside(at: number, length: number, end: number): void {
+    if (at + length > end) throw new DicomError('truncated', 'An element is longer than what it lies in.');
+  }
+}
+
+function notEnded(): DicomError {
+  return new DicomError('truncated', 'A sequence or item of undefined length is not ended.');
+}

@@ -1,0 +1,95 @@
+/**
+ * A data set in memory: elements by tag, each with its value as it was encoded. Values are decoded when they are asked for, so
+ * that reading a header costs no more than walking over it, and what nobody changes is written back byte for byte.
+ */
+import { DicomError } from './dicom-error.ts';
+import { implicitVr } from './dictionary.ts';
+import { TAGS, type Tag } from './tag.ts';
+import { decodeText } from './text.ts';
+import { type Vr, vrRule } from './vr.ts';
+
+/** Bytes of the source, from `start` on. */
+export type ByteRange = { readonly start: number; readonly length: number };
+
+export type Value =
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  /** Left in the source, because it is large. */
+  | { readonly kind: 'range'; readonly range: ByteRange }
+  | { readonly kind: 'items'; readonly items: readonly DataSet[] }
+  /** Encapsulated pixel data (PS3.5 A.4): the basic offset table, then the fragments. */
+  | { readonly kind: 'fragments'; readonly fragments: readonly ByteRange[] };
+
+export type Element = { readonly tag: Tag; readonly vr: Vr; readonly value: Value };
+
+export type DataSet = {
+  readonly elements: ReadonlyMap<Tag, Element>;
+  readonly littleEndian: boolean;
+  /** SpecificCharacterSet in force: its own, or that of the data set around it (PS3.5 7.5.3). */
+  readonly characterSets: readonly string[];
+};
+
+/** The VR by which to understand a value: programs that do not know an element pass it on as UN, unchanged (PS3.5 6.2.2). */
+export function effectiveVr({ tag, vr }: Element): Vr {
+  return vr === 'UN' ? implicitVr(tag) : vr;
+}
+
+/** The values of a text element, without their padding; empty where the element is absent, empty, or left in its source. */
+function textsOf({ elements, characterSets }: DataSet, tag: Tag): string[] {
+  const element = elements.get(tag);
+  return element === undefined ? [] : textsIn(element, characterSets);
+}
+
+export function textsIn(element: Element, characterSets: readonly string[]): string[] {
+  const { value } = element;
+  const rule = vrRule(effectiveVr(element));
+  if (value.kind !== 'bytes' || value.bytes.byteLength === 0) return [];
+  if (rule.kind !== 'text') return [];
+  const text = decodeText(value.bytes, rule.charset ? characterSets : []);
+  const values = rule.single ? [text] : text.split('\\');
+  // Trailing spaces never mean anything; leading ones do in the long texts (PS3.5 6.2). A UID is padded with NUL.
+  return values.map((one) => (rule.single ? one.replace(/[ \0]+$/, '') : one.replace(/^ +|[ \0]+$/g, '')));
+}
+
+/** The first value of a text element, `undefined` for none. */
+export function textOf(dataSet: DataSet, tag: Tag): string | undefined {
+  const [first] = textsOf(dataSet, tag);
+  return first === '' ? undefined : first;
+}
+
+/** The numbers of an element with a binary number VR; 64-bit ones that no double holds exactly come as bigint. */
+export function numbersIn(element: Element, littleEndian: boolean): (number | bigint)[] {
+  const { value } = element;
+  const vr = effectiveVr(element);
+  const rule = vrRule(vr);
+  if (rule.kind !== 'number' || value.kind !== 'bytes') return [];
+  const { bytes } = value;
+  if (bytes.byteLength % rule.bytes !== 0) {
+    throw new DicomError('malformed', `A value of VR ${vr} is not a multiple of ${rule.bytes} bytes long.`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.byteLength / rule.bytes }, (_, index) => {
+    const number = rule.read(view, index * rule.bytes, littleEndian);
+    return typeof number === 'bigint' && isSafe(number) ? Number(number) : number;
+  });
+}
+
+function isSafe(number: bigint): boolean {
+  return number >= BigInt(Number.MIN_SAFE_INTEGER) && number <= BigInt(Number.MAX_SAFE_INTEGER);
+}
+
+/** The tags in an element of VR AT. */
+export function tagsIn({ value }: Element, littleEndian: boolean): Tag[] {
+  if (value.kind !== 'bytes') return [];
+  const { bytes } = value;
+  const word = (at: number) => (littleEndian ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at));
+  return Array.from(
+    { length: Math.floor(bytes.byteLength / 4) },
+    (_, index) => ((word(index * 4) << 16) | word(index * 4 + 2)) >>> 0,
+  );
+}
+
+/** The character sets that a data set declares, `inherited` where it declares none. */
+export function characterSetsOf(elements: ReadonlyMap<Tag, Element>, inherited: readonly string[]): readonly string[] {
+  const declared = elements.get(TAGS.specificCharacterSet);
+  return declared === undefined ? inherited : textsIn(declared, []);
+}

@@ -1,0 +1,56 @@
+/** The registry of data elements (PS3.6), as far as reading needs it: VR and keyword of a tag. */
+import { ELEMENT_LINES } from './generated/dictionary.ts';
+import { isPrivate, isPrivateCreator, type Tag } from './tag.ts';
+import { isVr, type Vr } from './vr.ts';
+
+type Entry = { readonly vr: Vr; readonly keyword: string };
+
+/** Elements whose VR depends on others (US or SS, OB or OW): the first named is what implicit VR little endian means most often. */
+function vrOf(alternatives: string): Vr {
+  const [first = 'UN', second] = alternatives.split('/');
+  if (first === 'OB' && second === 'OW') return 'OW'; // PS3.5 A.1: OW in implicit VR
+  return isVr(first) ? first : 'UN';
+}
+
+type Dictionary = {
+  readonly byTag: ReadonlyMap<Tag, Entry>;
+  readonly repeating: readonly { mask: Tag; value: Tag; entry: Entry }[];
+};
+
+let loaded: Dictionary | undefined;
+
+/** Read at the first look-up: five thousand lines, a few milliseconds. */
+function dictionary(): Dictionary {
+  if (loaded !== undefined) return loaded;
+  const byTag = new Map<Tag, Entry>();
+  const repeating: { mask: Tag; value: Tag; entry: Entry }[] = [];
+  for (const line of ELEMENT_LINES.split('\n')) {
+    const [tag = '', vr = '', , keyword = ''] = line.split(' ');
+    const entry = { vr: vrOf(vr), keyword };
+    if (!tag.includes('x')) byTag.set(Number.parseInt(tag, 16), entry);
+    else {
+      const mask = Number.parseInt(tag.replace(/[^x]/g, 'F').replaceAll('x', '0'), 16) >>> 0;
+      repeating.push({ mask, value: Number.parseInt(tag.replaceAll('x', '0'), 16), entry });
+    }
+  }
+  loaded = { byTag, repeating };
+  return loaded;
+}
+
+function find(tag: Tag): Entry | undefined {
+  const { byTag, repeating } = dictionary();
+  return byTag.get(tag) ?? repeating.find(({ mask, value }) => (tag & mask) >>> 0 === value)?.entry;
+}
+
+/** The VR that implicit VR means for a tag; UN where the standard names none. */
+export function implicitVr(tag: Tag): Vr {
+  if (isPrivate(tag)) return isPrivateCreator(tag) ? 'LO' : 'UN';
+  if ((tag & 0xffff) === 0) return 'UL'; // group length
+  return find(tag)?.vr ?? 'UN';
+}
+
+/** The keyword of a tag, such as PatientName; `undefined` for private and unknown ones. */
+export function keywordOf(tag: Tag): string | undefined {
+  const keyword = isPrivate(tag) ? undefined : find(tag)?.keyword;
+  return keyword === '-' ? undefined : keyword;
+}
