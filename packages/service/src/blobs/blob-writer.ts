@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { AppError, type Digest, isDigest } from '@lantern/contract';
 import { assertFreeBytes } from '../disk.ts';
-import { moveIntoPlace, openForWriting, removeIfThere, syncFile, writeFully } from './durable-file.ts';
+import { makeFolder, moveIntoPlace, openForWriting, removeIfThere, syncFile, writeFully } from './durable-file.ts';
 
 const SPACE_CHECK_BYTES = 64 * 1024 * 1024; // how much may be written between two looks at the free space
 
@@ -62,10 +62,11 @@ export async function createBlobWriter(folders: WriterFolders): Promise<BlobWrit
       sizeBytes += bytes.byteLength;
     },
     async finish() {
-      await syncFile(handle);
-      await close();
       const digest = digestFromHex(hash.digest('hex'));
-      await moveIntoPlace(file, folders.objectPath(digest), folders);
+      const target = folders.objectPath(digest);
+      await Promise.all([syncFile(handle), makeFolder(path.dirname(target), folders.root, folders.durable)]);
+      await close();
+      await moveIntoPlace(file, target, folders);
       isFinished = true;
       return { digest, sizeBytes };
     },

@@ -15,17 +15,17 @@ export async function syncFolder(folder: string): Promise<void> {
 /**
  * Makes a folder and everything above it up to `root`, each made durable in the folder that names it.
  *
- * durable   folders known to be durable; one that exists but is not in here may have been made a moment ago by another
- *           writer who has not synced it yet, so it is synced once more. The folder is added.
+ * durable   folders known to be durable, and with them all above; one that exists but is not in here may have been made a
+ *           moment ago by another writer who has not synced it yet, so it is synced once more. What was unsure is added.
  */
 export async function makeFolder(folder: string, root: string, durable: Set<string>): Promise<void> {
   const made = await mkdir(folder, { recursive: true });
-  if (made === undefined && durable.has(folder)) return;
-  for (let current = path.dirname(folder); current.startsWith(root); current = path.dirname(current)) {
-    await syncFolder(current);
-    if (current === root) break;
-  }
-  durable.add(folder);
+  const isNew = (one: string) => made !== undefined && (one === made || one.startsWith(made + path.sep));
+  const unsure: string[] = [];
+  for (let one = folder; one !== root && (isNew(one) || !durable.has(one)); one = path.dirname(one)) unsure.push(one);
+  // In any order: nothing is acknowledged before all are done.
+  await Promise.all(unsure.map((one) => syncFolder(path.dirname(one))));
+  for (const one of unsure) durable.add(one);
 }
 
 /** Writes all of `bytes` at `position`; a full disk is `storage.full`. */
