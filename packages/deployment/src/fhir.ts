@@ -38,8 +38,13 @@ const value = {
   dataAbsentReason: Type.Optional(CodeableConceptSchema),
 };
 
+/** Content that changes the meaning of what it stands in; who does not understand it must not use that (FHIR R4 2.4.0.1). */
+const modifiers = { modifierExtension: Type.Optional(Type.Array(Type.Unknown(), { maxItems: 20 })) };
+const resource = { implicitRules: Type.Optional(text), ...modifiers };
+
 export const ObservationSchema = Type.Object({
   resourceType: Type.Literal('Observation'),
+  ...resource,
   status: text,
   code: CodeableConceptSchema,
   subject: Type.Optional(Type.Object({ reference: Type.Optional(text) })),
@@ -48,15 +53,21 @@ export const ObservationSchema = Type.Object({
   effectivePeriod: Type.Optional(Type.Object({ start: Type.Optional(text), end: Type.Optional(text) })),
   ...value,
   component: Type.Optional(
-    Type.Array(Type.Object({ code: CodeableConceptSchema, ...value }), { maxItems: COMPONENT_COUNT_MAX }),
+    Type.Array(Type.Object({ code: CodeableConceptSchema, ...value, ...modifiers }), { maxItems: COMPONENT_COUNT_MAX }),
   ),
 });
 export type Observation = Static<typeof ObservationSchema>;
 /** What carries a value: an Observation itself or one of its components. */
-export type Measured = Pick<Observation, 'code' | 'valueQuantity' | 'valueCodeableConcept' | 'dataAbsentReason'>;
+export type Measured = Pick<
+  Observation,
+  'code' | 'valueQuantity' | 'valueCodeableConcept' | 'dataAbsentReason' | 'modifierExtension'
+>;
 
 export const PatientSchema = Type.Object({
   resourceType: Type.Literal('Patient'),
+  ...resource,
+  deceasedBoolean: Type.Optional(Type.Boolean()),
+  deceasedDateTime: Type.Optional(text),
   id: Type.Optional(text),
   birthDate: Type.Optional(text),
   gender: Type.Optional(text),
@@ -74,3 +85,11 @@ export const SearchsetSchema = Type.Object({
     }),
   ),
 });
+
+/** Whether a resource or component says that it means something else than it seems to. */
+export function isModified(part: {
+  readonly implicitRules?: string;
+  readonly modifierExtension?: readonly unknown[];
+}): boolean {
+  return part.implicitRules !== undefined || (part.modifierExtension ?? []).length > 0;
+}

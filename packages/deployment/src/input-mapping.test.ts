@@ -190,10 +190,14 @@ describe('a complete record', () => {
     assert.equal(values(withSystolic(newest, newer, older))['systolic'], 160);
   });
 
-  test('ignores what was entered in error or cancelled, and what is preliminary', () => {
-    for (const status of ['entered-in-error', 'cancelled', 'preliminary', 'registered', 'unknown']) {
-      const wrong = systolic({ ...quantity(220, 'mm[Hg]'), status, effectiveDateTime: '2026-03-11T08:00:00Z' });
-      assert.equal(values(withSystolic(systolic(), wrong))['systolic'], 141, status);
+  test('ignores what was entered in error or cancelled, and what is older and not final', () => {
+    const other = (status: string, effectiveDateTime: string) =>
+      systolic({ ...quantity(220, 'mm[Hg]'), status, effectiveDateTime });
+    for (const status of ['entered-in-error', 'cancelled']) {
+      assert.equal(values(withSystolic(systolic(), other(status, '2026-03-11T08:00:00Z')))['systolic'], 141, status);
+    }
+    for (const status of ['preliminary', 'registered', 'unknown']) {
+      assert.equal(values(withSystolic(systolic(), other(status, '2026-03-01T08:00:00Z')))['systolic'], 141, status);
     }
   });
 
@@ -265,9 +269,41 @@ describe('missing input', () => {
   test('a result without an exact date is missing', () => {
     for (const effectiveDateTime of [undefined, '2026', '2026-03', '2026-02-30', '2026-03-10T08:00:00', 'soon']) {
       assert.deepEqual(findings(withSystolic(systolic({ ...quantity(130, 'mm[Hg]'), effectiveDateTime }))), [
-        'missing systolic: the result has no exact date',
+        'missing systolic: a final result has no exact date',
       ]);
     }
+    const undated = systolic({ ...quantity(220, 'mm[Hg]'), effectiveDateTime: '2026-03' });
+    assert.deepEqual(findings(withSystolic(systolic(), undated)), [
+      'missing systolic: a final result has no exact date',
+    ]);
+  });
+
+  test('a newer result that is not final is no reason to take the one before it', () => {
+    for (const status of ['preliminary', 'registered', 'unknown']) {
+      const newer = systolic({ ...quantity(220, 'mm[Hg]'), status, effectiveDateTime: '2026-03-11T08:00:00Z' });
+      assert.deepEqual(findings(withSystolic(systolic(), newer)), ['missing systolic: the newest result is not final']);
+    }
+  });
+
+  test('content that changes the meaning of a resource makes it unusable, whatever it says', () => {
+    const modifierExtension = [{ url: 'https://example.org/not', valueBoolean: true }];
+    for (const modifier of [{ modifierExtension }, { implicitRules: 'https://example.org/rules' }]) {
+      assert.deepEqual(findings(withSystolic(systolic(modifier))), [
+        'impossible systolic: a result carries a modifier that is not understood here',
+      ]);
+      const patient = { ...PATIENT, ...modifier };
+      assert.match(findings(map([], { patient })).join(), /^impossible .*modifier that is not understood/);
+    }
+  });
+
+  test('nobody who has died gets a risk', () => {
+    for (const died of [{ deceasedBoolean: true }, { deceasedDateTime: '2026-03-01' }]) {
+      assert.match(findings(map([], { patient: { ...PATIENT, ...died } })).join(), /has died/);
+    }
+    assert.equal(
+      values(map([systolic(), glucose(), pain()], { patient: { ...PATIENT, deceasedBoolean: false } }))['systolic'],
+      141,
+    );
   });
 
   test('an absent value is missing, with an older one at hand', () => {

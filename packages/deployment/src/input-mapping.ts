@@ -14,7 +14,14 @@ import {
   type NumberColumn,
   parse,
 } from '@lantern/contract';
-import { type Observation, ObservationSchema, type Patient, PatientSchema, SearchsetSchema } from './fhir.ts';
+import {
+  isModified,
+  type Observation,
+  ObservationSchema,
+  type Patient,
+  PatientSchema,
+  SearchsetSchema,
+} from './fhir.ts';
 import { completedYears, parseDate } from './fhir-time.ts';
 import type { InputFinding, InputValue } from './input-finding.ts';
 import { meaningOf, observationValue } from './observation-value.ts';
@@ -83,6 +90,13 @@ function wholeFindings(
   if (patient.id !== patientId) {
     const reason = 'the record sent another patient than the one in the context of the request';
     return [{ kind: 'impossible', label: 'Patient', reason }];
+  }
+  if (isModified(patient)) {
+    const reason = 'the resource carries a modifier that is not understood here';
+    return [{ kind: 'impossible', label: 'Patient', reason }];
+  }
+  if (patient.deceasedBoolean === true || patient.deceasedDateTime !== undefined) {
+    return [{ kind: 'impossible', label: 'Patient', reason: 'the record says that the patient has died' }];
   }
   if (observations.some(({ subject }) => subject?.reference !== `Patient/${patientId}`)) {
     return [

@@ -4,7 +4,7 @@
  * about a result holds numbers and dates that were parsed, never other text of the record.
  */
 import type { CategoryColumn, Coding, InputSource, NumberColumn } from '@lantern/contract';
-import type { CodeableConcept, Measured, Observation, Quantity } from './fhir.ts';
+import { type CodeableConcept, isModified, type Measured, type Observation, type Quantity } from './fhir.ts';
 import { parseTime, type TimeSpan } from './fhir-time.ts';
 import type { InputFinding, InputValue } from './input-finding.ts';
 import { LOINC, panelsOf } from './prefetch.ts';
@@ -40,14 +40,21 @@ export function observationValue(
   if (results.length === 0) return finding('missing', 'no result in the record');
   const final = results.filter(({ status }) => USED_STATUS.has(status));
   if (final.length === 0) return finding('missing', 'no final result in the record');
+  if (final.some(({ observation, measured }) => isModified(observation) || isModified(measured))) {
+    return finding('impossible', 'a result carries a modifier that is not understood here');
+  }
   const dated = final.flatMap(toCandidate);
-  if (dated.length === 0) return finding('missing', 'the result has no exact date');
+  if (dated.length < final.length) return finding('missing', 'a final result has no exact date');
+  const pending = results.filter(({ status }) => !USED_STATUS.has(status)).flatMap(toCandidate);
   const newest = dated.reduce((best, candidate) => (candidate.span.latest > best.span.latest ? candidate : best));
   if (newest.span.earliest > now.getTime() + CLOCK_SKEW_MS) {
     return finding('impossible', `the newest result is dated in the future (${newest.dateText})`);
   }
   if (newest.span.latest < now.getTime() - source.ageMaxDays * DAY_MS) {
     return finding('missing', `the newest result is older than ${source.ageMaxDays} days (${newest.dateText})`);
+  }
+  if (pending.some(({ span }) => span.latest > newest.span.latest)) {
+    return finding('missing', 'the newest result is not final');
   }
   const rivals = dated.filter((candidate) => candidate.span.latest >= newest.span.earliest);
   return combine(rivals, newest, context);

@@ -156,8 +156,9 @@ async function show(deps: ExchangeDeps, taskId: TaskId, to: SiteTaskState): Prom
 async function performOrExplain(deps: ExchangeDeps, task: SiteTask, performing: Performing): Promise<Performed> {
   const signal = AbortSignal.any([performing.signal, performing.approval]);
   try {
-    const [isFirst, performed] = await Promise.all([isFirstOfRound(deps, task), deps.performer.perform(task, signal)]);
-    return isFirst ? performed : refusal('policy.refused', 'This round of the run was asked before.');
+    // Before anything is computed: what was asked before must not touch the rows of the run.
+    if (!(await isFirstAsked(deps, task))) return refusal('policy.refused', 'This step of the run was asked before.');
+    return await deps.performer.perform(task, signal);
   } catch (caught) {
     if (performing.approval.aborted) return refusal('policy.not-approved', "This site's approval has ended.");
     if (signal.aborted) throw caught;
@@ -169,10 +170,16 @@ async function performOrExplain(deps: ExchangeDeps, task: SiteTask, performing: 
   }
 }
 
-/** One round is one question: asked again under another task it could be asked with other numbers. */
-async function isFirstOfRound(deps: ExchangeDeps, task: SiteTask): Promise<boolean> {
+/**
+ * One round is one question: asked again under another task it could be asked with other numbers. What a run does once (all but
+ * the rounds of training) is one question whatever its round.
+ */
+async function isFirstAsked(deps: ExchangeDeps, task: SiteTask): Promise<boolean> {
   if (task.kind !== 'round') return true;
-  return (await store.findFirstTaskOfRound(deps.db, task.runId, task.round)) === task.taskId;
+  const { runId, round, step } = task;
+  const isRepeated = step.kind === 'newton' || step.kind === 'train';
+  const first = await store.findFirstTask(deps.db, runId, isRepeated ? { round } : { round, step: step.kind });
+  return first === task.taskId;
 }
 
 /** Messages of ours name field and rule; what nobody foresaw may quote anything, so only its class leaves. */

@@ -7,6 +7,7 @@ import {
   type SignedEnvelope,
   type SiteTask,
   type SiteTaskState,
+  type StepKind,
   statesAllowing,
   type TaskId,
 } from '@lantern/contract';
@@ -167,13 +168,18 @@ export async function listOpenTaskIds(db: SiteDb): Promise<TaskId[]> {
   return rows.map((row) => row.task_id);
 }
 
-/** The task that first asked for this round of this run. */
-export async function findFirstTaskOfRound(db: SiteDb, runId: RunId, round: number): Promise<TaskId | undefined> {
+/** The task that first asked for this round of a run, or for this step in whatever round. */
+export async function findFirstTask(
+  db: SiteDb,
+  runId: RunId,
+  asked: { round: number; step?: StepKind },
+): Promise<TaskId | undefined> {
+  const { round, step } = asked;
   const row = await db
     .selectFrom('task')
     .select('task_id')
     .where('run_id', '=', runId)
-    .where('round', '=', round)
+    .where((where) => where.or([where('round', '=', round), ...(step === undefined ? [] : [where('step', '=', step)])]))
     .orderBy('ordinal')
     .limit(1)
     .executeTakeFirst();

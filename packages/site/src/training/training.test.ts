@@ -291,6 +291,66 @@ describe('a run is refused', () => {
     assert.ok(body.kind === 'refused' && /asked before/.test(body.message));
   });
 
+  it('for another prepare, in whatever round, and its rows stay what they were', async () => {
+    const base = specOf();
+    const fewer = {
+      ...FEATURES,
+      trainWhere: { kind: 'compare' as const, column: 'age', operator: '>=' as const, value: 50 },
+    };
+    const other = { name: 'other', bundleDigest: REGRESSION.bundleDigest, features: fewer, roundsMax: 5 };
+    const spec = { ...base, algorithms: [...base.algorithms, other] };
+    const run: Run = { spec, projectId: await site.project(hub, spec, APPROVE), runId: newId('RunId'), rest: {} };
+    await perform(run, 0, { kind: 'prepare' });
+    for (const round of [0, 3]) {
+      const again = await perform({ ...run, rest: { algorithm: 'other' } }, round, { kind: 'prepare' });
+      assert.ok(again.kind === 'refused' && /asked before/.test(again.message));
+    }
+    const body = await perform(run, 1, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'newton');
+    assert.equal(body.rowCount, train.length);
+  });
+
+  it('for a second evaluation, in whatever round', async () => {
+    const run = await openRun();
+    await perform(run, 0, { kind: 'prepare' });
+    assert.equal((await perform(run, 2, { kind: 'evaluate', theta: [0, 0, 0, 0] })).kind, 'evaluation');
+    const again = await perform(run, 777, { kind: 'evaluate', theta: [9, 0, 0, 0] });
+    assert.ok(again.kind === 'refused' && /asked before/.test(again.message));
+  });
+
+  it('by the gate when a round of training would read fewer rows than it asks patients for', async () => {
+    const single = buildGraphBundle({
+      name: 'single',
+      version: '1.0.0',
+      description: 'One row per step.',
+      seed: 3,
+      model: { ...GRAPH_MODEL, batchSize: 1 },
+    });
+    hub.bundles.set(single.bundleDigest, single.manifest);
+    for (const bytes of single.files.values()) hub.putBlob(bytes);
+    const base = specOf();
+    const algorithm = { name: 'single', bundleDigest: single.bundleDigest, features: FEATURES, roundsMax: 5 };
+    const spec = { ...base, algorithms: [...base.algorithms, algorithm] };
+    const rest = { algorithm: 'single', manifest: single.manifest, bundleDigest: single.bundleDigest };
+    const run: Run = { spec, projectId: await site.project(hub, spec, APPROVE), runId: newId('RunId'), rest };
+    await perform(run, 0, { kind: 'prepare' });
+    const weights = hub.putBlob(single.files.get('initial-weights.safetensors') ?? assert.fail());
+    const steps = (count: number): Step => ({
+      kind: 'train',
+      weights,
+      strategy: { kind: 'fedavg' },
+      local: { learningRate: 0.1, work: { kind: 'steps', count } },
+      seed: 7,
+    });
+    const narrow = await perform(run, 1, steps(9));
+    assert.ok(narrow.kind === 'refused' && narrow.code === 'disclosure.refused', JSON.stringify(narrow));
+    assert.deepEqual(
+      narrow.findings.map(({ rule, subject, limit }) => ({ rule, subject, limit })),
+      [{ rule: 'patient-count', subject: 'rows', limit: 10 }],
+    );
+    assert.equal((await perform(run, 2, steps(10))).kind, 'update');
+  });
+
   it('as failed when the dataset lacks what the features need, or theta has another length', async () => {
     const other = await openRun();
     const wrong = { ...FEATURES, features: [{ kind: 'numeric' as const, column: 'weight' }] };

@@ -6,7 +6,13 @@
  * that changed between two rounds holds from the next one on.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { AppError, type ProjectId, type RoundTask, type Standardisation } from '@lantern/contract';
+import {
+  AppError,
+  type DisclosureFinding,
+  type ProjectId,
+  type RoundTask,
+  type Standardisation,
+} from '@lantern/contract';
 import { featureNames, standardisationOf } from '@lantern/learning';
 import { answerEvaluation, answerRunStatistics } from '@lantern/omop';
 import { bundleDigest } from '@lantern/runner';
@@ -117,6 +123,8 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
   const policy = permission.conditions.runStatistics;
   const verdict = answerRunStatistics(policy, { ...snapshot.facts.train, parameterCount });
   if (verdict.kind === 'refused') return refusedByGate(verdict.findings);
+  const narrow = narrowTraining(task, { rowCount: snapshot.train_row_count, patientCountMin: policy.patientCountMin });
+  if (narrow !== undefined) return refusedByGate([narrow]);
   const { schema, content_digest: contentDigest, features } = snapshot;
   const dir = await deps.folders.dirOf(task.runId);
   await ensureRows(deps.engine, { schema, contentDigest, features }, { dir, signal });
@@ -136,6 +144,26 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
       await performed.onStored?.(tx);
       await store.markSnapshotUsed(tx, task.runId, now);
     },
+  };
+}
+
+/**
+ * An update over fewer rows than the gate asks patients for is those rows: one step of one row is the row itself, times a
+ * number. Rows are patients or fewer, so the rows that a step reads bound the patients in its update from above.
+ */
+function narrowTraining(
+  { step, manifest }: RoundTask,
+  limits: { rowCount: number; patientCountMin: number },
+): DisclosureFinding | undefined {
+  if (step.kind !== 'train' || manifest.kind !== 'graph') return undefined;
+  const { work } = step.local;
+  const rowCount = work.kind === 'epochs' ? limits.rowCount : work.count * manifest.model.batchSize;
+  if (rowCount >= limits.patientCountMin) return undefined;
+  return {
+    rule: 'patient-count',
+    subject: 'rows',
+    limit: limits.patientCountMin,
+    message: `A round of training reads ${rowCount} rows; the update must be over at least ${limits.patientCountMin}.`,
   };
 }
 
