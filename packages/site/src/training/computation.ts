@@ -2,7 +2,7 @@
  * The computation of one step of a run: fetches what the hub sends along, computes on the rows that were prepared, and gives
  * the answer with the files that belong to it.
  */
-import { AppError, type RoundTask } from '@lantern/contract';
+import { AppError, type DisclosureFinding, type RoundTask } from '@lantern/contract';
 import { withholdClasses } from '@lantern/learning';
 import { answerEvaluation } from '@lantern/omop';
 import type { GraphExecutor } from '@lantern/runner';
@@ -14,7 +14,14 @@ import type { SiteDb } from '../tables.ts';
 import type { Bundles } from './bundles.ts';
 import { refusedByGate } from './refusal.ts';
 import type { RunFolders } from './run-folder.ts';
-import { evaluateTheta, evaluateWeights, newtonStatistics, type RunRows, trainGraph } from './steps.ts';
+import {
+  effectiveRowCount,
+  evaluateTheta,
+  evaluateWeights,
+  newtonStatistics,
+  type RunRows,
+  trainGraph,
+} from './steps.ts';
 import * as store from './store.ts';
 import { fetchTensors, forgetInputs, storeFile, takeTensors } from './tensor-transfer.ts';
 
@@ -39,7 +46,7 @@ export async function computeStep(deps: ComputationDeps, step: Step, prepared: P
     case 'standardise':
       return { body: { kind: 'moments', moments: prepared.snapshot.moments } };
     case 'newton':
-      return newton(task, task.step.theta, prepared.rows);
+      return newton(step, task.step.theta, prepared.rows);
     case 'train':
       return train(deps, { ...step, train: task.step }, prepared.rows);
     case 'evaluate':
@@ -47,12 +54,20 @@ export async function computeStep(deps: ComputationDeps, step: Step, prepared: P
   }
 }
 
-async function newton(task: RoundTask, theta: readonly number[], rows: RunRows): Promise<Performed> {
+async function newton({ task, permission }: Step, theta: readonly number[], rows: RunRows): Promise<Performed> {
   if (task.manifest.kind !== 'analysis' || task.manifest.analysis.kind !== 'logistic-regression') {
     throw new AppError('bundle.invalid', 'A newton step needs a bundle of logistic regression.');
   }
   const { rowCount, gradient, hessian, logLikelihood } = await newtonStatistics(rows, theta);
+  const { patientCountMin } = permission.conditions.runStatistics;
+  if ((await effectiveRowCount(rows, theta)) < patientCountMin) return refusedByGate([narrowTheta(patientCountMin)]);
   return { body: { kind: 'newton', rowCount, gradient: [...gradient], hessian: [...hessian], logLikelihood } };
+}
+
+/** The hub chooses theta, and could choose one that singles somebody out. */
+function narrowTheta(limit: number): DisclosureFinding {
+  const message = `At these coefficients the sums rest on fewer than ${limit} rows.`;
+  return { rule: 'patient-count', subject: 'rows', limit, message };
 }
 
 type TrainTask = Step & { readonly train: Extract<RoundTask['step'], { kind: 'train' }> };

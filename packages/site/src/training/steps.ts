@@ -48,6 +48,29 @@ export async function newtonStatistics(rows: RunRows, theta: readonly number[]):
   return mergeNewtonStatistics(parts);
 }
 
+/**
+ * On how many rows the statistics at theta really rest, for gradient and Hessian the smaller: (sum of weights)^2 / sum of
+ * squared weights (Kish 1965), where a row weighs |y - p| in the gradient and p (1 - p) in the Hessian. It is the number of rows
+ * when all weigh alike, and near 1 when theta makes one row outweigh all others, whose values then stand in the sums.
+ */
+export async function effectiveRowCount(rows: RunRows, theta: readonly number[]): Promise<number> {
+  const residual = { sum: 0, squares: 0 };
+  const curvature = { sum: 0, squares: 0 };
+  const add = (to: { sum: number; squares: number }, weight: number) => {
+    to.sum += weight;
+    to.squares += weight * weight;
+  };
+  for await (const block of rowBlocks(rowsFileOf(rows.dir, 'train'))) {
+    const probabilities = logisticProbabilities(standardiseBlock(block, rows.standardisation), theta);
+    for (const [index, probability] of probabilities.entries()) {
+      add(residual, Math.abs((block.labels[index] ?? 0) - probability));
+      add(curvature, probability * (1 - probability));
+    }
+  }
+  const counts = [residual, curvature].map(({ sum, squares }) => (squares === 0 ? 0 : sum ** 2 / squares));
+  return Math.min(...counts);
+}
+
 /** How well theta predicts the test rows. */
 export async function evaluateTheta(rows: RunRows, theta: readonly number[]): Promise<EvaluationMessage> {
   assertTheta(rows, theta);

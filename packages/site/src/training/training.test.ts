@@ -351,6 +351,17 @@ describe('a run is refused', () => {
     assert.equal((await perform(run, 2, steps(10))).kind, 'update');
   });
 
+  it('by the gate when the hub chooses coefficients at which one patient outweighs all others', async () => {
+    const rest = { standardisation: { kind: 'none' as const } };
+    const run = await openRun({ rest });
+    await perform(run, 0, { kind: 'prepare' });
+    const oldest = Math.max(...train.map(({ x }) => x[0] ?? 0)); // the first feature is the age
+    // p (1 - p) is far from 0 only where 40 age is near 40 times the age of the oldest.
+    const body = await perform(run, 1, { kind: 'newton', theta: [-40 * oldest, 40, 0, 0] });
+    assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused', JSON.stringify(body));
+    assert.equal((await perform(run, 2, { kind: 'newton', theta: [0, 0, 0, 0] })).kind, 'newton');
+  });
+
   it('as failed when the dataset lacks what the features need, or theta has another length', async () => {
     const other = await openRun();
     const wrong = { ...FEATURES, features: [{ kind: 'numeric' as const, column: 'weight' }] };
