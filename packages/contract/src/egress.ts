@@ -155,7 +155,7 @@ export const EGRESS_TABLE: readonly EgressRow[] = [
     answerKind: 'newton',
     egress: 'newton-statistics',
     holds: 'gradient, Hessian, log-likelihood',
-    whyNoPatientData: 'sums over many patients; parameter-to-row ratio bounded',
+    whyNoPatientData: 'sums carried by at least the threshold of rows; see what is not claimed',
     gate: 'statistics of an approved run',
     approvedBy: 'signed decision',
   },
