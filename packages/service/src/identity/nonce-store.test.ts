@@ -32,7 +32,10 @@ test('nonces that come at once are each judged on their own', async () => {
   await store.spend({ keyId: 'key-b', nonce: 'old', createdMs: startMs });
   const nonces = ['first', 'new-1', 'old', 'new-2', 'new-1', 'new-3'];
   const spent = await Promise.all(nonces.map((nonce) => store.spend({ keyId: 'key-b', nonce, createdMs: startMs })));
-  assert.deepEqual(spent, [true, true, false, true, false, true]);
+  // Which of two equal ones comes first is for the database to say.
+  const [first, one, old, second, other, third] = spent;
+  assert.deepEqual([first, old, second, third], [true, false, true, true]);
+  assert.notEqual(one, other);
 });
 
 test('a spent nonce is remembered by another process on the same database', async () => {
