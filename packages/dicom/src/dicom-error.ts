@@ -6,9 +6,7 @@ export type DicomErrorCode =
   /** The bytes break a rule of PS3.5 or PS3.10. */
   | 'malformed'
   /** A limit of ours: nesting, number of elements, inflated size. */
-  | 'limit'
-  /** Legal, but not implemented here. */
-  | 'unsupported';
+  | 'limit';
 
 export class DicomError extends Error {
   override readonly name = 'DicomError';
