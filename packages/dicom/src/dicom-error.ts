@@ -3,10 +3,18 @@
 export type DicomErrorCode =
   /** The bytes end before an element does. */
   | 'truncated'
-  /** The bytes break a rule of PS3.5 or PS3.10. */
+  /** The bytes break a rule of PS3.5, PS3.7, PS3.8 or PS3.10. */
   | 'malformed'
-  /** A limit of ours: nesting, number of elements, inflated size. */
-  | 'limit';
+  /** A limit of ours: nesting, number of elements, inflated size, length of a message. */
+  | 'limit'
+  /** No connection could be made, or it was lost. */
+  | 'network'
+  /** The peer did not answer, or did not read, in time. */
+  | 'timeout'
+  /** The peer refuses: the association, or the presentation context that was needed. */
+  | 'refused'
+  /** The association was aborted by the peer or by us, or has ended. */
+  | 'aborted';
 
 export class DicomError extends Error {
   override readonly name = 'DicomError';

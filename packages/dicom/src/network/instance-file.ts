@@ -1,0 +1,58 @@
+/** A file of PS3.10 as an instance to be sent: what stands behind its meta information is the data set, byte for byte. */
+import { createReadStream } from 'node:fs';
+import { type ByteSource, openFileSource } from '../byte-source.ts';
+import { type DataSet, textOf } from '../data-set.ts';
+import { readDataSet } from '../data-set-reader.ts';
+import { DicomError } from '../dicom-error.ts';
+import { TAGS } from '../tag.ts';
+import { EXPLICIT_LITTLE_ENDIAN, transferSyntaxOf } from '../transfer-syntax.ts';
+import type { Instance } from './handlers.ts';
+import { isUid } from './uid.ts';
+
+const MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002;
+const MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003;
+const META_GROUP = 2;
+const PREAMBLE_BYTES = 128;
+const PREFIX = 'DICM';
+/** Read at once; large enough to keep a fast link busy, small enough for a hundred associations. */
+const READ_BYTES = 256 * 1024;
+
+/** Throws `malformed` or `truncated` where the file has no meta information to go by. It is read only when it is sent. */
+export function instanceOfFile(file: string): Instance {
+  const { meta, end } = readMeta(file);
+  const sopClass = uidIn(meta, MEDIA_STORAGE_SOP_CLASS_UID);
+  const sopInstance = uidIn(meta, MEDIA_STORAGE_SOP_INSTANCE_UID);
+  const transferSyntax = uidIn(meta, TAGS.transferSyntaxUid);
+  return {
+    sopClass,
+    sopInstance,
+    transferSyntax,
+    open: () => createReadStream(file, { start: end, highWaterMark: READ_BYTES }),
+  };
+}
+
+function readMeta(file: string): { meta: DataSet; end: number } {
+  const source = openFileSource(file);
+  try {
+    assertPrefix(source);
+    const { dataSet, end } = readDataSet(source, {
+      start: PREAMBLE_BYTES + PREFIX.length,
+      encoding: transferSyntaxOf(EXPLICIT_LITTLE_ENDIAN), // whatever follows (PS3.10 7.1)
+      limits: { rangeBytesMin: READ_BYTES, stopsAt: (tag) => tag >>> 16 !== META_GROUP },
+    });
+    return { meta: dataSet, end };
+  } finally {
+    source.close();
+  }
+}
+
+function assertPrefix(source: ByteSource): void {
+  if (source.bytes(PREAMBLE_BYTES, PREFIX.length).toString('latin1') === PREFIX) return;
+  throw new DicomError('malformed', 'The file has no preamble, and so no meta information.');
+}
+
+function uidIn(meta: DataSet, tag: number): string {
+  const uid = textOf(meta, tag) ?? '';
+  if (!isUid(uid)) throw new DicomError('malformed', 'The meta information of the file lacks a UID.');
+  return uid;
+}
