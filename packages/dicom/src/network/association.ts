@@ -51,7 +51,9 @@ export class Association {
   #socketError: Error | undefined;
   #abortReason: number = ABORT_REASONS.notSpecified;
   #artim: NodeJS.Timeout | undefined;
-  #watch: { readonly timer: NodeJS.Timeout; readonly ms: number } | undefined;
+  /** Within which the next PDU has to come, and what notices that it does not. */
+  #watchMs: number | undefined;
+  #watchTimer: NodeJS.Timeout | undefined;
   #isPaused = false;
   #drain: PromiseWithResolvers<void> | undefined;
 
@@ -69,7 +71,7 @@ export class Association {
         piece: (fragment, bytes, isEnd) => {
           if (this.isOpen) this.#user.piece(fragment, bytes, isEnd);
         },
-        dataEnds: () => this.#watch?.timer.refresh(),
+        dataEnds: () => this.#watchTimer?.refresh(),
         fault: (error, reason) => this.#fail('invalid-pdu', error, reason),
       },
       RECEIVED_PDU_BYTES_MAX,
@@ -151,35 +153,41 @@ export class Association {
 
   /** It is the peer's turn: a PDU has to come every `ms`; `undefined`: it is not. Does not count while reading is held back. */
   watch(ms: number | undefined): void {
-    if (this.#watch?.ms === ms) {
-      this.#watch?.timer.refresh();
-      return;
+    if (ms === this.#watchMs && this.#watchTimer !== undefined) this.#watchTimer.refresh();
+    else {
+      this.#watchMs = ms;
+      this.#startWatch();
     }
-    clearTimeout(this.#watch?.timer);
-    this.#watch = undefined;
-    if (ms === undefined || this.#end !== undefined) return;
-    const expire = () => {
-      if (!this.#isPaused) this.#timeOut('The peer has been silent for too long.');
-    };
-    this.#watch = { timer: setTimeout(expire, ms), ms };
   }
 
   /** Holds the peer back: what it sends stays in the buffers of the kernel. */
   pause(): void {
     if (this.#isPaused || this.#state === 'Sta13') return;
     this.#isPaused = true;
+    this.#stopWatch();
     this.#socket.pause();
   }
 
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.#watch?.timer.refresh();
+    this.#startWatch();
     this.#socket.resume();
   }
 
+  #startWatch(): void {
+    this.#stopWatch();
+    if (this.#watchMs === undefined || this.#isPaused || this.#end !== undefined) return;
+    this.#watchTimer = setTimeout(() => this.#timeOut('The peer has been silent for too long.'), this.#watchMs);
+  }
+
+  #stopWatch(): void {
+    clearTimeout(this.#watchTimer);
+    this.#watchTimer = undefined;
+  }
+
   #receivePdu(pdu: Pdu): void {
-    this.#watch?.timer.refresh();
+    this.#watchTimer?.refresh();
     if (pdu.type === 'abort') {
       const who = pdu.source === FROM_USER ? 'The peer' : "The peer's upper layer";
       this.#fail('abort-pdu', new DicomError('aborted', `${who} aborted (reason ${pdu.reason}).`));
@@ -282,8 +290,7 @@ export class Association {
   #finish(end: AssociationEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
-    clearTimeout(this.#watch?.timer);
-    this.#watch = undefined;
+    this.#stopWatch();
     this.#drain?.resolve();
     this.#user.ended(end);
   }
@@ -295,7 +302,7 @@ export class Association {
 
   #clearTimers(): void {
     clearTimeout(this.#artim);
-    clearTimeout(this.#watch?.timer);
+    this.#stopWatch();
   }
 }
 

@@ -5,6 +5,9 @@
 import { DicomError } from '../dicom-error.ts';
 import { DATA_SET_BYTES_WAITING_MAX } from './limits.ts';
 
+/** What a piece costs besides its bytes: its object, and its share of the chunk that it keeps alive, in a flood of tiny ones. */
+const PIECE_OVERHEAD_BYTES = 512;
+
 export type Flow = { pause(): void; resume(): void };
 
 export class DataSetStream implements AsyncIterable<Buffer> {
@@ -22,7 +25,7 @@ export class DataSetStream implements AsyncIterable<Buffer> {
   push(bytes: Buffer): void {
     if (this.#isDropped || this.#end !== undefined || bytes.byteLength === 0) return;
     this.#waiting.push(bytes);
-    this.#bytesWaiting += bytes.byteLength;
+    this.#bytesWaiting += bytes.byteLength + PIECE_OVERHEAD_BYTES;
     if (this.#bytesWaiting > DATA_SET_BYTES_WAITING_MAX) this.#flow.pause();
     this.#wake?.();
   }
@@ -42,14 +45,20 @@ export class DataSetStream implements AsyncIterable<Buffer> {
 
   /** All of it. Throws `limit` when it is longer than `bytesMax`, or what ended the association before its end. */
   async whole(bytesMax: number): Promise<Buffer> {
-    const pieces: Buffer[] = [];
+    let content = Buffer.alloc(0);
     let bytes = 0;
     for await (const piece of this) {
-      bytes += piece.byteLength;
-      if (bytes > bytesMax) throw new DicomError('limit', `A data set is longer than ${bytesMax} bytes.`);
-      pieces.push(piece);
+      const needed = bytes + piece.byteLength;
+      if (needed > bytesMax) throw new DicomError('limit', `A data set is longer than ${bytesMax} bytes.`);
+      if (needed > content.byteLength) {
+        const larger = Buffer.alloc(2 * needed); // copied, so that tiny pieces do not keep their chunks alive
+        content.copy(larger, 0, 0, bytes);
+        content = larger;
+      }
+      piece.copy(content, bytes);
+      bytes = needed;
     }
-    return Buffer.concat(pieces, bytes);
+    return content.subarray(0, bytes);
   }
 
   /** For one consumer. Throws what ended the association before the data set did. */

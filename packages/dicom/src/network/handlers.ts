@@ -2,6 +2,7 @@
 import type { DataSet } from '../data-set.ts';
 import type { DataSetStream } from './data-set-stream.ts';
 import type { Outcome } from './session.ts';
+import type { ClientTls } from './tls.ts';
 
 /** Who is at the other end, as it says. Titles are no proof of anything; only TLS with certificates of clients is. */
 export type Peer = {
@@ -62,6 +63,7 @@ export type Destination = {
   readonly port: number;
   readonly calledAe: string;
   readonly callingAe: string;
+  readonly tls?: ClientTls;
 };
 
 export type MoveRetrieval =

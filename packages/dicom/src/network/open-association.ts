@@ -15,20 +15,10 @@ import {
 } from './limits.ts';
 import { negotiatedContexts } from './negotiation.ts';
 import type { AssociateAccept, AssociateRequest, Rejection } from './pdu.ts';
-import { certificateName } from './peer-certificate.ts';
 import { numbered, type ProposedContext } from './proposal.ts';
 import { serve } from './services.ts';
 import { Session } from './session.ts';
-
-export type ClientTls = {
-  /** Authorities that the peer's certificate has to come from, PEM. */
-  readonly ca: string;
-  /** Ours, where the peer asks for one, PEM. */
-  readonly key?: string;
-  readonly cert?: string;
-  /** The name in the peer's certificate, where it is not the host. */
-  readonly serverName?: string;
-};
+import { type ClientTls, certificateName } from './tls.ts';
 
 export type AssociationOptions = {
   readonly host: string;

@@ -314,6 +314,24 @@ describe('a query', () => {
     await assert.rejects(client.find(patientIdentifier('P1'), { sopClass }).next(), /A700H: too many matches/);
   });
 
+  test('with an identifier that is none is refused, and one whose handler gives up when cancelled ends as cancelled', async (t) => {
+    const { server, problems } = await serverFor(t, {
+      handlers: {
+        async *onFind({ signal }): AsyncGenerator<Match> {
+          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+          signal.throwIfAborted();
+        },
+      },
+    });
+    const client = await clientOf(t, server.port, { contexts: [...contexts, ...VERIFICATION] });
+    await assert.rejects(client.find(() => Buffer.from('10002000', 'hex'), { sopClass }).next(), /C000H/);
+    assert.ok(fails('truncated')(problems[0]));
+    const signal = AbortSignal.timeout(20);
+    assert.equal((await client.find(patientIdentifier('P1'), { sopClass, signal }).next()).done, true);
+    assert.equal((await client.echo()).status, STATUS.success);
+    assert.equal(problems.length, 1);
+  });
+
   test('without end stops when it is cancelled, and when its consumer has enough', async (t) => {
     let stopped = 0;
     const { server } = await serverFor(t, {

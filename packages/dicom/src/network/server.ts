@@ -14,10 +14,10 @@ import { DEFAULT_TIMEOUTS, type NetworkTimeouts, SENT_PDU_BYTES_MIN } from './li
 import { type Acceptance, answerContexts, negotiatedContexts } from './negotiation.ts';
 import { openAssociation } from './open-association.ts';
 import type { AssociateAccept, AssociateRequest, Rejection } from './pdu.ts';
-import { certificateName } from './peer-certificate.ts';
 import { storingContexts } from './proposal.ts';
 import { serve, servicesOf } from './services.ts';
 import { Session } from './session.ts';
+import { certificateName, type ServerTls } from './tls.ts';
 
 /** PS3.8 table 9-21; `permanent` ones the peer need not try again. */
 const REJECTIONS = {
@@ -30,14 +30,6 @@ const REJECTIONS = {
 } as const satisfies Readonly<Record<string, Rejection>>;
 
 export type Admission = 'accepted' | 'calling-ae' | 'called-ae' | 'refused' | 'busy';
-
-export type ServerTls = {
-  /** PEM. */
-  readonly key: string;
-  readonly cert: string;
-  /** Authorities of the certificates that clients must then have, PEM; without it clients need none. */
-  readonly clientCa?: string;
-};
 
 export type DicomServerOptions = {
   /** 0 for any free one. */
@@ -84,6 +76,7 @@ export async function startDicomServer(options: DicomServerOptions): Promise<Dic
   const server = createServer(options.tls, timeouts.associateMs, onConnection);
   server.maxConnections = associationCountMax + SURPLUS_CONNECTION_COUNT_MAX;
   await listen(server, options);
+  server.on('error', (error) => options.onProblem?.(error, undefined)); // a connection that could not be taken; others can
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,

@@ -24,10 +24,22 @@ export async function serve(request: IncomingRequest, context: ServiceContext): 
   try {
     await dispatch(request, context);
   } catch (caught) {
-    if (request.signal.aborted && caught instanceof DicomError && caught.code !== 'limit') throw caught;
-    context.onProblem(caught);
-    const isTooLong = caught instanceof DicomError && caught.code === 'limit';
-    await request.respond({ Status: isTooLong ? STATUS.resourceLimitation : STATUS.processingFailure });
+    if (context.session.hasEnded) throw caught;
+    if (!request.signal.aborted) context.onProblem(caught);
+    await request.respond({ Status: request.signal.aborted ? STATUS.cancelled : statusOf(caught) });
+  }
+}
+
+function statusOf(caught: unknown): number {
+  if (!(caught instanceof DicomError)) return STATUS.processingFailure;
+  switch (caught.code) {
+    case 'malformed':
+    case 'truncated':
+      return STATUS.cannotUnderstand;
+    case 'limit':
+      return STATUS.resourceLimitation;
+    default:
+      return STATUS.processingFailure;
   }
 }
 
@@ -129,8 +141,11 @@ async function serveAction(request: Incoming<'N-ACTION-RQ'>, context: ServiceCon
       return outcomeOf(answer);
     },
   });
-  await request.respond({ ...replyOf(outcome), ActionTypeID: command.ActionTypeID });
-  answered.resolve();
+  try {
+    await request.respond({ ...replyOf(outcome), ActionTypeID: command.ActionTypeID });
+  } finally {
+    answered.resolve(); // where it has failed the association has ended, and so does the report
+  }
 }
 
 async function serveReport(request: Incoming<'N-EVENT-REPORT-RQ'>, { handlers, peer }: ServiceContext): Promise<void> {
