@@ -8,7 +8,7 @@ import { DICOM_APPLICATION_CONTEXT } from './associate-pdu.ts';
 import { type Command, encodeCommand } from './command-set.ts';
 import type { Instance } from './handlers.ts';
 import { openAssociation } from './open-association.ts';
-import { dataHeader, encodePdu } from './pdu.ts';
+import { type AssociateRequest, dataHeader, encodePdu } from './pdu.ts';
 import { identifierContext, storingContexts } from './proposal.ts';
 import { type DicomServer, type DicomServerOptions, startDicomServer } from './server.ts';
 import { SOP_CLASSES } from './sop-classes.ts';
@@ -32,7 +32,7 @@ async function serverFor(t: TestContext, options: Partial<DicomServerOptions> = 
   return { server, problems };
 }
 
-const REQUEST = encodePdu({
+const REQUEST_PDU: AssociateRequest = {
   type: 'associate-request',
   calledAe: 'LANTERN',
   callingAe: 'ODD',
@@ -43,7 +43,8 @@ const REQUEST = encodePdu({
     { id: 5, abstractSyntax: SOP_CLASSES.studyRootFind, transferSyntaxes: [EXPLICIT_LITTLE_ENDIAN] },
   ],
   user: { pduBytesMax: 0, implementationClassUid: '1.2.3', roles: [], others: [] },
-});
+};
+const REQUEST = encodePdu(REQUEST_PDU);
 
 function fragment(contextId: number, content: Buffer, part: { isCommand?: boolean; isLast?: boolean } = {}): Buffer {
   const { isCommand = false, isLast = true } = part;
@@ -138,6 +139,26 @@ describe('a peer that breaks the protocol', () => {
       await assertAnswers(server);
     });
   }
+
+  test('and stores an instance of another SOP class than the context is for is told so', async (t) => {
+    const { server } = await serverFor(t, { handlers: { onStore: async () => ({ status: STATUS.success }) } });
+    const other: Command = { ...store, AffectedSOPClassUID: '1.2.840.10008.5.1.4.1.1.4' };
+    const peer = rawPeer(t, server.port, REQUEST, command(3, other, true), fragment(3, Buffer.alloc(8)));
+    await until(() => peer.received().includes(Buffer.from('00000009020000002201', 'hex'))); // (0000,0900) = 0122H
+  });
+
+  test('and wants another application context, or tiny PDUs, is rejected for good', async (t) => {
+    const { server } = await serverFor(t);
+    const rejections: [Partial<AssociateRequest>, string][] = [
+      [{ applicationContext: '1.2.3' }, '03000000000400010102'],
+      [{ user: { ...REQUEST_PDU.user, pduBytesMax: 100 } }, '03000000000400010101'],
+    ];
+    for (const [change, answer] of rejections) {
+      const peer = rawPeer(t, server.port, encodePdu({ ...REQUEST_PDU, ...change }));
+      await peer.closed;
+      assert.equal(peer.received().toString('hex'), answer);
+    }
+  });
 
   test('and never closes after it was aborted is disconnected', async (t) => {
     const { server } = await serverFor(t, { timeouts: { closeMs: 50 } });
@@ -370,6 +391,19 @@ describe('a server that is odd', () => {
     const speaksHttp = await oddServer(t, (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     await assert.rejects(openAssociation({ ...options, port: speaksHttp, contexts }), fails('malformed'));
     await assert.rejects(openAssociation({ ...options, port: 1, contexts }), fails('network'));
+  });
+
+  test('and accepts only tiny PDUs is refused', async (t) => {
+    const { calledAe, callingAe, applicationContext, user } = REQUEST_PDU;
+    const results = [{ id: 1, result: 0, transferSyntax: EXPLICIT_LITTLE_ENDIAN }];
+    const titles = { calledAe, callingAe, applicationContext };
+    const tiny = { ...user, pduBytesMax: 100 };
+    const port = await oddServer(t, (socket) => {
+      socket.resume();
+      socket.write(encodePdu({ type: 'associate-accept', ...titles, results, user: tiny }));
+    });
+    const opening = openAssociation({ ...options, port, contexts, timeouts: { closeMs: 50 } });
+    await assert.rejects(opening, fails('refused'));
   });
 
   test('is left at once when the caller aborts', async (t) => {

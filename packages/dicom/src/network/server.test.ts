@@ -237,6 +237,53 @@ describe('storage', () => {
     await assert.rejects(client.store(one), fails('aborted'));
   });
 
+  test('goes only over contexts in which we are the one who stores', async (t) => {
+    const { server } = await serverFor(t, {
+      handlers: { onStore: digesting(new Map()), onGet: async () => ({ kind: 'found', instances: [] }) },
+    });
+    const client = await clientOf(t, server.port, { contexts: [fetchingContext(CT, [EXPLICIT_LITTLE_ENDIAN])] });
+    assert.equal((await client.store(instance(1, randomBytes(10)))).status, STATUS.sopClassNotSupported);
+  });
+
+  test('lets a consumer take its time, longer than a peer may', async (t) => {
+    const { server } = await serverFor(t, {
+      handlers: {
+        async onStore({ dataSet }) {
+          for await (const _ of dataSet.batches()) {
+            await new Promise((resolve) => setTimeout(resolve, 300)); // three times what the peer is given
+            break;
+          }
+          return { status: STATUS.success };
+        },
+      },
+      timeouts: { idleMs: 100 },
+    });
+    const one = instance(1, randomBytes(20_000_000));
+    const client = await clientOf(t, server.port, { contexts: storingContexts([one]) });
+    assert.equal((await client.store(one)).status, STATUS.success);
+  });
+
+  test('that a slow consumer holds back ends at once when the server closes', async (t) => {
+    const entered = Promise.withResolvers<void>();
+    const { server } = await serverFor(t, {
+      handlers: {
+        async onStore({ signal }) {
+          entered.resolve();
+          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+          return { status: STATUS.success };
+        },
+      },
+      timeouts: { closeMs: 3_600_000 }, // the peer has closed, which has to be seen
+    });
+    const one = instance(1, randomBytes(20_000_000));
+    const client = await clientOf(t, server.port, { contexts: storingContexts([one]) });
+    const stored = assert.rejects(client.store(one), fails('aborted'));
+    await entered.promise;
+    await new Promise((resolve) => setTimeout(resolve, 50)); // until the buffers are full
+    await server.close(0);
+    await stored;
+  });
+
   test('holds a fast sender back while the consumer is slow', async (t) => {
     const gate = Promise.withResolvers<void>();
     let received = 0;
@@ -418,6 +465,29 @@ describe('retrieval', () => {
     });
     assert.equal(cancelled.status, STATUS.cancelled);
     assert.ok(cancelled.remaining > 0);
+  });
+
+  test('by C-GET of instances that are all stored with a warning is no failure', async (t) => {
+    const { server } = await serverFor(t, { handlers: { onGet: async () => ({ kind: 'found', instances }) } });
+    const client = await clientOf(t, server.port, {
+      contexts: [identifierContext(SOP_CLASSES.studyRootGet), fetchingContext(CT, [EXPLICIT_LITTLE_ENDIAN])],
+      handlers: { onStore: async () => ({ status: 0xb007 }) }, // PS3.4 B.2.3: data set does not match SOP class
+    });
+    const result = await client.get(patientIdentifier('P1'), { sopClass: SOP_CLASSES.studyRootGet });
+    assert.deepEqual(result, {
+      status: STATUS.subOperationsFailed,
+      remaining: 0,
+      completed: 0,
+      failed: 0,
+      warnings: 3,
+    });
+  });
+
+  test('makes nobody the receiver where nothing can be fetched', async (t) => {
+    const { server } = await serverFor(t, { handlers: { onStore: digesting(new Map()) } });
+    const contexts = [{ ...fetchingContext(CT, [EXPLICIT_LITTLE_ENDIAN]), roles: { scu: true, scp: true } }];
+    const [context] = (await clientOf(t, server.port, { contexts })).contexts;
+    assert.deepEqual([context?.requestorIsScu, context?.requestorIsScp], [true, false]);
   });
 
   test('by C-MOVE goes to the destination, which learns who asked', async (t) => {
