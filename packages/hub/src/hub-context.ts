@@ -7,9 +7,18 @@
  */
 import { strict as assert } from 'node:assert';
 import type { SiteId, UserId } from '@lantern/contract';
-import { appendAudit, type Clock, type Database, type KeyPair, type Logger, type UserCaller } from '@lantern/service';
+import {
+  appendAudit,
+  type Clock,
+  type Database,
+  type KeyPair,
+  type Logger,
+  type NewAudit,
+  type UserCaller,
+} from '@lantern/service';
+import type { IssuedTasks } from './exchange/issued-tasks.ts';
 import type { HubDb, HubTables, HubTx } from './tables.ts';
-import type { Wakeups } from './wakeups.ts';
+import { type Wakeups, withWakeups } from './wakeups.ts';
 
 export type HubContext = {
   /** The pool as typed queries; for reads, and for single statements that stand alone. */
@@ -21,6 +30,7 @@ export type HubContext = {
   readonly keyPair: KeyPair;
   readonly hubName: string;
   readonly wakeups: Wakeups;
+  readonly issued: IssuedTasks;
 };
 
 /** Who did it, as the audit log names them. */
@@ -48,12 +58,19 @@ export function createTransactions(database: Database): HubContext['transaction'
     database.transaction<HubTables, R>(async (tx) => {
       const lines: (AuditLine & { readonly at: Date })[] = [];
       linesOfTransactions.set(tx, lines);
-      const result = await work(tx);
-      for (const { outcome, details, ...line } of lines) {
-        await appendAudit(tx, { ...line, outcome: outcome ?? 'success', details: details ?? {} });
-      }
+      const result = await withWakeups(tx, () => work(tx));
+      for (const line of lines) await appendAudit(tx, entryOf(line));
       return result;
     });
+}
+
+/** A line for a change that is a statement of its own (`changeAudited`). */
+export function auditEntry(context: Pick<HubContext, 'clock'>, line: AuditLine): NewAudit {
+  return entryOf({ ...line, at: context.clock.now() });
+}
+
+function entryOf({ outcome, details, ...line }: AuditLine & { readonly at: Date }): NewAudit {
+  return { ...line, outcome: outcome ?? 'success', details: details ?? {} };
 }
 
 /** The person behind a request, as far as rules of ownership need to know. */

@@ -37,6 +37,7 @@ import type { EnrolmentDeps } from './enrolment/enrolment.ts';
 import { createMembers } from './enrolment/members.ts';
 import { enrolmentRoutes } from './enrolment/routes.ts';
 import { dropSite } from './exchange/answers.ts';
+import { createIssuedTasks } from './exchange/issued-tasks.ts';
 import { exchangeRoutes } from './exchange/routes.ts';
 import { createTransactions, type HubContext } from './hub-context.ts';
 import { enqueueAdvance, enqueueAdvanceAt, type JobHandlers, queueTasks, runIdOfJob } from './jobs.ts';
@@ -44,7 +45,8 @@ import { modelRoutes } from './models/routes.ts';
 import { expireDecision, expireProject, type ProjectsDeps } from './projects/projects.ts';
 import { projectRoutes } from './projects/routes.ts';
 import { questionRoutes } from './questions/routes.ts';
-import { type AdvanceDeps, createAdvancer, resumeRuns } from './runs/advance.ts';
+import { type AdvanceDeps, createAdvance, resumeRuns } from './runs/advance.ts';
+import { createLooks } from './runs/looks.ts';
 import { createRoundAnswers } from './runs/round-answers.ts';
 import { runRoutes } from './runs/routes.ts';
 import { failBrokenRun, stopRunsOf } from './runs/runs.ts';
@@ -104,17 +106,12 @@ async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
   const accounts = createAccounts({ db: database, clock, roles: HUB_ROLES });
   await bootstrapAdmin({ db: database, accounts, clock, file: join(dataDir, 'admin.token') });
 
-  const context: HubContext = {
-    db: database.kysely<HubTables>(),
-    transaction: createTransactions(database),
-    clock,
-    log,
-    keyPair,
-    hubName: settings.hubName,
-    wakeups,
-  };
+  const { hubName } = settings;
+  const db = database.kysely<HubTables>();
+  const transaction = createTransactions(database);
+  const context: HubContext = { db, transaction, clock, log, keyPair, hubName, wakeups, issued: createIssuedTasks() };
   const hub = wire({ ...context, blobs, folder: createFolder() });
-  shutdown.onClose('runs', () => hub.advancer.close());
+  shutdown.onClose('runs', () => hub.looks.close());
   await resumeRuns(context);
   const queue = createQueue({
     db: database,
@@ -172,8 +169,9 @@ async function readTls(settings: HubConfig): Promise<{ key: string; cert: string
 
 /** The capabilities, and what each tells another: by functions handed over here, never by reading its tables. */
 function wire(deps: AdvanceDeps) {
-  const advancer = createAdvancer(deps);
-  const roundAnswers = createRoundAnswers({ ...deps, look: (runId) => advancer.look(runId) });
+  const advance = createAdvance(deps);
+  const looks = createLooks({ ...deps, advance: (runId, signal) => advance(runId, { signal, isJob: false }) });
+  const roundAnswers = createRoundAnswers({ ...deps, look: looks.look });
   /** Twice, since an answer that commits at the same moment may have counted the dropped task as still open. */
   const touched = async (tx: HubTx, runId: RunId) => {
     await enqueueAdvance(tx, runId);
@@ -210,11 +208,11 @@ function wire(deps: AdvanceDeps) {
     ...anchorRoutes({ ...deps, signerOf }),
   ];
   return {
-    advancer,
+    looks,
     members,
     routes,
     jobs: {
-      advanceRun: ({ runId }, signal) => advancer.advance(runId, signal),
+      advanceRun: ({ runId }, signal) => advance(runId, { signal, isJob: true }),
       sweepRound: (job) => sweepRound(deps, job),
       expireProject: ({ projectId }) => expireProject(projects, projectId),
       expireDecision: (job) => expireDecision(projects, job),

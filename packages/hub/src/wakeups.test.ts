@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type Database, openTestDatabase } from '@lantern/service';
-import type { HubTables, HubTx } from './tables.ts';
+import { createTransactions } from './hub-context.ts';
+import type { HubTx } from './tables.ts';
 import { openWakeups, wake } from './wakeups.ts';
 
 const never = new AbortController().signal;
@@ -17,8 +18,7 @@ async function setting(t: TestContext) {
   return { database, wakeups };
 }
 
-const inTransaction = (database: Database, work: (tx: HubTx) => Promise<void>) =>
-  database.transaction<HubTables, void>(work);
+const inTransaction = (database: Database, work: (tx: HubTx) => Promise<void>) => createTransactions(database)(work);
 
 test('a waiter is woken when the change commits, not before, and never by one that was rolled back', async (t) => {
   const { database, wakeups } = await setting(t);
@@ -28,12 +28,12 @@ test('a waiter is woken when the change commits, not before, and never by one th
     woken = rang;
   });
   const failed = inTransaction(database, async (tx) => {
-    await wake(tx, 'run:a');
+    wake(tx, 'run:a');
     throw new RangeError('rolled back');
   });
   await assert.rejects(failed, RangeError);
   await inTransaction(database, async (tx) => {
-    await wake(tx, 'run:b', 'run:a');
+    wake(tx, 'run:b', 'run:a');
     assert.equal(woken, false);
   });
   await waiting;
@@ -45,7 +45,7 @@ test('a change between the reading and the waiting is not lost, and wakes once',
   const { database, wakeups } = await setting(t);
   const subscription = wakeups.subscribe('site:x');
   const beside = wakeups.subscribe('site:x');
-  await inTransaction(database, (tx) => wake(tx, 'site:x'));
+  await inTransaction(database, async (tx) => wake(tx, 'site:x'));
   assert.equal(await beside.wait(LONG_MS, never), true, 'now the notification is here');
   assert.equal(await subscription.wait(LONG_MS, never), true);
   assert.equal(await subscription.wait(5, never), false);

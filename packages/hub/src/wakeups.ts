@@ -5,6 +5,7 @@
  * Use: subscribe, then read, then wait: a change between the reading and the waiting is not lost. When the listening
  * connection was lost and is back, everybody is woken once, since a notification may have been missed.
  */
+import { strict as assert } from 'node:assert';
 import type { Database } from '@lantern/service';
 import { sql } from 'kysely';
 import type { HubTx } from './tables.ts';
@@ -26,9 +27,24 @@ export type Wakeups = {
   close(): Promise<void>;
 };
 
-/** Wakes the waiters for these keys in every hub process when the transaction commits. */
-export async function wake(tx: HubTx, ...keys: readonly WakeupKey[]): Promise<void> {
-  await sql`select pg_notify(${CHANNEL}, key) from unnest(${sql.val([...keys])}::text[]) as key`.execute(tx);
+const keysOfTransactions = new WeakMap<HubTx, Set<WakeupKey>>();
+
+/** Wakes the waiters for these keys in every hub process when the transaction, one of `HubContext.transaction`, commits. */
+export function wake(tx: HubTx, ...keys: readonly WakeupKey[]): void {
+  const noted = keysOfTransactions.get(tx);
+  assert(noted !== undefined, 'Wake-ups need a transaction of the hub context.');
+  for (const key of keys) noted.add(key);
+}
+
+/** Runs `work` and then sends the wake-ups that it asked for, all in one statement. */
+export async function withWakeups<R>(tx: HubTx, work: () => Promise<R>): Promise<R> {
+  const keys = new Set<WakeupKey>();
+  keysOfTransactions.set(tx, keys);
+  const result = await work();
+  if (keys.size > 0) {
+    await sql`select pg_notify(${CHANNEL}, key) from unnest(${sql.val([...keys])}::text[]) as key`.execute(tx);
+  }
+  return result;
 }
 
 export async function openWakeups(db: Database): Promise<Wakeups> {

@@ -103,7 +103,7 @@ export async function revokeSite(deps: EnrolmentDeps, siteId: SiteId, person: Pe
     const state = transition(SITE_STATES, { what: 'site', state: row.state, event: 'revoke' });
     await store.updateSiteState(tx, siteId, state);
     await deps.onRevoked(tx, siteId);
-    await wake(tx, 'members');
+    wake(tx, 'members');
     audit(deps, tx, { actor: person.userId, action: 'site.revoke', object: siteId });
   });
   deps.forgetMembers();

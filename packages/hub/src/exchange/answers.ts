@@ -17,6 +17,7 @@ import {
   matches,
   PAYLOAD_TYPES,
   type ProjectId,
+  type QuestionId,
   type RoundTask,
   type RunId,
   type SignedEnvelope,
@@ -27,21 +28,23 @@ import {
   transition,
 } from '@lantern/contract';
 import { faultPoint, openEnvelope, type PublicKey, sha256 } from '@lantern/service';
-import { audit, type HubContext } from '../hub-context.ts';
+import { type AuditLine, audit, auditEntry, type HubContext } from '../hub-context.ts';
 import type { HubTx } from '../tables.ts';
 import { wake } from '../wakeups.ts';
 import * as store from './store.ts';
+import { uploadedFilesOf } from './uploaded-files.ts';
 
 /** What runs add to the receipt of an answer; given by `main.ts`, so that the exchange knows nothing of rounds. */
 export type RoundAnswers = {
   /** `undefined` when the body is usable; else what is wrong with it. Throws `conflict` while a blob is still missing. */
   readonly problemOf: (task: RoundTask, body: AnswerBody) => Promise<string | undefined>;
-  /** Called before the task is ended: answers to one round follow one another, and their files stay. May throw `conflict`. */
-  readonly beforeEnd: (tx: HubTx, task: RoundTask, body: AnswerBody) => Promise<void>;
-  /** Called after the task has ended, in the same transaction; whether the run may go on now. */
-  readonly taskEnded: (tx: HubTx, task: { runId: RunId; round: number }) => Promise<boolean>;
-  /** Goes on with a run at once, after the commit. A job of the transaction does it a little later, should this process die. */
-  readonly look: (runId: RunId) => void;
+  /** Keeps the uploaded files that an answer names until the transaction ends. May throw `conflict`. */
+  readonly holdFiles: (tx: HubTx, body: AnswerBody) => Promise<void>;
+  /**
+   * Called when a task has ended, after the commit, and again when the answer comes again: goes on with the run at once if it
+   * can. Should this process die before, the run's own job does, at the latest a minute later.
+   */
+  readonly taskEnded: (task: { runId: RunId; round: number }) => Promise<void>;
 };
 
 export type AnswersDeps = HubContext & {
@@ -58,19 +61,27 @@ export async function receiveAnswer(
   if (answer.taskId !== received.taskId || answer.siteId !== siteId) {
     throw new AppError('envelope.rejected', 'The answer names another task or another site than the request.');
   }
-  const row = await store.findTask(deps.db, received.taskId);
-  if (row === undefined || row.site_id !== siteId) throw new AppError('not-found', 'This site has no such task.');
+  const asked = await findAsked(deps, received.taskId);
+  if (asked === undefined || asked.task.siteId !== siteId) {
+    throw new AppError('not-found', 'This site has no such task.');
+  }
   faultPoint('hub.answer.received');
-  if (isFinal(HUB_TASK_STATES, row.state)) return { ok: true, counted: false };
-
-  const task = taskIn(row.envelope);
-  const problem = await problemOf(deps, task, answer.body);
-  const { counted, goesOn } = await deps.transaction((tx: HubTx) =>
-    endWithAnswer(deps, tx, { row, task, answer, problem, envelope: received.envelope }),
-  );
+  const { task, state } = asked;
+  const counted = !isFinal(HUB_TASK_STATES, state) && (await takeIn(deps, { ...asked, answer, ...received }));
   faultPoint('hub.answer.committed');
-  if (goesOn && task.kind === 'round') deps.rounds.look(task.runId);
+  deps.issued.forget(task.taskId);
+  if (task.kind === 'round') await deps.rounds.taskEnded(task);
   return { ok: true, counted };
+}
+
+/** `state`: as far as known; the statement that ends a task looks for itself whether it is still open. */
+type Asked = { readonly task: SiteTask; readonly state: HubTaskState; readonly questionId: QuestionId | null };
+
+async function findAsked(deps: AnswersDeps, taskId: TaskId): Promise<Asked | undefined> {
+  const issued = deps.issued.find(taskId);
+  if (issued !== undefined) return { task: issued, state: 'delivered', questionId: null };
+  const row = await store.findTask(deps.db, taskId);
+  return row && { task: taskIn(row.envelope), state: row.state, questionId: row.question_id };
 }
 
 /** The task inside an envelope that this hub signed and kept; trusted because it never left the database. */
@@ -97,42 +108,43 @@ function endOf(
   return { event: 'answer', message: null };
 }
 
-async function endWithAnswer(
+/** Counts an answer, unless its task has ended meanwhile. */
+async function takeIn(
   deps: AnswersDeps,
-  tx: HubTx,
-  input: {
-    row: store.TaskRow;
-    task: SiteTask;
-    answer: Answer;
-    problem: string | undefined;
-    envelope: SignedEnvelope;
-  },
-): Promise<{ counted: boolean; goesOn: boolean }> {
-  const { row, task, answer, problem } = input;
-  if (task.kind === 'round') await deps.rounds.beforeEnd(tx, task, answer.body);
+  taken: Asked & { readonly answer: Answer; readonly envelope: SignedEnvelope },
+): Promise<boolean> {
+  const { task, state, questionId, answer, envelope } = taken;
+  const { taskId, siteId } = task;
+  const problem = await problemOf(deps, task, answer.body);
   const { event, message } = endOf(answer.body, problem);
-  const state: HubTaskState = transition(HUB_TASK_STATES, { what: 'task', state: row.state, event });
-  const answerDigest = sha256(Buffer.from(input.envelope.payload, 'base64'));
-  const ended = await store.endTask(tx, {
-    taskId: task.taskId,
-    state,
+  const answerDigest = sha256(Buffer.from(envelope.payload, 'base64'));
+  const end: store.TaskEnd = {
+    taskId,
+    state: transition(HUB_TASK_STATES, { what: 'task', state, event }),
     at: deps.clock.now(),
     message,
     answer: JSON.stringify(answer.body),
-    answerEnvelope: JSON.stringify(input.envelope),
+    answerEnvelope: JSON.stringify(envelope),
     answerDigest,
     decisionDigest: answer.decisionDigest ?? null,
-  });
-  if (!ended) return { counted: false, goesOn: false };
-  audit(deps, tx, {
-    actor: task.siteId,
+  };
+  const line: AuditLine = {
+    actor: siteId,
     action: 'task.answer',
-    object: task.taskId,
+    object: taskId,
     outcome: event === 'answer' ? 'success' : event === 'refuse' ? 'refused' : 'failure',
     details: { kind: answer.body.kind, answerDigest },
+  };
+  if (questionId === null && uploadedFilesOf(answer.body).length === 0) {
+    return store.endTaskAudited(deps.db, end, auditEntry(deps, line));
+  }
+  return deps.transaction(async (tx: HubTx) => {
+    await deps.rounds.holdFiles(tx, answer.body);
+    if (!(await store.endTask(tx, end))) return false;
+    audit(deps, tx, line);
+    if (questionId !== null) wake(tx, `question:${questionId}`);
+    return true;
   });
-  if (row.question_id !== null) await wake(tx, `question:${row.question_id}`);
-  return { counted: true, goesOn: task.kind === 'round' && (await deps.rounds.taskEnded(tx, task)) };
 }
 
 /**
@@ -145,7 +157,7 @@ export async function dropSite(
   drop: { siteId: SiteId; projectId?: ProjectId; message: string },
 ): Promise<void> {
   const ended = await store.dropOpenTasks(tx, { ...drop, at: deps.clock.now() });
-  for (const task of ended) if (task.question_id !== null) await wake(tx, `question:${task.question_id}`);
+  for (const task of ended) if (task.question_id !== null) wake(tx, `question:${task.question_id}`);
   const runIds = new Set(ended.flatMap((task) => (task.run_id === null ? [] : [task.run_id])));
   for (const runId of runIds) await deps.touched(tx, runId);
 }

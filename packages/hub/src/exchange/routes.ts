@@ -6,7 +6,7 @@ import { SITE, siteOf } from '../site-caller.ts';
 import { type AnswersDeps, receiveAnswer } from './answers.ts';
 import { blobResponse } from './blob-response.ts';
 import { personMayRead, siteMayRead } from './store.ts';
-import { pollTasks } from './tasks.ts';
+import { createTaskPolls } from './tasks.ts';
 import { createUploads } from './uploads.ts';
 
 const ANSWER_BYTES_MAX = 6 * 1024 * 1024; // an envelope's payload has at most 4 MiB of base64, and a little around it
@@ -18,13 +18,14 @@ export type ExchangeDeps = AnswersDeps & {
 
 export function exchangeRoutes(deps: ExchangeDeps): Route[] {
   const uploads = createUploads(deps);
+  const polls = createTaskPolls(deps);
   return [
     defineRoute(HUB_API.pollTasks)({
       access: SITE,
       handler: async ({ query, caller, signal }) => {
         const siteId = siteOf(caller);
         await deps.heard(siteId);
-        return { tasks: await pollTasks(deps, { siteId, waitMs: query.waitMs, signal }) };
+        return { tasks: await polls.poll({ siteId, waitMs: query.waitMs, signal }) };
       },
     }),
     defineRoute(HUB_API.answerTask)({

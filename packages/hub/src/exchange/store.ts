@@ -1,18 +1,24 @@
 /** Rows of tasks: issued, delivered, ended; and which blobs a site may read. */
-import type {
-  Digest,
-  HubTaskState,
-  ProjectId,
-  QuestionId,
-  RunId,
-  SignedEnvelope,
-  SiteId,
-  TaskId,
+import {
+  type Digest,
+  HUB_TASK_STATES,
+  type HubTaskState,
+  type ProjectId,
+  type QuestionId,
+  type RunId,
+  type SignedEnvelope,
+  type SiteId,
+  statesAllowing,
+  type TaskId,
 } from '@lantern/contract';
+import { changeAudited, type NewAudit } from '@lantern/service';
 import { type Selectable, sql } from 'kysely';
 import type { HubDb, HubTables } from '../tables.ts';
 
 export type TaskRow = Selectable<HubTables['task']>;
+
+/** In which a task still waits for its answer. */
+const OPEN_STATES = statesAllowing(HUB_TASK_STATES, 'answer');
 
 export type TaskToInsert = {
   readonly taskId: TaskId;
@@ -58,7 +64,8 @@ export async function insertTasks(tx: HubDb, tasks: readonly TaskToInsert[]): Pr
 }
 
 /** How long a delivered task is left alone before it is delivered again: doubles from 5 s to 5 min. */
-const LEASE = sql`interval '5 seconds' * least(power(2, delivery_count - 1), 60)`;
+export const LEASE_MS_MIN = 5000;
+const LEASE = sql`interval '1 millisecond' * ${sql.lit(LEASE_MS_MIN)} * least(power(2, delivery_count - 1), 60)`;
 
 /** `redeliverAt`: when the next task that is out is due again; looked up only when none was due. */
 export type Delivery = { readonly envelopes: SignedEnvelope[]; readonly redeliverAt: Date | undefined };
@@ -94,21 +101,29 @@ export async function findTask(db: HubDb, taskId: TaskId): Promise<TaskRow | und
   return db.selectFrom('task').selectAll().where('task_id', '=', taskId).executeTakeFirst();
 }
 
+export type TaskEnd = {
+  readonly taskId: TaskId;
+  readonly state: HubTaskState;
+  readonly at: Date;
+  readonly message: string | null;
+  readonly answer: string;
+  readonly answerEnvelope: string;
+  readonly answerDigest: Digest;
+  readonly decisionDigest: Digest | null;
+};
+
 /** Ends an open task with its answer; false when it had already ended, in which case nothing changes. */
-export async function endTask(
-  tx: HubDb,
-  end: {
-    taskId: TaskId;
-    state: HubTaskState;
-    at: Date;
-    message: string | null;
-    answer: string;
-    answerEnvelope: string;
-    answerDigest: Digest;
-    decisionDigest: Digest | null;
-  },
-): Promise<boolean> {
-  const result = await tx
+export async function endTask(tx: HubDb, end: TaskEnd): Promise<boolean> {
+  return (await writeEnd(tx, end).executeTakeFirst()) !== undefined;
+}
+
+/** The same on the record, in one statement, for an answer that brings nothing else to be done. */
+export async function endTaskAudited(db: HubDb, end: TaskEnd, audit: NewAudit): Promise<boolean> {
+  return changeAudited(db, writeEnd(db, end), audit);
+}
+
+function writeEnd(db: HubDb, end: TaskEnd) {
+  return db
     .updateTable('task')
     .set({
       state: end.state,
@@ -120,9 +135,8 @@ export async function endTask(
       decision_digest: end.decisionDigest,
     })
     .where('task_id', '=', end.taskId)
-    .where('state', 'in', ['queued', 'delivered'])
-    .executeTakeFirst();
-  return result.numUpdatedRows > 0n;
+    .where('state', 'in', OPEN_STATES)
+    .returning('task_id');
 }
 
 export type EndedTask = Pick<TaskRow, 'run_id' | 'question_id'>;
@@ -136,7 +150,7 @@ export async function dropOpenTasks(
     .updateTable('task')
     .set({ state: 'refused', ended_at: drop.at, message: drop.message })
     .where('site_id', '=', drop.siteId)
-    .where('state', 'in', ['queued', 'delivered']);
+    .where('state', 'in', OPEN_STATES);
   if (drop.projectId !== undefined) query = query.where('project_id', '=', drop.projectId);
   return query.returning(['run_id', 'question_id']).execute();
 }
@@ -147,7 +161,7 @@ export async function cancelOpenTasks(tx: HubDb, cancel: { runId: RunId; at: Dat
     .updateTable('task')
     .set({ state: 'cancelled', ended_at: cancel.at, message: cancel.message })
     .where('run_id', '=', cancel.runId)
-    .where('state', 'in', ['queued', 'delivered'])
+    .where('state', 'in', OPEN_STATES)
     .execute();
 }
 

@@ -31,7 +31,7 @@ export type NewTask = {
 
 /** Signs and stores tasks, and wakes their sites when the transaction commits. */
 export async function issueTasks(
-  context: Pick<HubContext, 'keyPair' | 'clock'>,
+  context: Pick<HubContext, 'keyPair' | 'clock' | 'issued'>,
   tx: HubTx,
   tasks: readonly NewTask[],
 ): Promise<void> {
@@ -52,8 +52,10 @@ export async function issueTasks(
       blobs: blobs ?? [],
     })),
   );
-  const keys = new Set(tasks.map(({ task }) => `site:${task.siteId}` as const));
-  await wake(tx, ...keys);
+  for (const { task } of tasks) {
+    if (task.kind === 'round') context.issued.note(task);
+    wake(tx, `site:${task.siteId}`);
+  }
 }
 
 /** Ends the open tasks of a run that nobody waits for any more. A late answer is accepted and not counted. */
@@ -65,33 +67,63 @@ export async function cancelRunTasks(
   await store.cancelOpenTasks(tx, { ...cancel, at: context.clock.now() });
 }
 
-/** Tasks due for a site; waits up to `waitMs` for the first. An empty list when none came. */
-export async function pollTasks(
-  context: Pick<HubContext, 'db' | 'clock' | 'wakeups'>,
-  poll: { siteId: SiteId; waitMs: number; signal: AbortSignal },
-): Promise<SignedEnvelope[]> {
-  const endsAtMs = context.clock.monotonicMs() + poll.waitMs;
-  const subscription = context.wakeups.subscribe(`site:${poll.siteId}`);
-  try {
-    for (;;) {
-      const now = context.clock.now();
-      const { envelopes, redeliverAt } = await store.deliverDueTasks(context.db, {
-        siteId: poll.siteId,
-        at: now,
-        countMax: TASK_BATCH_MAX,
-        everything: poll.waitMs === 0,
-      });
-      if (envelopes.length > 0) {
-        faultPoint('hub.task.delivered');
-        return envelopes;
-      }
-      const leftMs = endsAtMs - context.clock.monotonicMs();
-      if (leftMs <= 0 || poll.signal.aborted) return [];
-      const redeliveryMs = redeliverAt === undefined ? leftMs : Math.max(1, redeliverAt.getTime() - now.getTime());
-      const woken = await subscription.wait(Math.min(leftMs, redeliveryMs), poll.signal);
-      if (!woken && leftMs <= redeliveryMs) return [];
-    }
-  } finally {
-    subscription.close();
+export type TaskPolls = {
+  /** Tasks due for a site; waits up to `waitMs` for the first. An empty list when none came. */
+  readonly poll: (poll: { siteId: SiteId; waitMs: number; signal: AbortSignal }) => Promise<SignedEnvelope[]>;
+};
+
+/**
+ * Since a new task always rings, a site that was looked after and has not been rung for since has nothing new: its next poll
+ * waits without asking the database. It asks again when a delivery may have to be repeated.
+ */
+export function createTaskPolls(context: Pick<HubContext, 'db' | 'clock' | 'wakeups'>): TaskPolls {
+  const quiet = new Map<SiteId, { readonly untilMs: number }>();
+  const rung = new Map<SiteId, number>(); // how often, for every site that ever polled
+
+  function listen(siteId: SiteId): void {
+    if (rung.has(siteId)) return;
+    rung.set(siteId, 0);
+    context.wakeups.on(`site:${siteId}`, () => {
+      rung.set(siteId, (rung.get(siteId) ?? 0) + 1);
+      quiet.delete(siteId);
+    });
   }
+
+  /** Looks, and remembers for how long looking again would be in vain. */
+  async function look(siteId: SiteId, everything: boolean): Promise<SignedEnvelope[]> {
+    const rungBefore = rung.get(siteId);
+    const now = context.clock.now();
+    const due = { siteId, at: now, countMax: TASK_BATCH_MAX, everything };
+    const { envelopes, redeliverAt } = await store.deliverDueTasks(context.db, due);
+    const redeliverAtMs = redeliverAt?.getTime() ?? Number.POSITIVE_INFINITY;
+    const untilMs = envelopes.length === 0 ? redeliverAtMs : now.getTime() + store.LEASE_MS_MIN;
+    const mayBeMore = envelopes.length === TASK_BATCH_MAX || rung.get(siteId) !== rungBefore;
+    if (!mayBeMore) quiet.set(siteId, { untilMs });
+    return envelopes;
+  }
+
+  return {
+    async poll({ siteId, waitMs, signal }) {
+      listen(siteId);
+      const endsAtMs = context.clock.monotonicMs() + waitMs;
+      const subscription = context.wakeups.subscribe(`site:${siteId}`);
+      try {
+        for (;;) {
+          const isQuiet = waitMs > 0 && context.clock.now().getTime() < (quiet.get(siteId)?.untilMs ?? 0);
+          const envelopes = isQuiet ? [] : await look(siteId, waitMs === 0);
+          if (envelopes.length > 0) {
+            faultPoint('hub.task.delivered');
+            return envelopes;
+          }
+          const leftMs = endsAtMs - context.clock.monotonicMs();
+          if (leftMs <= 0 || signal.aborted) return [];
+          const quietMs = (quiet.get(siteId)?.untilMs ?? 0) - context.clock.now().getTime();
+          const woken = await subscription.wait(Math.min(leftMs, Math.max(1, quietMs)), signal);
+          if (!woken && leftMs <= quietMs) return [];
+        }
+      } finally {
+        subscription.close();
+      }
+    },
+  };
 }

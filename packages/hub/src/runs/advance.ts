@@ -7,7 +7,7 @@
  * Only the fold of large updates happens outside a transaction: the set of updates is fixed by a first pass (`folding`), the
  * fold is repeatable, and a second pass takes its result in only if the round is still folding.
  */
-import { AppError, ROUND_STATES, type RunId, toAppError, transition } from '@lantern/contract';
+import { ROUND_STATES, type RunId, toAppError, transition } from '@lantern/contract';
 import { faultPoint } from '@lantern/service';
 import { cancelRunTasks } from '../exchange/tasks.ts';
 import { audit, type HubContext } from '../hub-context.ts';
@@ -18,6 +18,7 @@ import { type Blueprints, createBlueprints, type RunBlueprint } from './blueprin
 import type { Closing } from './closing.ts';
 import { belowQuorumMessage, loadFacts } from './facts.ts';
 import type { FoldingDeps } from './folding.ts';
+import { createNewestResults, type NewestResults } from './newest-results.ts';
 import { openRound } from './opening.ts';
 import { type Action, nextAction, WAITING_AFTER_MS_MIN } from './plan.ts';
 import { closeFromAnswers, foldTrainRound, isFoldedInside } from './round-closing.ts';
@@ -29,10 +30,11 @@ export type AdvanceDeps = HubContext & FoldingDeps;
 type FoldAction = Extract<Action, { kind: 'fold' }>;
 type Crossed = 'hub.round.closed' | 'hub.round.opened';
 
-/** What a pass leaves to do outside its transaction. */
-type Pass =
+/** What a pass leaves to do outside its transaction. `lookAt`: for when it put a job into the queue. */
+type Pass = (
   | { readonly kind: 'done'; readonly crossed: readonly Crossed[] }
-  | { readonly kind: 'fold'; readonly blueprint: RunBlueprint; readonly number: number };
+  | { readonly kind: 'fold'; readonly blueprint: RunBlueprint; readonly number: number }
+) & { readonly lookAt?: Date };
 
 type Folded = { readonly number: number; readonly closing: Closing };
 
@@ -40,62 +42,60 @@ type PassInput = {
   readonly deps: AdvanceDeps;
   readonly tx: HubTx;
   readonly run: RunHandle & { readonly blueprint: RunBlueprint };
+  readonly results: NewestResults;
   readonly folded: Folded | undefined;
+  /** When a job looks at the run in any case, as far as this process knows. */
+  readonly nextLookAt: Date | undefined;
   readonly signal: AbortSignal;
 };
 
-export type Advancer = {
-  /** Job: performs whatever a run does next. */
-  advance(runId: RunId, signal: AbortSignal): Promise<void>;
-  /** The same at once and in this process, for what was just committed; a failure is left to the run's job. */
-  look(runId: RunId): void;
-  /** Aborts and awaits what `look` began. */
-  close(): Promise<void>;
-};
+/** Job, or a look of this process: performs whatever a run does next. */
+export type Advance = (runId: RunId, why: { signal: AbortSignal; isJob: boolean }) => Promise<void>;
 
+/**
+ * A run that is under way is looked at by a job at least this often, whatever it waits for: should the process have died that
+ * took the last answer of a round, another goes on with the run that much later.
+ */
+const LOOK_INTERVAL_MS = 60_000;
 /** A job that finds its run being folded comes back after this long, should the folding process die. */
 const FOLDING_LOOK_MS = 30_000;
+const RUN_COUNT_MAX = 1000; // ten times the runs that are under way at once
 
-export function createAdvancer(deps: AdvanceDeps): Advancer {
+export function createAdvance(deps: AdvanceDeps): Advance {
   const folding = new Set<RunId>();
   const blueprints = createBlueprints();
-  const closing = new AbortController();
-  const looks = new Set<Promise<void>>();
-  const advancer: Advancer = {
-    look(runId) {
-      const look = advancer.advance(runId, closing.signal).catch((err: unknown) => {
-        if (!closing.signal.aborted) deps.log.warn({ err, runId }, 'a run is looked at again by its job');
-      });
-      looks.add(look);
-      void look.finally(() => looks.delete(look));
-    },
-    async close() {
-      closing.abort(new AppError('stopped', 'The hub is shutting down.'));
-      await Promise.all(looks);
-    },
-    async advance(runId, signal) {
-      if (folding.has(runId)) {
-        const at = new Date(deps.clock.now().getTime() + FOLDING_LOOK_MS);
-        await deps.transaction((tx: HubTx) => enqueueAdvanceAt(tx, runId, at));
-        return;
+  const nextLooks = new Map<RunId, Date>();
+
+  async function pass(runId: RunId, folded: Folded | undefined, signal: AbortSignal): Promise<Pass> {
+    const done = await runPass(deps, blueprints, { runId, folded, nextLookAt: nextLooks.get(runId), signal });
+    if (nextLooks.size >= RUN_COUNT_MAX) nextLooks.clear();
+    if (done.lookAt !== undefined) nextLooks.set(runId, done.lookAt);
+    return done;
+  }
+
+  return async (runId, { signal, isJob }) => {
+    if (isJob) nextLooks.delete(runId); // it may be the job that was to look then
+    if (folding.has(runId)) {
+      const at = new Date(deps.clock.now().getTime() + FOLDING_LOOK_MS);
+      await deps.transaction((tx: HubTx) => enqueueAdvanceAt(tx, runId, at));
+      return;
+    }
+    let done = await pass(runId, undefined, signal);
+    while (done.kind === 'fold') {
+      faultPoint('hub.round.folding');
+      const { blueprint, number } = done;
+      folding.add(runId);
+      try {
+        const results = createNewestResults(deps.db, runId);
+        const closing = await foldTrainRound(deps, deps.db, { blueprint, number, results, signal });
+        faultPoint('hub.round.folded');
+        folding.delete(runId);
+        done = await pass(runId, { number, closing }, signal);
+      } finally {
+        folding.delete(runId);
       }
-      let pass = await runPass(deps, blueprints, { runId, folded: undefined, signal });
-      while (pass.kind === 'fold') {
-        faultPoint('hub.round.folding');
-        const { blueprint, number } = pass;
-        folding.add(runId);
-        try {
-          const closing = await foldTrainRound(deps, deps.db, { blueprint, number, signal });
-          faultPoint('hub.round.folded');
-          folding.delete(runId);
-          pass = await runPass(deps, blueprints, { runId, folded: { number, closing }, signal });
-        } finally {
-          folding.delete(runId);
-        }
-      }
-    },
+    }
   };
-  return advancer;
 }
 
 /** Puts every run that is under way into the queue; at start, since a look that died with the process left only a later job. */
@@ -108,66 +108,75 @@ export async function resumeRuns(deps: Pick<HubContext, 'transaction'>): Promise
 async function runPass(
   deps: AdvanceDeps,
   blueprints: Blueprints,
-  of: { runId: RunId; folded: Folded | undefined; signal: AbortSignal },
+  of: { runId: RunId; folded: Folded | undefined; nextLookAt: Date | undefined; signal: AbortSignal },
 ): Promise<Pass> {
+  const { runId, ...rest } = of;
   const pass = await deps.transaction(async (tx: HubTx): Promise<Pass> => {
-    const row = await store.lockRun(tx, of.runId);
+    const row = await store.lockRun(tx, runId);
     if (row === undefined) return { kind: 'done', crossed: [] };
-    const run = { runId: row.run_id, state: row.state, blueprint: await blueprints.of(tx, row) };
-    return advanceLocked({ deps, tx, run, folded: of.folded, signal: of.signal });
+    const run = { runId, state: row.state, blueprint: await blueprints.of(tx, row) };
+    return advanceLocked({ deps, tx, run, results: createNewestResults(tx, runId), ...rest });
   });
   if (pass.kind === 'done') for (const point of pass.crossed) faultPoint(point);
   return pass;
 }
 
 async function advanceLocked(input: PassInput): Promise<Pass> {
-  const { deps, tx, run } = input;
+  const { deps, tx, run, results } = input;
   const crossed: Crossed[] = [];
+  const done = async (lookAt?: Date): Promise<Pass> => {
+    if (lookAt !== undefined) await enqueueAdvanceAt(tx, run.runId, lookAt);
+    return { kind: 'done', crossed, ...(lookAt === undefined ? {} : { lookAt }) };
+  };
+  let last = await store.findLastRoundState(tx, run.runId);
   if (run.state === 'planned') await moveRun(deps, tx, run, 'start');
   for (;;) {
-    const action = nextAction(await loadFacts(tx, run), deps.clock.now().getTime());
+    const nowMs = deps.clock.now().getTime();
+    const action = nextAction(await loadFacts(tx, run, last), nowMs);
     switch (action.kind) {
-      case 'open':
-        await open(input, action);
+      case 'open': {
+        const { blueprint } = run;
+        await openRound(deps, tx, { blueprint, round: action, results: await results.all() });
         crossed.push('hub.round.opened');
-        return { kind: 'done', crossed };
+        return done(lookAt(input, nowMs + Math.max(blueprint.plan.stragglerWaitMs, WAITING_AFTER_MS_MIN)));
+      }
       case 'fold': {
         const given = input.folded?.number === action.number ? input.folded.closing : undefined;
         if (given === undefined && !isFoldedInside(run.blueprint, action)) {
           await startFolding(input, action);
           return { kind: 'fold', blueprint: run.blueprint, number: action.number };
         }
-        if (!(await close(input, action, given))) return { kind: 'done', crossed };
+        if (!(await close(input, action, given))) return done();
         crossed.push('hub.round.closed');
+        if (last !== undefined) last = { ...last, state: 'closed' };
         break;
       }
       case 'suspend':
         await moveRun(deps, tx, run, 'wait');
-        return { kind: 'done', crossed };
+        return done(lookAt(input, undefined));
       case 'resume':
         await moveRun(deps, tx, run, 'resume');
         break;
       case 'complete':
         await moveRun(deps, tx, run, 'complete');
-        return { kind: 'done', crossed };
+        return done();
       case 'fail':
         await failRun(input, await belowQuorumMessage(tx, run.blueprint, action.available));
-        return { kind: 'done', crossed };
+        return done();
       case 'wait':
-        if (action.untilMs !== undefined) await enqueueAdvanceAt(tx, run.runId, new Date(action.untilMs));
-        return { kind: 'done', crossed };
+        return done(lookAt(input, action.untilMs));
       case 'nothing':
-        return { kind: 'done', crossed };
+        return done();
     }
   }
 }
 
-async function open({ deps, tx, run }: PassInput, action: Extract<Action, { kind: 'open' }>): Promise<void> {
-  const { plan } = run.blueprint;
-  const results = await store.newestResults(tx, run.runId);
-  await openRound(deps, tx, { blueprint: run.blueprint, round: action, results });
-  const silentAtMs = deps.clock.now().getTime() + Math.max(plan.stragglerWaitMs, WAITING_AFTER_MS_MIN);
-  await enqueueAdvanceAt(tx, run.runId, new Date(silentAtMs));
+/** When a job is to look at the run; `undefined` where one that is in the queue already looks early enough. */
+function lookAt({ deps, nextLookAt }: PassInput, wantedMs: number | undefined): Date | undefined {
+  const nowMs = deps.clock.now().getTime();
+  const atMs = Math.min(wantedMs ?? Number.POSITIVE_INFINITY, nowMs + LOOK_INTERVAL_MS);
+  const knownMs = nextLookAt?.getTime() ?? Number.POSITIVE_INFINITY;
+  return nowMs < knownMs && knownMs <= atMs ? undefined : new Date(atMs);
 }
 
 /** Fixes which updates are folded: from here on no answer to this round counts. */
@@ -187,12 +196,13 @@ async function cancelStragglers({ deps, tx, run }: PassInput, action: FoldAction
 
 /** Closes a round; false when its answers cannot be put together, which ends the run. */
 async function close(input: PassInput, action: FoldAction, given: Closing | undefined): Promise<boolean> {
-  const { deps, tx, run, signal } = input;
+  const { deps, tx, run, results, signal } = input;
+  await cancelStragglers(input, action); // first: an answer that commits meanwhile then counts, or its task has ended
   let closing = given;
   if (closing === undefined) {
     faultPoint('hub.round.folding');
     try {
-      closing = await closeFromAnswers(deps, tx, { blueprint: run.blueprint, action, signal });
+      closing = await closeFromAnswers(deps, tx, { blueprint: run.blueprint, action, results, signal });
     } catch (caught) {
       const error = toAppError(caught);
       if (error.failureClass !== 'permanent' || error.code === 'internal') throw caught;
@@ -201,8 +211,8 @@ async function close(input: PassInput, action: FoldAction, given: Closing | unde
     }
     faultPoint('hub.round.folded');
   }
-  await cancelStragglers(input, action);
   await store.closeRound(tx, { runId: run.runId, number: action.number, closedAt: deps.clock.now(), ...closing });
+  results.add(closing.result);
   if (closing.leavesBlobs === true) await enqueueSweep(tx, { runId: run.runId, round: action.number });
   if (closing.evaluation !== undefined) await store.updateRunEvaluation(tx, run.runId, closing.evaluation);
   audit(deps, tx, {
@@ -211,7 +221,7 @@ async function close(input: PassInput, action: FoldAction, given: Closing | unde
     object: run.runId,
     details: { round: action.number, step: action.step, siteCount: action.counted.length },
   });
-  await wake(tx, `run:${run.runId}`);
+  wake(tx, `run:${run.runId}`);
   return true;
 }
 

@@ -17,12 +17,13 @@ const OUTCOME_OF_STATE = {
   cancelled: 'cancelled',
 } as const satisfies Record<keyof typeof HUB_TASK_STATES, Outcome>;
 
+/** `last`: the round that was opened last, as it is now. */
 export async function loadFacts(
   tx: HubTx,
   run: { readonly state: RunState; readonly blueprint: RunBlueprint },
+  last: store.RoundStateRow | undefined,
 ): Promise<RunFacts> {
   const { runId, plan, manifest } = run.blueprint;
-  const last = await store.findLastRoundState(tx, runId);
   const opensNext = last === undefined || last.state === 'closed';
   const facts = {
     state: run.state,

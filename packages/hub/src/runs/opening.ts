@@ -34,7 +34,7 @@ const UPDATE_HEADER_BYTES_MAX = 1024 * 1024;
 const FLOAT32_BYTES = 4;
 
 export async function openRound(
-  context: Pick<HubContext, 'keyPair' | 'clock'> & { readonly blobs: BlobStore },
+  context: Pick<HubContext, 'keyPair' | 'clock' | 'issued'> & { readonly blobs: BlobStore },
   tx: HubTx,
   input: { blueprint: RunBlueprint; round: RoundToOpen; results: readonly RoundResult[] },
 ): Promise<void> {

@@ -13,7 +13,6 @@ import {
 import { evaluationMetrics, featureNames } from '@lantern/learning';
 import type { RoundAnswers } from '../exchange/answers.ts';
 import type { HubContext } from '../hub-context.ts';
-import { enqueueAdvanceAt } from '../jobs.ts';
 import { projectFor } from '../projects/projects.ts';
 import type { FoldingDeps } from './folding.ts';
 import { graphOf } from './results.ts';
@@ -21,11 +20,7 @@ import * as store from './store.ts';
 import { holdFiles } from './sweeping.ts';
 import { checkUpdateFile } from './update-file.ts';
 
-export type RoundAnswersDeps = Pick<HubContext, 'db' | 'clock'> &
-  FoldingDeps & { readonly look: (runId: RunId) => void };
-
-/** The process that took the last answer goes on with the run at once; this much later a job does, should it have died. */
-const LOOK_AGAIN_MS = 2000;
+export type RoundAnswersDeps = Pick<HubContext, 'db'> & FoldingDeps & { readonly look: (runId: RunId) => void };
 
 const ANSWER_OF_STEP = {
   prepare: 'prepared',
@@ -47,20 +42,14 @@ export function createRoundAnswers(deps: RoundAnswersDeps): RoundAnswers {
       return bodyProblem(deps, task, body);
     },
 
-    async beforeEnd(tx, task, body) {
-      if (task.step.kind === 'train') await holdFiles(deps, tx, body);
-      await store.lockRound(tx, task.runId, task.round);
-    },
+    holdFiles: (tx, body) => holdFiles(deps, tx, body),
 
     /** A run may go on after the last answer, the one that makes quorum, or a drop-out. */
-    async taskEnded(tx, { runId, round }) {
-      const { quorum, answered, pending } = await store.tallyRound(tx, runId, round);
-      const goesOn = pending === 0 || answered === quorum || answered + pending < quorum;
-      if (goesOn) await enqueueAdvanceAt(tx, runId, new Date(deps.clock.now().getTime() + LOOK_AGAIN_MS));
-      return goesOn;
+    async taskEnded({ runId, round }) {
+      // Read after the commit: of answers that come together, the last to commit sees them all.
+      const { quorum, answered, pending } = await store.tallyRound(deps.db, runId, round);
+      if (pending === 0 || answered >= quorum || answered + pending < quorum) deps.look(runId);
     },
-
-    look: deps.look,
   };
 }
 
@@ -129,7 +118,7 @@ async function updateProblem(
   }
   const files = [update.delta, ...(update.controlDelta === undefined ? [] : [update.controlDelta])];
   for (const file of files) {
-    const problem = (await uploadProblem(deps, file)) ?? (await checkUpdateFile(deps, file, manifest.parameters));
+    const problem = (await uploadProblem(deps, file)) ?? (await contentProblem(deps, file, manifest));
     if (problem !== undefined) return problem;
   }
   return undefined;
@@ -138,6 +127,24 @@ async function updateProblem(
 async function uploadProblem(deps: FoldingDeps, file: TensorRef): Promise<string | undefined> {
   if (file.bytes !== undefined) return undefined;
   const present = await deps.blobs.stat(file.digest);
-  if (present === undefined) throw new AppError('conflict', 'The update was not uploaded yet; upload it, then answer.');
+  if (present === undefined) throw missing();
   return present.sizeBytes === file.sizeBytes ? undefined : 'sizeBytes is not the size of the uploaded update.';
+}
+
+/** A sweep may take the same bytes of another round away at any moment before the answer holds them. */
+async function contentProblem(
+  deps: FoldingDeps,
+  file: TensorRef,
+  manifest: GraphManifest,
+): Promise<string | undefined> {
+  try {
+    return await checkUpdateFile(deps, file, manifest.parameters);
+  } catch (caught) {
+    if (caught instanceof AppError && caught.code === 'not-found') throw missing();
+    throw caught;
+  }
+}
+
+function missing(): AppError {
+  return new AppError('conflict', 'The update is not here; upload it, then answer.');
 }

@@ -14,6 +14,7 @@ import {
   prepareMetrics,
 } from './closing.ts';
 import { type FoldingDeps, foldRound } from './folding.ts';
+import type { NewestResults } from './newest-results.ts';
 import { parameterBytes, weightsOf } from './opening.ts';
 import type { Action } from './plan.ts';
 import { graphOf, resultOf, thetaOf } from './results.ts';
@@ -37,7 +38,7 @@ export function isFoldedInside({ manifest }: RunBlueprint, action: FoldAction): 
 export async function closeFromAnswers(
   deps: FoldingDeps,
   tx: HubTx,
-  of: { blueprint: RunBlueprint; action: FoldAction; signal: AbortSignal },
+  of: { blueprint: RunBlueprint; action: FoldAction; results: NewestResults; signal: AbortSignal },
 ): Promise<Closing> {
   const { blueprint, action } = of;
   const { manifest, plan, runId } = blueprint;
@@ -56,9 +57,12 @@ export async function closeFromAnswers(
       if (manifest.kind !== 'analysis' || manifest.analysis.kind !== 'logistic-regression') {
         throw new AppError('internal', 'A newton step needs a logistic regression.');
       }
-      const results = await store.newestResults(tx, runId);
       const size = bodiesOf(answers, 'newton')[0]?.body.gradient.length ?? 1;
-      return closeNewton(answers, { theta: thetaOf(results, size - 1), ...manifest.analysis, blobs: deps.blobs });
+      return closeNewton(answers, {
+        theta: thetaOf(await of.results.all(), size - 1),
+        ...manifest.analysis,
+        blobs: deps.blobs,
+      });
     }
     case 'evaluate':
       return closeEvaluate(answers);
@@ -69,13 +73,13 @@ export async function closeFromAnswers(
 export async function foldTrainRound(
   deps: FoldingDeps,
   db: HubDb,
-  of: { blueprint: RunBlueprint; number: number; signal: AbortSignal },
+  of: { blueprint: RunBlueprint; number: number; results: NewestResults; signal: AbortSignal },
 ): Promise<Closing> {
   const { blueprint, number, signal } = of;
   const { plan } = blueprint;
   if (plan.strategy === undefined) throw new AppError('internal', 'A train step needs a strategy.');
   const answers = await store.listUsableAnswers(db, blueprint.runId, number);
-  const results = await store.newestResults(db, blueprint.runId);
+  const results = await of.results.all();
   const manifest = graphOf(blueprint.manifest);
   const weightOf = (rowCount: number) => (plan.weightSitesBy === 'rows' ? rowCount : 1);
   const updates = bodiesOf(answers, 'update').map(({ body }) => ({ ...body, weight: weightOf(body.rowCount) }));

@@ -35,7 +35,7 @@ export async function moveRun(
   });
   const outcome = event === 'fail' ? 'failure' : 'success';
   audit(context, tx, { actor: 'hub', action: `run.${event}`, object: run.runId, outcome });
-  await wake(tx, `run:${run.runId}`);
+  wake(tx, `run:${run.runId}`);
 }
 
 /** Ends a run early: its open round is abandoned, its open tasks are cancelled. */

@@ -115,10 +115,9 @@ export async function insertRound(
 }
 
 /** Without its result, which can be large and is not needed to decide. */
-export async function findLastRoundState(
-  db: HubDb,
-  runId: RunId,
-): Promise<Pick<RoundRow, 'number' | 'state' | 'opened_at'> | undefined> {
+export type RoundStateRow = Pick<RoundRow, 'number' | 'state' | 'opened_at'>;
+
+export async function findLastRoundState(db: HubDb, runId: RunId): Promise<RoundStateRow | undefined> {
   return db
     .selectFrom('round')
     .select(['number', 'state', 'opened_at'])
@@ -126,17 +125,6 @@ export async function findLastRoundState(
     .orderBy('number', 'desc')
     .limit(1)
     .executeTakeFirst();
-}
-
-/** So that answers to one round follow one another and each sees how many are still missing. */
-export async function lockRound(tx: HubDb, runId: RunId, number: number): Promise<void> {
-  await tx
-    .selectFrom('round')
-    .select('number')
-    .where('run_id', '=', runId)
-    .where('number', '=', number)
-    .forUpdate()
-    .execute();
 }
 
 export async function updateRoundState(

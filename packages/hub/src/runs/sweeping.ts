@@ -10,6 +10,7 @@
 import { type AnswerBody, AppError, type Digest, type RunId } from '@lantern/contract';
 import type { BlobStore } from '@lantern/service';
 import { sql } from 'kysely';
+import { uploadedFilesOf } from '../exchange/uploaded-files.ts';
 import type { HubContext } from '../hub-context.ts';
 import type { HubDb, HubTx } from '../tables.ts';
 
@@ -28,11 +29,7 @@ export async function sweepRound(deps: SweepDeps, of: { runId: RunId; round: num
 
 /** Keeps the files of an answer until the transaction ends. Throws `conflict` when one is not here (any more). */
 export async function holdFiles(deps: { readonly blobs: BlobStore }, tx: HubTx, body: AnswerBody): Promise<void> {
-  if (body.kind !== 'update') return;
-  const blobs = [body.delta, body.controlDelta].flatMap((ref) =>
-    ref === undefined || ref.bytes !== undefined ? [] : [ref],
-  );
-  for (const digest of blobs.map((ref) => ref.digest).sort()) {
+  for (const digest of uploadedFilesOf(body).sort()) {
     await sql`select pg_advisory_xact_lock_shared(hashtextextended(${digest}, 0))`.execute(tx);
     if (!(await deps.blobs.has(digest))) {
       throw new AppError('conflict', 'The update is not here; upload it, then answer.');
