@@ -146,5 +146,5 @@ async function contentProblem(
 }
 
 function missing(): AppError {
-  return new AppError('conflict', 'The update is not here; upload it, then answer.');
+  return new AppError('conflict', 'The update was not uploaded yet, or is gone; upload it, then answer.');
 }
