@@ -14,7 +14,11 @@ export type DicomErrorCode =
   /** The peer refuses: the association, or the presentation context that was needed. */
   | 'refused'
   /** The association was aborted by the peer or by us, or has ended. */
-  | 'aborted';
+  | 'aborted'
+  /** A profile of de-identification that breaks its rules. */
+  | 'profile'
+  /** The program that reads text in pixels failed. */
+  | 'reader';
 
 export class DicomError extends Error {
   override readonly name = 'DicomError';

@@ -3,7 +3,7 @@ import { ELEMENT_LINES } from './generated/dictionary.ts';
 import { isPrivate, isPrivateCreator, type Tag } from './tag.ts';
 import { isVr, type Vr } from './vr.ts';
 
-type Entry = { readonly vr: Vr; readonly keyword: string };
+type Entry = { readonly vr: Vr; readonly keyword: string; readonly retired: boolean };
 
 /** Elements whose VR depends on others (US or SS, OB or OW): the first named is what implicit VR little endian means most often. */
 function vrOf(alternatives: string): Vr {
@@ -13,6 +13,7 @@ function vrOf(alternatives: string): Vr {
 }
 
 type Dictionary = {
+  readonly byKeyword: ReadonlyMap<string, Tag>;
   readonly byTag: ReadonlyMap<Tag, Entry>;
   readonly repeating: readonly { mask: Tag; value: Tag; entry: Entry }[];
 };
@@ -25,15 +26,16 @@ function dictionary(): Dictionary {
   const byTag = new Map<Tag, Entry>();
   const repeating: { mask: Tag; value: Tag; entry: Entry }[] = [];
   for (const line of ELEMENT_LINES.split('\n')) {
-    const [tag = '', vr = '', , keyword = ''] = line.split(' ');
-    const entry = { vr: vrOf(vr), keyword };
+    const [tag = '', vr = '', , keyword = '', retired] = line.split(' ');
+    const entry = { vr: vrOf(vr), keyword, retired: retired === 'R' };
     if (!tag.includes('x')) byTag.set(Number.parseInt(tag, 16), entry);
     else {
       const mask = Number.parseInt(tag.replace(/[^x]/g, 'F').replaceAll('x', '0'), 16) >>> 0;
       repeating.push({ mask, value: Number.parseInt(tag.replaceAll('x', '0'), 16), entry });
     }
   }
-  loaded = { byTag, repeating };
+  const byKeyword = new Map([...byTag].map(([tag, { keyword }]) => [keyword, tag]));
+  loaded = { byTag, byKeyword, repeating };
   return loaded;
 }
 
@@ -53,4 +55,18 @@ export function implicitVr(tag: Tag): Vr {
 export function keywordOf(tag: Tag): string | undefined {
   const keyword = isPrivate(tag) ? undefined : find(tag)?.keyword;
   return keyword === '-' ? undefined : keyword;
+}
+
+/** The VR that PS3.6 gives a standard element; `undefined` for private and unknown ones. */
+export function vrInDictionary(tag: Tag): Vr | undefined {
+  return isPrivate(tag) ? undefined : find(tag)?.vr;
+}
+
+export function isRetired(tag: Tag): boolean {
+  return !isPrivate(tag) && find(tag)?.retired === true;
+}
+
+/** The tag of a keyword such as PatientName; `undefined` for what is none, and for repeating groups. */
+export function tagOfKeyword(keyword: string): Tag | undefined {
+  return dictionary().byKeyword.get(keyword);
 }

@@ -1,5 +1,14 @@
 export { openFileSource } from './byte-source.ts';
-export type { DataSet, Element } from './data-set.ts';
+export { type DataSet, type Element, textOf } from './data-set.ts';
+export { createDeidentifier, type DeidentifiedObject, type Deidentifier } from './deidentify/deidentify.ts';
+export { outputFile } from './deidentify/output-file.ts';
+export {
+  type DeidentificationProfile,
+  PROFILE_DEFAULT,
+  parseDeidentificationProfile,
+} from './deidentify/profile.ts';
+export type { DeidentificationReport } from './deidentify/report.ts';
+export { findTesseract } from './deidentify/tesseract-reader.ts';
 export { DicomError } from './dicom-error.ts';
 export { dicomJson, type JsonDataSet, type JsonElement } from './dicom-json.ts';
 export { keywordOf } from './dictionary.ts';

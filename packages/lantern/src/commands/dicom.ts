@@ -1,4 +1,4 @@
-/** `lantern dicom`: what is in a DICOM file. Works on files alone, without hub or site. */
+/** `lantern dicom`: what is in a DICOM file, and copies of it that tell nobody who the patient is. Works on files alone, without hub or site. */
 import { AppError } from '@lantern/contract';
 import {
   type DataSet,
@@ -12,23 +12,27 @@ import {
 } from '@lantern/dicom';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
+import { dicomDeidentifyCommand } from './dicom-deidentify.ts';
 
 const VALUE_LENGTH_MAX = 80; // a line of a terminal; --json gives the whole value
 
 export function dicomCommand(context: CommandContext): Command {
-  return new Command('dicom').description('DICOM files').addCommand(
-    withJson(new Command('show'))
-      .description('every element of a file; it prints what the file says of its patient')
-      .argument('<file>', 'a DICOM file, with or without preamble and meta information')
-      .action((file: string, options: CommonOptions) => {
-        const { meta, dataSet, transferSyntax } = readFile(file);
-        const { uid, name } = transferSyntax;
-        outputOf(context, options).result(
-          { transferSyntax: { uid, name }, meta: dicomJson(meta), dataSet: dicomJson(dataSet) },
-          [`# ${name} (${uid})`, ...linesOf(meta), ...linesOf(dataSet)].join('\n'),
-        );
-      }),
-  );
+  return new Command('dicom')
+    .description('DICOM files')
+    .addCommand(
+      withJson(new Command('show'))
+        .description('every element of a file; it prints what the file says of its patient')
+        .argument('<file>', 'a DICOM file, with or without preamble and meta information')
+        .action((file: string, options: CommonOptions) => {
+          const { meta, dataSet, transferSyntax } = readFile(file);
+          const { uid, name } = transferSyntax;
+          outputOf(context, options).result(
+            { transferSyntax: { uid, name }, meta: dicomJson(meta), dataSet: dicomJson(dataSet) },
+            [`# ${name} (${uid})`, ...linesOf(meta), ...linesOf(dataSet)].join('\n'),
+          );
+        }),
+    )
+    .addCommand(dicomDeidentifyCommand(context));
 }
 
 function readFile(file: string): ReturnType<typeof readPart10> {
