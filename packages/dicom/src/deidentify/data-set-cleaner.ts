@@ -245,7 +245,7 @@ class CleaningWalk {
     const originals = textsIn({ ...element, vr: 'UI' }, []);
     const uids = originals.map((original) => (original === '' ? '' : this.#context.pseudonyms.uid(original)));
     if (uids.every((uid, index) => uid === originals[index])) return kept(element);
-    return { element: asciiElement(element.tag, element.vr, uids.join('\\')), action: 'uid' };
+    return { element: asciiElement(element.tag, element.vr, uids.join('\\'), 'UI'), action: 'uid' };
   }
 
   #shifted(element: Element, around: Around): Outcome {

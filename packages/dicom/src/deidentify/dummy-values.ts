@@ -16,8 +16,9 @@ const TEXTS: Readonly<Partial<Record<Vr, string>>> = {
   UR: 'urn:removed',
 };
 
-export function asciiElement(tag: Tag, vr: Vr, text: string): Element {
-  const padding = text.length % 2 === 0 ? '' : vr === 'UI' ? '\0' : ' '; // PS3.5 6.2: even length
+/** `known`: the VR by the dictionary, where the element has come as UN. */
+export function asciiElement(tag: Tag, vr: Vr, text: string, known: Vr = vr): Element {
+  const padding = text.length % 2 === 0 ? '' : known === 'UI' ? '\0' : ' '; // PS3.5 6.2: even length
   return { tag, vr, value: { kind: 'bytes', bytes: Buffer.from(text + padding, 'latin1') } };
 }
 
@@ -36,7 +37,7 @@ export function dummyElement(element: Element, vr: Vr, around: DataSet): Element
   const { tag } = element;
   if (vr === 'SQ' || element.value.kind === 'items') return { tag, vr: 'SQ', value: itemsOf([dummyItem(tag, around)]) };
   const rule = vrRule(vr);
-  if (rule.kind === 'text') return asciiElement(tag, element.vr, TEXTS[vr] ?? REMOVED);
+  if (rule.kind === 'text') return asciiElement(tag, element.vr, TEXTS[vr] ?? REMOVED, vr);
   const bytes = Buffer.alloc(rule.kind === 'number' ? rule.bytes : 2);
   return { tag, vr: element.vr, value: { kind: 'bytes', bytes } };
 }

@@ -22,7 +22,7 @@ const OMISSION = '_';
 const DIGIT_GROUPS = /\d[\d ./:()-]*\d/g;
 const DIGIT_COUNT_MAX = 5;
 
-/** The text with everything else replaced by an underscore; empty where nothing remains. */
+/** The text with everything else replaced by an underscore; a single one where no word remains. */
 export function knownWordsOf(text: string): string {
   const withoutNumbers = text.replace(DIGIT_GROUPS, (group) =>
     group.replace(/\D/g, '').length > DIGIT_COUNT_MAX ? OMISSION : group,
@@ -30,7 +30,7 @@ export function knownWordsOf(text: string): string {
   const cleaned = withoutNumbers
     .replace(/[\p{L}\p{N}\p{M}]+/gu, (word) => (isAllowed(word) ? word : OMISSION))
     .replace(/[^\x20-\x7e\r\n\t\f]/g, ' ');
-  return /[a-z0-9]/i.test(cleaned) ? cleaned : '';
+  return /[a-z0-9]/i.test(cleaned) ? cleaned : OMISSION;
 }
 
 function isAllowed(word: string): boolean {

@@ -36,8 +36,8 @@ export function* outputFile(object: DeidentifiedObject): Generator<Buffer> {
 function fileHead(dataSet: DataSet, transferSyntaxUid: string): Buffer {
   const elements = [
     { tag: 0x00020001, vr: 'OB', value: { kind: 'bytes', bytes: Buffer.from([0, 1]) } } as const,
-    asciiElement(0x00020002, 'UI', textOf(dataSet, SOP_CLASS) ?? ''),
-    asciiElement(0x00020003, 'UI', textOf(dataSet, SOP_INSTANCE) ?? ''),
+    ...copied(dataSet, SOP_CLASS, 0x00020002),
+    ...copied(dataSet, SOP_INSTANCE, 0x00020003),
     asciiElement(TAGS.transferSyntaxUid, 'UI', transferSyntaxUid),
     asciiElement(0x00020012, 'UI', IMPLEMENTATION_CLASS_UID),
     asciiElement(0x00020013, 'SH', IMPLEMENTATION_VERSION_NAME),
@@ -59,6 +59,12 @@ function fileHead(dataSet: DataSet, transferSyntaxUid: string): Buffer {
     ...new Writer(undefined, encoding).dataSet(first),
     group,
   ]);
+}
+
+/** Data sets that are no objects of their own have no SOP UIDs. */
+function copied(dataSet: DataSet, from: Tag, to: Tag): Element[] {
+  const uid = textOf(dataSet, from);
+  return uid === undefined ? [] : [asciiElement(to, 'UI', uid)];
 }
 
 type Encoding = { readonly explicit: boolean; readonly littleEndian: boolean };

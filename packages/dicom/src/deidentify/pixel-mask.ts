@@ -1,10 +1,11 @@
 /**
  * Blacks out pixels of an uncompressed image, exactly those of the regions and no bit of another; in every frame.
  *
- * Black is the lowest value, in MONOCHROME1 the highest, in YBR no luminance without colour. Where two pixels share their colour
+ * Black is the lowest value that the image holds, in MONOCHROME1 the highest, so that viewers choose the same window as before; in
+ * colour it is no luminance. Where two pixels share their colour
  * (YBR_FULL_422), it is removed when either goes: the other one keeps its luminance.
  */
-import { frameBits, isSubsampled, type PixelGeometry } from './pixel-geometry.ts';
+import { frameBits, isSubsampled, type PixelGeometry, pixelBytes } from './pixel-geometry.ts';
 import type { Region } from './pixel-rules.ts';
 
 /** Inside of regions, or all outside of them, as with ultrasound. */
@@ -37,9 +38,10 @@ export function blackOut(
   const result = Buffer.from(pixelData);
   const write = sampleWriter(result, geometry.bitsAllocated, littleEndian);
   const samplesPerFrame = frameBits(geometry) / geometry.bitsAllocated;
+  const extreme = extremeOf(pixelData.subarray(0, pixelBytes(geometry)), geometry, littleEndian);
   for (let frame = 0; frame < geometry.frameCount; frame += 1) {
     for (let pixel = 0; pixel < masked.length; pixel += 1) {
-      if (masked[pixel] === 1) blackenPixel(pixel, frame * samplesPerFrame, geometry, write);
+      if (masked[pixel] === 1) blackenPixel({ pixel, frameStart: frame * samplesPerFrame, extreme }, geometry, write);
     }
   }
   return result;
@@ -47,7 +49,11 @@ export function blackOut(
 
 type SampleWriter = (sample: number, value: number) => void;
 
-function blackenPixel(pixel: number, frameStart: number, geometry: PixelGeometry, write: SampleWriter): void {
+function blackenPixel(
+  { pixel, frameStart, extreme }: { pixel: number; frameStart: number; extreme: number },
+  geometry: PixelGeometry,
+  write: SampleWriter,
+): void {
   const { samplesPerPixel, isPlanar, photometric, columns, rows } = geometry;
   if (isSubsampled(photometric)) {
     const pair = frameStart + 4 * Math.floor(pixel / 2); // Y1 Y2 Cb Cr
@@ -58,7 +64,7 @@ function blackenPixel(pixel: number, frameStart: number, geometry: PixelGeometry
   }
   for (let sample = 0; sample < samplesPerPixel; sample += 1) {
     const at = isPlanar ? sample * columns * rows + pixel : pixel * samplesPerPixel + sample;
-    write(frameStart + at, blackOf(sample, geometry));
+    write(frameStart + at, blackOf(sample, geometry, extreme));
   }
 }
 
@@ -67,12 +73,31 @@ function colourless({ bitsStored }: PixelGeometry): number {
 }
 
 /** As unsigned bits of the sample. */
-function blackOf(sample: number, geometry: PixelGeometry): number {
-  const { photometric, bitsStored, bitsAllocated, isSigned } = geometry;
-  if (photometric.startsWith('YBR') && sample > 0) return colourless(geometry);
-  const lowest = isSigned ? 2 ** bitsAllocated - 2 ** (bitsStored - 1) : 0; // sign extended
-  const highest = 2 ** (isSigned ? bitsStored - 1 : bitsStored) - 1;
-  return photometric === 'MONOCHROME1' ? highest : lowest;
+function blackOf(sample: number, geometry: PixelGeometry, extreme: number): number {
+  if (geometry.samplesPerPixel === 1) return extreme;
+  return geometry.photometric.startsWith('YBR') && sample > 0 ? colourless(geometry) : 0;
+}
+
+/** The lowest value of all samples, or the highest for MONOCHROME1; bits beside the stored ones do not count. */
+function extremeOf(pixelData: Buffer, geometry: PixelGeometry, littleEndian: boolean): number {
+  const { bitsAllocated, bitsStored, isSigned, photometric } = geometry;
+  if (geometry.samplesPerPixel > 1 || photometric === 'PALETTE COLOR' || bitsAllocated === 1) return 0;
+  const view = new DataView(pixelData.buffer, pixelData.byteOffset, pixelData.byteLength);
+  const bytes = bitsAllocated / 8;
+  const shift = 32 - bitsStored;
+  const sign = photometric === 'MONOCHROME1' ? -1 : 1;
+  let [extreme, extremeBits] = [Number.POSITIVE_INFINITY, 0];
+  for (let at = 0; at + bytes <= pixelData.byteLength; at += bytes) {
+    const bits =
+      bytes === 1
+        ? view.getUint8(at)
+        : bytes === 2
+          ? view.getUint16(at, littleEndian)
+          : view.getUint32(at, littleEndian);
+    const value = sign * (isSigned ? (bits << shift) >> shift : (bits << shift) >>> shift);
+    if (value < extreme) [extreme, extremeBits] = [value, bits];
+  }
+  return extremeBits;
 }
 
 function sampleWriter(buffer: Buffer, bitsAllocated: number, littleEndian: boolean): SampleWriter {

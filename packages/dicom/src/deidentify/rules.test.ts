@@ -47,7 +47,7 @@ const ALLOWED: Readonly<Record<string, Readonly<Record<string, readonly ActionKi
   'X/D': { none: ['dummy'], 1: ['dummy'], 2: ['dummy'], 3: ['remove'] },
   'Z/D': { none: ['dummy'], 1: ['dummy'], 2: ['empty'], 3: ['empty'] },
   'X/Z/D': { none: ['dummy', 'uid'], 1: ['dummy', 'uid'], 2: ['empty'], 3: ['remove'] },
-  'X/Z/U*': { none: ['uid'], 1: ['uid'], 2: ['empty'], 3: ['remove'] },
+  'X/Z/U*': { none: ['uid'], 1: ['uid'], 2: ['uid'], 3: ['uid'] },
 };
 
 describe('the rules of table E.1-1', () => {

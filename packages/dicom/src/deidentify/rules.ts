@@ -179,7 +179,8 @@ const BASIC_ACTIONS: Readonly<Record<ActionCode, Readonly<Record<KnownType, Acti
   'X/D': { 1: 'dummy', 2: 'dummy', 3: 'remove', unknown: 'dummy' },
   'Z/D': { 1: 'dummy', 2: 'empty', 3: 'empty', unknown: 'dummy' },
   'X/Z/D': { 1: 'dummy', 2: 'empty', 3: 'remove', unknown: 'dummy' },
-  'X/Z/U*': { 1: 'uid', 2: 'empty', 3: 'remove', unknown: 'uid' },
+  // Of any type: these hold nothing but UIDs, and ReferencedSeriesSequence is valid only together with them.
+  'X/Z/U*': { 1: 'uid', 2: 'uid', 3: 'uid', unknown: 'uid' },
 };
 
 /** Attributes that table E.1-1 does not name: the standard keeps them. */

@@ -119,7 +119,8 @@ describe('a cleaned description', () => {
     ['t1_vibe_fs_tra for Mr Blenkinsop', 't1_vibe_fs_tra for Mr _'],
     ['Seen 12/03/2019 at 10:30', 'Seen _ at 10:30'],
     ['ring 029 2070 1234', 'ring _'],
-    ['Blenkinsop', ''],
+    ['Blenkinsop', '_'],
+    ['_', '_'],
     ['A1234567', 'A_'],
     ['Ünüvar liver', '_ liver'],
   ] as const) {

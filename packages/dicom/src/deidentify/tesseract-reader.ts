@@ -61,9 +61,9 @@ function foundIn(table: string, factor: number): FoundText[] {
     const word = columns[11]?.trim() ?? '';
     if (left === undefined || top === undefined || width === undefined || height === undefined || word === '')
       return [];
-    if (!((confidence ?? 0) >= CONFIDENCE_MIN)) return [];
+    if (confidence === undefined || !(confidence >= CONFIDENCE_MIN)) return [];
     const pixels = (value: number) => Math.round(value / factor);
-    return [{ text: word, x: pixels(left), y: pixels(top), width: pixels(width), height: pixels(height) }];
+    return [{ text: word, confidence, x: pixels(left), y: pixels(top), width: pixels(width), height: pixels(height) }];
   });
 }
 

@@ -10,6 +10,8 @@ import type { Scrubber } from './scrubber.ts';
 export type GreyImage = { readonly width: number; readonly height: number; readonly pixels: Uint8Array };
 export type FoundText = {
   readonly text: string;
+  /** How sure the reader is [percent]. */
+  readonly confidence: number;
   /** Whole pixels of the image. */
   readonly x: number;
   readonly y: number;
@@ -20,13 +22,14 @@ export type TextReader = (image: GreyImage, signal?: AbortSignal) => Promise<rea
 
 /** Of a longer film every so many frames are read: what is burned in stands still. */
 const FRAMES_READ_MAX = 16;
-/** A run of fewer letters or digits is what readers see in bones and noise. */
-const TEXT_LENGTH_MIN = 3;
+/** Shorter runs are what readers see in bones and noise; of three letters only the patient's own name counts. */
+const TEXT_LENGTH_MIN = 4;
+const OWN_LENGTH_MIN = 3;
 
 export function isTelling({ text }: FoundText, scrubber: Scrubber): boolean {
   const characters = text.replace(/[^\p{L}\p{N}]/gu, '');
+  if (characters.length >= OWN_LENGTH_MIN && scrubber.scrub(text) !== text) return true;
   if (characters.length < TEXT_LENGTH_MIN) return false;
-  if (scrubber.scrub(text) !== text) return true;
   return knownWordsOf(text) !== text && !isKnownWord(characters.toLowerCase());
 }
 
@@ -64,14 +67,19 @@ export function greyFrame(
   return { width: columns, height: rows, pixels: scaled(values, photometric === 'MONOCHROME1') };
 }
 
+/** How much wider than all else a gap above the lowest value must be for that value to be padding, not a shade. */
+const PADDING_GAP_RATIO = 0.5;
+
 function scaled(values: Float64Array, inverted: boolean): Uint8Array {
-  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  const scale = high > low ? 255 / (high - low) : 0;
-  return Uint8Array.from(values, (value) => (inverted ? 255 - (value - low) * scale : (value - low) * scale));
+  const sorted = Float64Array.from(values).sort();
+  const lowest = sorted[0] ?? 0;
+  const high = sorted.at(-1) ?? 0;
+  // Padding far below every tissue would press all shades into one.
+  const next = sorted.find((value) => value > lowest) ?? lowest;
+  const low = next < high && next - lowest > PADDING_GAP_RATIO * (high - next) ? next : lowest;
+  const range = Math.max(1, high - low);
+  const shade = (value: number) => (value < low ? 0 : (255 * (value - low)) / range);
+  return Uint8Array.from(values, (value) => (inverted ? 255 - shade(value) : shade(value)));
 }
 
 function sampleReader(buffer: Buffer, { bitsAllocated, bitsStored, isSigned }: PixelGeometry, littleEndian: boolean) {
