@@ -10,7 +10,7 @@ import { TAGS, type Tag } from '../tag.ts';
 import { attributeTypesOf } from './attribute-types.ts';
 import { type Cleaners, cleanDataSet, createCleaners, gatherIdentifiers, type Patient } from './data-set-cleaner.ts';
 import { yearsBetween } from './dates.ts';
-import { collectIdentifiers, type Identifiers } from './identifiers.ts';
+import { type Collector, collectIdentifiers } from './identifiers.ts';
 import { methodCodesOf, methodElements } from './method-codes.ts';
 import { cleanPixels, type PixelTools } from './pixel-cleaning.ts';
 import type { QuarantineReason } from './pixel-judgement.ts';
@@ -63,7 +63,7 @@ export function createDeidentifier(options: {
       const types = attributeTypesOf(textOf(dataSet, SOP_CLASS) ?? '');
       const collector = collectIdentifiers(profile, alsoIdentifying);
       gatherIdentifiers(dataSet, collector, { rules, types });
-      const cleaners = cleanersOf(collector.found());
+      const cleaners = cleanersOf(collector);
       const pixels = await cleanPixels({ file, profile, tools, scrubber: cleaners.scrubber });
       const treated = pixels.kind === 'cleaned' ? pixels.dataSet : dataSet;
       const patient = patientOf(dataSet, pseudonyms, profile);
@@ -100,13 +100,13 @@ const BIRTH_DATE = 0x00100030;
 const AGE = 0x00101010;
 const STUDY_DATE = 0x00080020;
 
-function rememberedCleaners(): (identifiers: Identifiers) => Cleaners {
+function rememberedCleaners(): (collector: Collector) => Cleaners {
   const memory = new Map<string, Cleaners>();
-  return (identifiers) => {
-    const key = [...identifiers].map(([token, mode]) => `${token}:${mode}`).join('|');
+  return (collector) => {
+    const key = collector.key();
     const known = memory.get(key);
     if (known !== undefined) return known;
-    const cleaners = createCleaners(createScrubber(identifiers));
+    const cleaners = createCleaners(createScrubber(collector.found()));
     if (memory.size >= SCRUBBER_COUNT_MAX) memory.clear();
     memory.set(key, cleaners);
     return cleaners;

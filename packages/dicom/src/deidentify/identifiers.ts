@@ -42,33 +42,49 @@ const NOT_OF_A_PERSON =
 
 export type Collector = {
   add(element: Element, action: Action, around: DataSet): void;
+  /** The same for the same identifiers: objects of a patient have most in common, and tokens need not be made for each. */
+  key(): string;
   found(): Identifiers;
 };
 
+type Kind = 'name' | 'number' | 'place' | 'date';
+const DATE_LENGTH = 10; // YYYY.MM.DD; a time after it tells nothing that is looked for
+
 /** `further`: names, numbers or addresses of the patient from elsewhere. */
 export function collectIdentifiers(profile: DeidentificationProfile, further: Iterable<string> = []): Collector {
-  const tokens = new Map<string, TokenMode>();
-  for (const text of further) addName(tokens, text);
+  const texts: Readonly<Record<Kind, Set<string>>> = {
+    name: new Set(further),
+    number: new Set(),
+    place: new Set(),
+    date: new Set(),
+  };
   return {
     add(element, { kind }, around) {
       const { tag, value } = element;
       if (value.kind !== 'bytes' || value.bytes.byteLength === 0 || isPrivate(tag)) return;
       const vr = effectiveVr(element);
       if (vr === 'PN') {
-        for (const name of textsIn(element, around.characterSets)) addName(tokens, name);
+        for (const name of textsIn(element, around.characterSets)) texts.name.add(name);
       } else if (vr === 'DA' || vr === 'DT') {
         if (profile.dates === 'retain' && tag !== BIRTH_DATE) return;
-        for (const date of textsIn(element, [])) addDate(tokens, date);
+        for (const date of textsIn(element, [])) texts.date.add(date.slice(0, DATE_LENGTH));
       } else if (IDENTIFYING_VRS.has(vr) && kind !== 'keep' && kind !== 'words') {
         const isOf = identifierKindOf(tag);
-        for (const text of isOf === undefined ? [] : textsIn(element, around.characterSets)) {
-          if (isOf === 'number') addToken(tokens, text, 'anywhere');
-          if (isOf === 'name') addName(tokens, text);
-          if (isOf === 'place') addPhrase(tokens, text);
-        }
+        if (isOf !== undefined) for (const text of textsIn(element, around.characterSets)) texts[isOf].add(text);
       }
     },
-    found: () => tokens,
+    key: () =>
+      Object.values(texts)
+        .map((some) => [...some].join('\n'))
+        .join('\0'),
+    found() {
+      const tokens = new Map<string, TokenMode>();
+      for (const name of texts.name) addName(tokens, name);
+      for (const number of texts.number) addToken(tokens, number, 'anywhere');
+      for (const place of texts.place) addPhrase(tokens, place);
+      for (const date of texts.date) addDate(tokens, date);
+      return tokens;
+    },
   };
 }
 

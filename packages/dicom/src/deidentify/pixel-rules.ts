@@ -40,22 +40,27 @@ function builtInRules(): readonly PixelRule[] {
 
 /** The rules that match a header. */
 export function matchingRules(dataSet: DataSet, ofSite: readonly PixelRule[]): readonly PixelRule[] {
-  return [...ofSite, ...builtInRules()].filter(({ all }) =>
-    all.every((group) => group.some((condition) => holds(condition, dataSet))),
-  );
+  const texts = new Map<Tag, string | undefined>(); // a hundred rules ask for ten attributes
+  const textOf = (tag: Tag) => {
+    if (!texts.has(tag)) texts.set(tag, textOfAny(dataSet, tag)?.toLowerCase());
+    return texts.get(tag);
+  };
+  const matches = ({ all }: PixelRule) => all.every((group) => group.some((condition) => holds(condition, textOf)));
+  return [...ofSite.filter(matches), ...builtInRules().filter(matches)];
 }
 
-function holds({ how, tag, values }: Condition, dataSet: DataSet): boolean {
-  const element = dataSet.elements.get(tag);
-  if (how === 'missing') return element === undefined;
-  const text = element === undefined ? '' : textOfAny(dataSet, tag).toLowerCase();
-  if (how === 'empty') return element !== undefined && text === '';
-  return values.some((value) => (how === 'equals' ? text === value.toLowerCase() : text.includes(value.toLowerCase())));
+function holds({ how, tag, values }: Condition, textOf: (tag: Tag) => string | undefined): boolean {
+  const text = textOf(tag);
+  if (how === 'missing') return text === undefined;
+  if (how === 'empty') return text === '';
+  if (text === undefined) return false;
+  return values.some((value) => (how === 'equals' ? text === value : text.includes(value)));
 }
 
-function textOfAny(dataSet: DataSet, tag: Tag): string {
+/** `undefined` for an element that is not there. */
+function textOfAny(dataSet: DataSet, tag: Tag): string | undefined {
   const element = dataSet.elements.get(tag);
-  if (element === undefined) return '';
+  if (element === undefined) return undefined;
   const isNumber = vrRule(vrInDictionary(tag) ?? 'UN').kind === 'number';
   const values = isNumber ? numbersIn(element, dataSet.littleEndian) : textsIn(element, dataSet.characterSets);
   return values.join('\\');
@@ -89,7 +94,7 @@ function parseCondition(given: unknown): Condition {
   const tag = typeof field === 'string' ? tagOfKeyword(field) : undefined;
   if (tag === undefined) throw refused(': field must be the keyword of an attribute, as ManufacturerModelName');
   const values = listIn(condition, 'values').filter((value) => typeof value === 'string' && value !== '');
-  const texts = values.map(String);
+  const texts = values.map((value) => String(value).toLowerCase());
   if ((how === 'contains' || how === 'equals') && texts.length === 0) throw refused(`: ${how} needs values`);
   return { how, tag, values: texts };
 }

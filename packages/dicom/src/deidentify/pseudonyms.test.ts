@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { DicomError } from '../dicom-error.ts';
-import { createPseudonyms } from './pseudonyms.ts';
+import { createPseudonyms, hmacUnder } from './pseudonyms.ts';
 
 const KEY = Buffer.from('a key of one project, 32 bytes..');
 const OTHER_KEY = Buffer.from('a key of another one, 32 bytes..');
@@ -52,6 +53,14 @@ describe('pseudonyms', () => {
       [...new Set(days)].toSorted((a, b) => a - b),
       [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
     );
+  });
+
+  test('are made with HMAC-SHA256, for keys shorter and longer than its block', () => {
+    for (const length of [32, 64, 65, 200]) {
+      const key = Buffer.alloc(length, 7);
+      const expected = createHmac('sha256', key).update('uid\0').update('1.2.3 é').digest('hex');
+      assert.equal(hmacUnder(key)('uid', '1.2.3 é').toString('hex'), expected);
+    }
   });
 
   test('need a key that cannot be guessed', () => {

@@ -9,7 +9,7 @@
  * UIDs are 2.25 followed by a UUID as a number (PS3.5 B.2) of version 8, which leaves 122 bits to us (RFC 9562 5.8): 74 bits of
  * the first HMAC, so that among 10^9 originals two meet with probability 3 * 10^-5, and 48 bits of the second.
  */
-import { createHmac } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { DicomError } from '../dicom-error.ts';
 
 const KEY_BYTES_MIN = 32;
@@ -38,9 +38,9 @@ export type Pseudonyms = {
 export function createPseudonyms(key: Buffer): Pseudonyms {
   if (key.byteLength < KEY_BYTES_MIN)
     throw new DicomError('profile', `The key must have ${KEY_BYTES_MIN} bytes or more.`);
-  const hmac = (label: string, data: string | Buffer) =>
-    createHmac('sha256', key).update(`${label}\0`).update(data).digest();
+  const hmac = hmacUnder(key);
   const uids = new Map<string, string>();
+  const ids = new Map<string, string>();
   const isPatientId = (text: string) => {
     const bytes = fromBase32(text);
     return (
@@ -60,14 +60,39 @@ export function createPseudonyms(key: Buffer): Pseudonyms {
     isPatientId,
     patientId(original) {
       if (isPatientId(original)) return original;
+      const known = ids.get(original);
+      if (known !== undefined) return known;
       const first = hmac('id', original).subarray(0, ID_BYTES);
-      return toBase32(Buffer.concat([first, hmac('id check', first).subarray(0, ID_CHECK_BYTES)]));
+      const id = toBase32(Buffer.concat([first, hmac('id check', first).subarray(0, ID_CHECK_BYTES)]));
+      if (ids.size >= MEMORY_COUNT_MAX) ids.clear();
+      ids.set(original, id);
+      return id;
     },
     dateShiftDays: (patient, daysMax) => 1 + Number(hmac('date', patient).readBigUInt64BE(0) % BigInt(daysMax)),
   };
 }
 
 type Hmac = (label: string, data: string | Buffer) => Buffer;
+const BLOCK_BYTES = 64;
+
+/**
+ * HMAC-SHA256 (RFC 2104) of label, NUL and data. By two calls of one-shot SHA-256, because an `Hmac` object of Node.js takes several
+ * times as long to set up as so little data takes to hash; a test compares both.
+ */
+export function hmacUnder(key: Buffer): Hmac {
+  const padded = Buffer.alloc(BLOCK_BYTES);
+  (key.byteLength > BLOCK_BYTES ? hash('sha256', key, 'buffer') : key).copy(padded);
+  const inner = padded.map((byte) => byte ^ 0x36);
+  const outer = padded.map((byte) => byte ^ 0x5c);
+  return (label, data) => {
+    const message = Buffer.concat([
+      inner,
+      Buffer.from(`${label}\0`),
+      typeof data === 'string' ? Buffer.from(data) : data,
+    ]);
+    return hash('sha256', Buffer.concat([outer, hash('sha256', message, 'buffer')]), 'buffer');
+  };
+}
 
 function newUid(original: string, hmac: Hmac): string {
   const uuid = Buffer.alloc(UUID_BYTES);
