@@ -1,14 +1,15 @@
 """The peer of bench/deidentify/run.ts: pydicom doing the same actions, as one would write it.
 
-    pydicom_peer.py IN OUT ACTIONS.json
+    pydicom_peer.py memory|files IN OUT ACTIONS.json
 
 ACTIONS.json maps tags to what our rules do with them in these objects (remove, empty, dummy, uid, shift, patient-id, patient-name,
 keep), so that both do the same work; private elements, curves and overlays go. What pydicom is spared: looking for the patient's
 identifiers in the texts that stay, and judging pixels. Each line on standard input is answered with milliseconds as
-[clock, processor] of one run over all files of the folder.
+[clock, processor] of one run over all files of the folder, from bytes to bytes in memory or from file to file.
 """
 
 import hmac
+import io
 import json
 import sys
 import time
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import pydicom
 
-folder, target = Path(sys.argv[1]), Path(sys.argv[2])
-actions = {int(tag, 16): action for tag, action in json.loads(Path(sys.argv[3]).read_text()).items()}
+form, folder, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+actions = {int(tag, 16): action for tag, action in json.loads(Path(sys.argv[4]).read_text()).items()}
 key = b"k" * 32
 DUMMIES = {"DA": "19000101", "TM": "000000", "DT": "19000101000000", "PN": "Removed", "IS": "0", "DS": "0", "AS": "000Y"}
 uids = {}
@@ -69,10 +70,14 @@ def deidentify(source, output):
 
 
 files = sorted(folder.iterdir())
+contents = [file.read_bytes() for file in files]
 print(json.dumps({"pydicom": pydicom.__version__}), flush=True)
 for _ in sys.stdin:
     uids.clear()
     clock, processor = time.perf_counter(), time.process_time()
-    for file in files:
-        deidentify(file, target / file.name)
+    for file, content in zip(files, contents):
+        if form == "memory":
+            deidentify(io.BytesIO(content), io.BytesIO())
+        else:
+            deidentify(file, target / file.name)
     print(json.dumps([1000 * (time.perf_counter() - clock), 1000 * (time.process_time() - processor)]), flush=True)

@@ -1,4 +1,4 @@
-export { openFileSource } from './byte-source.ts';
+export { memorySource, openFileSource } from './byte-source.ts';
 export { type DataSet, type Element, textOf } from './data-set.ts';
 export { createDeidentifier, type DeidentifiedObject, type Deidentifier } from './deidentify/deidentify.ts';
 export { outputFile } from './deidentify/output-file.ts';
