@@ -102,7 +102,7 @@ export const ERROR_TABLE = {
   'peer.ambiguous': row(504, 'ambiguous', 'The other side may or may not have acted; the same request is sent again.'),
   'executor.failed': row(500, 'transient', 'The algorithm process ended early; it is started again.'),
   'config.invalid': row(500, 'permanent', 'Correct the named setting.'),
-  'set-up.failed': row(500, 'permanent', 'Run `lantern doctor`; it says what is missing.'),
+  'set-up.failed': row(500, 'permanent', 'Mend what the message names, then start again.'),
   stopped: row(503, 'transient', 'The process is shutting down; try again.'),
   internal: row(500, 'permanent', 'A fault in Lantern; report it with the correlation id.'),
 } as const satisfies Record<string, ErrorRow>;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Type } from 'typebox';
+import { DatasetSchemaSchema } from './dataset.ts';
 import { AppError } from './errors.ts';
 import { FilterSchema } from './filter.ts';
 import { parse } from './parse.ts';
@@ -39,6 +40,21 @@ describe('parse', () => {
     assert.deepEqual(parse(FilterSchema, good, { what: 'filter' }), good);
     refusal(FilterSchema, { kind: 'not', of: { kind: 'compare', column: 'age', operator: 'like', value: 60 } });
     refusal(FilterSchema, { kind: 'all', of: [{ kind: 'sql', text: 'drop table' }] });
+  });
+
+  it('says what the given kind of column misses, not what other kinds would need', () => {
+    const column = (rest: object) => ({ name: 'sex', description: 'd', missingAllowed: true, ...rest });
+    const dataset = (one: object) => ({ name: 'a', title: 't', description: 'd', missingMarks: [], columns: [one] });
+    const categories = [{ value: '1' }, { value: '2', meaning: 'two' }];
+    const message = (one: object) => refusal(DatasetSchemaSchema, dataset(one)).message;
+    assert.match(
+      message(column({ kind: 'category', categories })),
+      /field \/columns\/0\/categories\/0 must have required properties meaning\./,
+    );
+    assert.match(
+      message(column({ kind: 'nmber' })),
+      /field \/columns\/0\/kind must be one of: number, category, patient-key\./,
+    );
   });
 
   it('holds a project to the kinds of egress there are', () => {

@@ -18,7 +18,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export type Connection = { readonly url: string; readonly api: ApiClient; readonly http: HttpClient };
 
 export const SERVER_FILE = 'server.json';
-const ADMIN_TOKEN_FILE = 'admin.token';
+/** Made by a hub or site at its first start. */
+export const ADMIN_TOKEN_FILE = 'admin.token';
 
 export async function connect(options: ConnectionOptions, env: Environment): Promise<Connection> {
   const url = options.url ?? env['LANTERN_URL'] ?? (await urlOfFolder(options.data));
@@ -40,12 +41,20 @@ async function urlOfFolder(folder: string | undefined): Promise<string> {
   if (folder === undefined) {
     throw new AppError('config.invalid', 'Say which server: --data DIR on the same machine, or --url URL.');
   }
+  const server = await readServerFile(folder);
+  if (server === undefined)
+    throw new AppError('config.invalid', `No server is running on ${folder} (no ${SERVER_FILE} there).`);
+  return server.url;
+}
+
+/** Where the server of a data folder answers; `undefined` when none runs. A server that was killed may leave its address. */
+export async function readServerFile(folder: string): Promise<{ readonly url: string } | undefined> {
   const file = path.join(folder, SERVER_FILE);
   const text = await readText(file);
-  if (text === undefined)
-    throw new AppError('config.invalid', `No server is running on ${folder} (no ${SERVER_FILE} there).`);
+  if (text === undefined) return undefined;
   const value: unknown = JSON.parse(text);
-  if (typeof value === 'object' && value !== null && 'url' in value && typeof value.url === 'string') return value.url;
+  if (typeof value === 'object' && value !== null && 'url' in value && typeof value.url === 'string')
+    return { url: value.url };
   throw new AppError('config.invalid', `${file} does not name a url.`);
 }
 

@@ -35,11 +35,22 @@ describe('lantern', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  it('lists its verbs', async () => {
+  it('lists its groups with the verbs of each', async () => {
     const { code, out } = await run(['--help']);
     assert.equal(code, EXIT.success);
-    for (const verb of ['hub', 'site', 'project', 'run', 'model', 'audit', 'dicom', 'demo', 'doctor'])
-      assert.match(out, new RegExp(`^  ${verb} `, 'm'));
+    for (const group of ['hub', 'site', 'project', 'run', 'model', 'audit', 'dicom', 'demo', 'doctor'])
+      assert.match(out, new RegExp(`^  ${group} `, 'm'));
+    const words = out.replace(/\s+/g, ' ');
+    assert.match(words, /→ invite, sites, revoke /);
+    assert.match(words, /→ join, dataset, activity, projects, preview, decide, /);
+    assert.match((await run(['site', '--help'])).out, /→ add, list, remove$/m);
+  });
+
+  it('says that the doctor finds no folder behind a misspelt name', async () => {
+    const { code, out, err } = await run(['doctor', '--data', path.join(folder, 'typo')]);
+    assert.equal(code, EXIT.config);
+    assert.match(out, /✖ data folder: .*typo does not exist\./);
+    assert.doesNotMatch(err, /lantern doctor/);
   });
 
   it('ends with 64 for words it does not know', async () => {

@@ -22,6 +22,7 @@ function buildProgram(context: CommandContext): Command {
     .showHelpAfterError()
     .exitOverride()
     .enablePositionalOptions()
+    .configureHelp({ subcommandDescription: describeWithVerbs })
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
@@ -41,6 +42,12 @@ function buildProgram(context: CommandContext): Command {
   ];
   for (const command of commands) program.addCommand(inheritSettings(command(context), program));
   return program;
+}
+
+/** A group says its verbs, so that the first help shows everything there is to type. */
+function describeWithVerbs(command: Command): string {
+  const verbs = command.commands.map((verb) => verb.name());
+  return verbs.length === 0 ? command.description() : `${command.description()}\n→ ${verbs.join(', ')}`;
 }
 
 /** Commander does not pass exit and output settings down to commands that were built apart. */

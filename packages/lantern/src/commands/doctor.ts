@@ -4,16 +4,26 @@ import { Command } from 'commander';
 import { type CommandContext, outputOf, withJson } from '../cli/command-context.ts';
 import { checkDisk, checkFolder, checkNode, checkPort, type Finding } from '../doctor/checks.ts';
 import { checkHub, checkKey } from '../doctor/hub-checks.ts';
+import { checkServer } from '../doctor/server-check.ts';
 
-type DoctorOptions = { data: string; port?: string; host: string; hub?: string; caFile?: string; json?: boolean };
+type DoctorOptions = {
+  data: string;
+  new?: boolean;
+  port?: string;
+  host: string;
+  hub?: string;
+  caFile?: string;
+  json?: boolean;
+};
 
 const MARKS = { good: '✔', bad: '✖', skip: '·' } as const;
 
 export function doctorCommand(context: CommandContext): Command {
   return withJson(new Command('doctor'))
-    .description('say in plain words what is wrong with a set-up: port, disk, clock, hub, key')
-    .option('--data <dir>', 'data folder of the hub or site', '.lantern')
-    .option('--port <number>', 'port it shall listen on')
+    .description('say in plain words what is wrong with a set-up: folder, disk, server, port, clock, hub, key')
+    .requiredOption('--data <dir>', 'data folder of the hub or site')
+    .option('--new', 'before its first start: the folder may be missing, and nothing need run yet')
+    .option('--port <number>', 'port it shall listen on, to see whether it is free')
     .option('--host <address>', 'address it shall listen on', '127.0.0.1')
     .option('--hub <url>', 'hub to reach; a joined site knows its own')
     .option('--ca-file <file>', "authority that signed the hub's certificate, PEM")
@@ -30,10 +40,14 @@ export function doctorCommand(context: CommandContext): Command {
 }
 
 async function examine(options: DoctorOptions): Promise<Finding[]> {
+  const isNew = options.new === true;
+  const folder = await checkFolder(options.data, { isNew });
+  if (folder.verdict === 'bad') return [checkNode(process.version), folder];
   return [
     checkNode(process.version),
-    await checkFolder(options.data),
+    folder,
     await checkDisk(options.data),
+    ...(isNew ? [] : [await checkServer(options.data, options)]),
     ...(options.port === undefined ? [] : [await checkPort(Number(options.port), options.host)]),
     ...(options.hub === undefined ? await checkKey(options.data, options) : await checkHub(options.hub, options)),
   ];

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { AppError } from '@lantern/contract';
 import { checkDisk, checkFolder, checkNode, checkPort } from './checks.ts';
 import { checkHub, checkKey, clockFinding, keyFinding } from './hub-checks.ts';
+import { checkServer } from './server-check.ts';
 
 describe('the doctor', () => {
   let folder: string;
@@ -36,10 +37,19 @@ describe('the doctor', () => {
     assert.match((await checkPort(1, '192.0.2.1')).says, /does not have that address/);
   });
 
-  it('accepts a folder that can be made, with its disk', async () => {
-    const finding = await checkFolder(path.join(folder, 'not', 'there', 'yet'));
-    assert.equal(finding.verdict, 'good');
-    assert.match(finding.says, /can be made/);
+  it('takes a folder that is not there for a spelling mistake, unless it shall be new', async () => {
+    const missing = path.join(folder, 'not', 'there', 'yet');
+    const typo = await checkFolder(missing);
+    assert.equal(typo.verdict, 'bad');
+    assert.match(typo.says, /does not exist/);
+    assert.match(typo.fix ?? '', /spelling/);
+    const fresh = await checkFolder(missing, { isNew: true });
+    assert.equal(fresh.verdict, 'good');
+    assert.match(fresh.says, /can be made/);
+    assert.match((await checkFolder(folder)).says, /is there and writable/);
+  });
+
+  it('says how much room the disk has', async () => {
     assert.match((await checkDisk(folder)).says, /GiB free/);
   });
 
@@ -50,6 +60,20 @@ describe('the doctor', () => {
     }
     await chmod(folder, 0o500);
     assert.equal((await checkFolder(path.join(folder, 'data'))).verdict, 'bad');
+  });
+
+  it('says that nothing runs on a folder, and that a server which left its address does not answer', async () => {
+    const silent = path.join(folder, 'silent');
+    await mkdir(silent);
+    const never = await checkServer(silent);
+    assert.equal(never.verdict, 'bad');
+    assert.match(never.says, /No hub or site has run/);
+    await writeFile(path.join(silent, 'admin.token'), 'x');
+    assert.match((await checkServer(silent)).says, /Nothing runs/);
+    await writeFile(path.join(silent, 'server.json'), '{"url":"http://127.0.0.1:1"}');
+    const gone = await checkServer(silent);
+    assert.equal(gone.verdict, 'bad');
+    assert.match(gone.says, /127\.0\.0\.1:1 does not answer/);
   });
 
   it('compares clocks and says which way and how far', () => {

@@ -31,9 +31,17 @@ export function checkNode(version: string): Finding {
       };
 }
 
-/** The data folder, or the nearest folder above it that exists, must be writable. */
-export async function checkFolder(dataDir: string): Promise<Finding> {
+/** The data folder must be there and writable; one that shall be made at the first start (`isNew`) must be possible. */
+export async function checkFolder(dataDir: string, { isNew = false } = {}): Promise<Finding> {
   const folder = await nearestExisting(path.resolve(dataDir));
+  if (folder !== path.resolve(dataDir) && !isNew) {
+    return {
+      check: 'data folder',
+      verdict: 'bad',
+      says: `${dataDir} does not exist.`,
+      fix: 'Check the spelling of --data; before the first start of a hub or site add --new.',
+    };
+  }
   try {
     await access(folder, constants.W_OK | constants.X_OK);
     const state = folder === path.resolve(dataDir) ? 'is there and writable' : 'can be made';

@@ -52,7 +52,8 @@ export function clockFinding(hubDate: Date | undefined, nowMs: number): Finding 
 export async function checkKey(dataDir: string, trust: Trust = {}): Promise<Finding[]> {
   const link = await readLinkFile(dataDir);
   if (link === undefined) {
-    return [{ check: 'key', verdict: 'skip', says: 'This site has not joined a hub yet (lantern site join).' }];
+    const says = 'No key of a joined site lies here: this is a hub, or a site before its lantern site join.';
+    return [{ check: 'key', verdict: 'skip', says }];
   }
   const hub = await checkHub(link.hubUrl, trust);
   if (hub.some((finding) => finding.check === 'hub' && finding.verdict === 'bad')) return hub;

@@ -87,7 +87,8 @@ export class Uploads {
     try {
       for await (const bytes of request.body) {
         if (offset + bytes.byteLength > request.totalBytes) {
-          throw new AppError('input.too-large', 'The body is longer than the size it was announced with.');
+          const message = `The body is longer than the ${request.totalBytes} bytes it was announced with.`;
+          throw new AppError('input.too-large', message);
         }
         await writeFully(handle, bytes, offset);
         hash.update(bytes);

@@ -17,7 +17,7 @@ const HEALTH = endpoint({
   summary: 'The process is alive',
   response: Type.Object({ status: Type.Literal('live') }),
 });
-const READY = endpoint({
+export const READY = endpoint({
   method: 'GET',
   path: '/ready',
   summary: 'The process can do its work',

@@ -7,6 +7,7 @@
 import { STATUS_CODES } from 'node:http';
 import { AppError, ERROR_TABLE, type ErrorCode, toAppError } from '@lantern/contract';
 import { type Static, Type } from 'typebox';
+import { HEADER_BYTES_MAX } from './limits.ts';
 
 export const ErrorResponseSchema = Type.Object({
   error: Type.Object({
@@ -38,9 +39,14 @@ const FRAMEWORK_FAULTS: Readonly<Record<string, readonly [ErrorCode, string]>> =
   ERR_STREAM_PREMATURE_CLOSE: ['input.invalid', 'The connection ended before the request did.'],
 };
 
-export function fromServerError(caught: unknown): AppError {
+/** `bodyBytesMax`: what the operation accepts, if it is known. */
+export function fromServerError(caught: unknown, bodyBytesMax?: number): AppError {
   if (caught instanceof AppError) return caught;
   if (caught instanceof Error && 'code' in caught && typeof caught.code === 'string') {
+    if (caught.code === 'FST_ERR_CTP_BODY_TOO_LARGE' && bodyBytesMax !== undefined) {
+      const message = `The body is larger than the ${bodyBytesMax} bytes that this operation accepts.`;
+      return new AppError('input.too-large', message, { cause: caught });
+    }
     const fault = FRAMEWORK_FAULTS[caught.code];
     if (fault !== undefined) return new AppError(fault[0], fault[1], { cause: caught });
   }
@@ -49,7 +55,7 @@ export function fromServerError(caught: unknown): AppError {
 
 /** Faults of the HTTP parser, where no request object exists yet. */
 const PARSER_FAULTS: Readonly<Record<string, readonly [number, ErrorCode, string]>> = {
-  HPE_HEADER_OVERFLOW: [431, 'input.too-large', 'The request headers are larger than this server accepts.'],
+  HPE_HEADER_OVERFLOW: [431, 'input.too-large', `The request headers are larger than ${HEADER_BYTES_MAX} bytes.`],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'input.invalid', 'The request did not arrive in time.'],
 };
 

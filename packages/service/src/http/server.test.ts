@@ -460,6 +460,11 @@ describe('the HTTP server', () => {
     assert.ok(answer.chunks > 5, `${answer.chunks} chunks`);
   });
 
+  test('a body above the limit is refused with the limit in the message', async () => {
+    const { message } = await errorOf(await post('/api/v1/echo/anna', { text: 'a'.repeat(3000) }));
+    assert.match(message, /larger than the \d+ bytes that this operation accepts/);
+  });
+
   test('a stream above its limit is refused, whether it says its length or not', async () => {
     const headers = { 'content-type': 'application/octet-stream' };
     const known = await fetch(`${url}/api/v1/uploads`, {

@@ -103,7 +103,7 @@ function createFastify(options: HttpServerOptions): FastifyInstance {
     genReqId: (raw) => correlationIdOf(raw.headers['x-correlation-id']),
     serverFactory: (listener) => createListener(options.tls, listener),
     frameworkErrors: (fault, request, reply) => {
-      const error = fromServerError(fault);
+      const error = fromServerError(fault, request.routeOptions.bodyLimit);
       sendError(reply, error, request.id);
     },
   });
@@ -149,7 +149,7 @@ function installHooks(app: FastifyInstance, states: RequestStates, options: Http
     );
   });
   app.setErrorHandler((fault, request, reply) => {
-    const error = fromServerError(fault);
+    const error = fromServerError(fault, request.routeOptions.bodyLimit);
     if (error.httpStatus >= 500) {
       log.error({ correlationId: request.id, code: error.code, fault: describeFault(error) }, 'request failed');
     }
