@@ -74,6 +74,13 @@ export const COMMON_API = {
     ),
     response: TokenSchema,
   }),
+  revokeToken: endpoint({
+    method: 'POST',
+    path: '/api/v1/tokens/revoke',
+    summary: 'Revoke a token that one holds, as in RFC 7009: signing out',
+    body: Type.Object({ token: Type.String({ minLength: 1, maxLength: 512 }) }, { additionalProperties: false }),
+    response: Type.Object({ revoked: Type.Boolean() }, { additionalProperties: false }),
+  }),
   listAudit: endpoint({
     method: 'GET',
     path: '/api/v1/audit',

@@ -41,6 +41,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   [EVERYBODY]: [
     'POST /api/v1/tokens',
     'POST /api/v1/password',
+    'POST /api/v1/tokens/revoke',
     'GET /api/v1/sites',
     'GET /api/v1/blobs/:digest',
     'GET /api/v1/bundles',

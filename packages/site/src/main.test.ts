@@ -56,6 +56,7 @@ describe('the routes of a site', () => {
       ['readHubLink', 'Roles: admin, governance, data-engineer, clinician'],
       ['createToken', 'Roles: admin, governance, data-engineer, clinician'],
       ['changePassword', 'Roles: admin, governance, data-engineer, clinician'],
+      ['revokeToken', 'Roles: admin, governance, data-engineer, clinician'],
     ];
     for (const [name, access] of wanted) {
       const { method, path: route } = SITE_API[name];

@@ -1,10 +1,13 @@
 /** What every command gets: where to print, the environment, and a way to be told to stop. */
 import type { Command } from 'commander';
-import { type Connection, type ConnectionOptions, connect, type Environment } from './connection.ts';
+import { type Connection, type ConnectionOptions, connect } from './connection.ts';
 import { createOutput, type Output } from './output.ts';
+import type { InputStream } from './password.ts';
+import type { Environment } from './sessions.ts';
 
 export type CommandContext = {
   readonly env: Environment;
+  readonly stdin: InputStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
   /** Aborted by the first SIGINT or SIGTERM. */
@@ -17,12 +20,17 @@ export function outputOf(context: CommandContext, options: CommonOptions): Outpu
   return createOutput(context, { json: options.json === true });
 }
 
-/** Adds the options by which a command finds its server. */
+/** Adds the options by which a command finds its server, and says as whom it asks. */
 export function withConnection(command: Command): Command {
+  return withServer(command)
+    .option('--as <name>', 'account to act as, of those signed in (default: the last; without any, admin of --data)')
+    .option('--token-file <file>', 'file with an API token (or LANTERN_TOKEN)');
+}
+
+export function withServer(command: Command): Command {
   return withJson(command)
     .option('--data <dir>', 'data folder of a hub or site that runs on this machine')
     .option('--url <url>', 'address of the hub or site (or LANTERN_URL)')
-    .option('--token-file <file>', 'file with an API token (or LANTERN_TOKEN)')
     .option('--ca-file <file>', 'certificate authority to trust, PEM');
 }
 

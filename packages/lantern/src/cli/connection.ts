@@ -1,30 +1,39 @@
 /**
- * How a command finds the hub or site it talks to. On the same machine `--data DIR` is enough: a running server leaves its
- * address in `DIR/server.json` and its administrator's token in `DIR/admin.token` (mode 0600). From elsewhere: `--url` and
- * `--token-file`, or LANTERN_URL and LANTERN_TOKEN.
+ * How a command finds the hub or site it talks to, and as whom. On the same machine `--data DIR` is enough: a running server
+ * leaves its address in `DIR/server.json` and its administrator's token in `DIR/admin.token` (mode 0600). From elsewhere:
+ * `--url` (or LANTERN_URL).
+ *
+ * As whom, the first that is there: `--token-file`, LANTERN_TOKEN, the signed-in account that `--as` names or that signed in
+ * last, the administrator of `--data`. A session that has ended is said to have, and is never replaced by the administrator.
  */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type ApiClient, AppError, createApiClient } from '@lantern/contract';
 import { createHttpClient, type HttpClient, systemClock } from '@lantern/service';
+import { type Environment, listSessions, type Session } from './sessions.ts';
 
 export type ConnectionOptions = {
   readonly url?: string;
   readonly tokenFile?: string;
   readonly data?: string;
   readonly caFile?: string;
+  readonly as?: string;
 };
-export type Environment = Readonly<Record<string, string | undefined>>;
 export type Connection = { readonly url: string; readonly api: ApiClient; readonly http: HttpClient };
 
 export const SERVER_FILE = 'server.json';
+const ADMIN_NAME = 'admin';
 /** Made by a hub or site at its first start. */
 export const ADMIN_TOKEN_FILE = 'admin.token';
 
 export async function connect(options: ConnectionOptions, env: Environment): Promise<Connection> {
-  const url = options.url ?? env['LANTERN_URL'] ?? (await urlOfFolder(options.data));
-  const token = await findToken(options, env);
+  const url = await serverUrl(options, env);
+  const token = await findToken(url, options, env);
   return connectTo({ url, token, ...(options.caFile === undefined ? {} : { caFile: options.caFile }) });
+}
+
+export async function serverUrl(options: ConnectionOptions, env: Environment): Promise<string> {
+  return options.url ?? env['LANTERN_URL'] ?? (await urlOfFolder(options.data));
 }
 
 export function connectTo(target: { url: string; token?: string | undefined; caFile?: string }): Connection {
@@ -58,7 +67,7 @@ export async function readServerFile(folder: string): Promise<{ readonly url: st
   throw new AppError('config.invalid', `${file} does not name a url.`);
 }
 
-async function findToken(options: ConnectionOptions, env: Environment): Promise<string | undefined> {
+async function findToken(url: string, options: ConnectionOptions, env: Environment): Promise<string | undefined> {
   if (options.tokenFile !== undefined) {
     const token = await readText(options.tokenFile);
     if (token === undefined)
@@ -66,7 +75,18 @@ async function findToken(options: ConnectionOptions, env: Environment): Promise<
     return token;
   }
   if (env['LANTERN_TOKEN'] !== undefined) return env['LANTERN_TOKEN'];
+  const { as } = options;
+  const sessions = await listSessions(env, url);
+  const session = as === undefined ? sessions[0] : sessions.find(({ name }) => name === as);
+  if (session !== undefined) return tokenOf(session);
+  if (as !== undefined && as !== ADMIN_NAME)
+    throw new AppError('auth.missing', `${as} is not signed in at ${url}: lantern sign-in ${as}.`);
   return options.data === undefined ? undefined : readText(path.join(options.data, ADMIN_TOKEN_FILE));
+}
+
+function tokenOf({ name, token, expiresAt }: Session): string {
+  if (Date.parse(expiresAt) > Date.now()) return token;
+  throw new AppError('auth.rejected', `The session of ${name} ended at ${expiresAt}: sign in again, or sign out.`);
 }
 
 async function readText(file: string): Promise<string | undefined> {

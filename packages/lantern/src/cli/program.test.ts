@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { EXIT } from './exit-codes.ts';
 import { runProgram } from './program.ts';
@@ -24,7 +24,8 @@ function capture() {
 
 async function run(args: string[], env: Record<string, string> = {}) {
   const { text, stdout, stderr } = capture();
-  const code = await runProgram(args, { env, stdout, stderr, signal: new AbortController().signal });
+  const stdin = Readable.from([]);
+  const code = await runProgram(args, { env, stdin, stdout, stderr, signal: new AbortController().signal });
   return { code, ...text };
 }
 

@@ -10,6 +10,7 @@ import { hubCommand } from '../commands/hub.ts';
 import { modelCommand } from '../commands/model.ts';
 import { projectCommand } from '../commands/project.ts';
 import { runCommand } from '../commands/run.ts';
+import { sessionCommands } from '../commands/session.ts';
 import { siteCommand } from '../commands/site.ts';
 import { userCommand } from '../commands/user.ts';
 import type { CommandContext } from './command-context.ts';
@@ -28,19 +29,20 @@ function buildProgram(context: CommandContext): Command {
       writeErr: (text) => context.stderr.write(text),
     });
   const commands = [
-    hubCommand,
-    siteCommand,
-    userCommand,
-    bundleCommand,
-    projectCommand,
-    runCommand,
-    modelCommand,
-    auditCommand,
-    dicomCommand,
-    demoCommand,
-    doctorCommand,
+    hubCommand(context),
+    siteCommand(context),
+    ...sessionCommands(context),
+    userCommand(context),
+    bundleCommand(context),
+    projectCommand(context),
+    runCommand(context),
+    modelCommand(context),
+    auditCommand(context),
+    dicomCommand(context),
+    demoCommand(context),
+    doctorCommand(context),
   ];
-  for (const command of commands) program.addCommand(inheritSettings(command(context), program));
+  for (const command of commands) program.addCommand(inheritSettings(command, program));
   return program;
 }
 

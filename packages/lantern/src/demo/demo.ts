@@ -6,7 +6,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Writable } from 'node:stream';
-import type { Environment } from '../cli/connection.ts';
+import type { Environment } from '../cli/sessions.ts';
 import { bedsideChapter } from './bedside.ts';
 import { compareChapter } from './comparison.ts';
 import { countChapter } from './counts.ts';

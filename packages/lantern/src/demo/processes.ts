@@ -9,7 +9,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { AppError } from '@lantern/contract';
-import type { Environment } from '../cli/connection.ts';
+import type { Environment } from '../cli/sessions.ts';
 
 const MAIN = path.resolve(import.meta.dirname, '../main.ts');
 const START_WAIT_MS = 60_000; // initialising a database takes about a second; a busy machine may need many

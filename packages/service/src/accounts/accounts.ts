@@ -92,7 +92,7 @@ export type Accounts = {
   /** `undefined`: unknown, revoked, expired, or its account is disabled. */
   readonly authenticate: (token: string) => Promise<Principal | undefined>;
   /** False when there was nothing left to revoke. */
-  readonly revokeToken: (token: string) => Promise<boolean>;
+  readonly revokeToken: (token: string, tx?: AnyTx) => Promise<boolean>;
   /** An account without a password and its token, in the caller's transaction: for the first start only. */
   readonly createTokenAccount: (
     account: { readonly name: string; readonly roles: readonly string[]; readonly expiresInMs: number },
@@ -250,7 +250,7 @@ export function createAccounts(options: {
     changePassword: (holder, change, tx) => changePassword(context, holder, change, tx ?? db),
     createToken: (maker, grant, tx) => createToken(context, maker, grant, tx ?? db),
     authenticate: (token) => authenticate(context, token),
-    revokeToken: (token) => setTokenRevoked(db, sha256(token), options.clock.now()),
+    revokeToken: (token, tx) => setTokenRevoked(tx ?? db, sha256(token), options.clock.now()),
     async createTokenAccount({ name, roles, expiresInMs }, tx) {
       checkRoles(context, roles);
       const { userId } = await addAccount(context, { name, roles, passwordHash: null }, tx);

@@ -73,7 +73,7 @@ describe('the account and audit operations', () => {
   const audited = async () => (await callAs('admin').call(COMMON_API.listAudit, { query: { limit: 1000 } })).records;
 
   test('answer every credential as they declare', async () => {
-    assert.equal(await assertRouteAuthorisation({ server, url, tokensByRole: tokens }), (6 + 2 + 4) * 5);
+    assert.equal(await assertRouteAuthorisation({ server, url, tokensByRole: tokens }), (7 + 2 + 4) * 5);
   });
 
   test('let an administrator make an account, which then signs in, and write both down', async () => {
@@ -113,6 +113,23 @@ describe('the account and audit operations', () => {
     const disabled = await callAs('admin').call(COMMON_API.disableUser, { params: { userId: leaver.userId } });
     assert.equal(disabled.disabled, true);
     await assert.rejects(own.call(COMMON_API.listUsers, {}), { code: 'auth.rejected' });
+  });
+
+  test('let anybody sign out: the token stops working at once, which is written down once', async () => {
+    const body = { name: 'omar', password: PASSWORD, roles: ['viewer'] };
+    const { userId } = await callAs('admin').call(COMMON_API.createUser, { body });
+    const { token } = await callAs().call(COMMON_API.signIn, { body: { name: 'omar', password: PASSWORD } });
+    const own = createApiClient(createHttpClient({ baseUrl: url, clock: systemClock, token }).transport);
+    assert.deepEqual(await own.call(COMMON_API.revokeToken, { body: { token: 'lantern_of-nobody' } }), {
+      revoked: false,
+    });
+    assert.deepEqual(await own.call(COMMON_API.revokeToken, { body: { token } }), { revoked: true });
+    await assert.rejects(own.call(COMMON_API.revokeToken, { body: { token } }), { code: 'auth.rejected' });
+    const records = (await audited()).filter(({ action }) => action === 'token.revoke');
+    assert.deepEqual(
+      records.map(({ actor, object }) => [actor, object]),
+      [[userId, userId]],
+    );
   });
 
   test('let anybody change the own password, with the old one, and write down that it was changed and not to what', async () => {

@@ -49,6 +49,7 @@ export function accountRoutes(options: AccountRoutesOptions): readonly Route[] {
         }),
     }),
     passwordRoute(options),
+    revokeTokenRoute(options),
     defineRoute(COMMON_API.createToken)({
       access: { kind: 'roles', roles: options.roles },
       status: 201,
@@ -63,6 +64,20 @@ export function accountRoutes(options: AccountRoutesOptions): readonly Route[] {
         }),
     }),
   ];
+}
+
+/** Whoever holds a token may end it, whosever it is: it can only do less harm afterwards. */
+function revokeTokenRoute({ accounts, db, clock, roles }: AccountRoutesOptions): Route {
+  return defineRoute(COMMON_API.revokeToken)({
+    access: { kind: 'roles', roles },
+    handler: ({ body, caller }) =>
+      db.transaction(async (tx) => {
+        const revoked = await accounts.revokeToken(body.token, tx);
+        const event = { action: 'token.revoke', object: caller.userId, outcome: 'success' } as const;
+        if (revoked) await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
+        return { revoked };
+      }),
+  });
 }
 
 function passwordRoute(options: AccountRoutesOptions): Route {
