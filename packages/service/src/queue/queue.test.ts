@@ -241,6 +241,19 @@ describe('the queue', () => {
     assert.deepEqual(attempts, [1]);
   });
 
+  test('a queue that closes while its workers ask for jobs waits for them, and prints nothing', async (t) => {
+    const trace = t.mock.method(console, 'trace', () => undefined);
+    for (let round = 0; round < 3; round++) {
+      await withQueue(db, { nothing: async () => undefined }, async () => {
+        await Promise.all(Array.from({ length: 20 }, () => add(db, { name: 'nothing', payload: {} })));
+      });
+    }
+    await withQueue(db, { nothing: async () => undefined }, () =>
+      until('the jobs are done', async () => (await countJobs(db)) === 0),
+    );
+    assert.equal(trace.mock.callCount(), 0);
+  });
+
   test('a job of a killed worker runs again soon, though the worker never said good-bye', async () => {
     const worker = spawn(process.execPath, [fileURLToPath(new URL('test-worker.ts', import.meta.url)), db.url], {
       stdio: ['ignore', 'pipe', 'inherit'],

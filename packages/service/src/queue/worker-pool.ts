@@ -24,6 +24,9 @@ const POOL_STEADY_MS = 5_000;
 /** Tasks are told by their signal to stop; one that has not after this is left behind and given back by the next process. */
 const CLOSE_WAIT_MS_MAX = 10_000;
 
+/** A worker that was just asking for a job ends within milliseconds; the promise that says so may never settle, see below. */
+const WORKERS_END_WAIT_MS_MAX = 1_000;
+
 /** graphile-worker may not abort tasks by itself when it restarts a pool; only `close` does. */
 const NEVER_MS = 2 ** 31 - 1;
 
@@ -92,6 +95,8 @@ export async function startPool(options: StartOptions): Promise<RunningPool> {
   const ended = isEnding.then(async () => {
     stop();
     await work.retire(poolId);
+    // A worker that still asks for a job would find the connections closed and print a trace on the console.
+    await settledWithin(runner.promise, WORKERS_END_WAIT_MS_MAX).catch(() => undefined);
     await locks.release(poolId).catch(() => undefined); // Without a connection there is no lock either.
   });
   return { stop, isEnding, ended };
