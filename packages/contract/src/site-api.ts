@@ -1,5 +1,6 @@
 /** Every operation of a site: for its own people (tokens) and for its EHR (CDS Hooks). Nothing here is reachable for the hub. */
 import { type Static, Type } from 'typebox';
+import { BundleManifestSchema } from './bundle.ts';
 import { CdsFeedbackSchema, CdsRequestSchema, CdsResponseSchema, CdsServiceSchema } from './cds-hooks.ts';
 import { COMMON_API, OkSchema } from './common-api.ts';
 import { DatasetNameSchema, DatasetOfferSchema, DatasetSchemaSchema, FeasibilityPolicySchema } from './dataset.ts';
@@ -198,6 +199,20 @@ export const SITE_API = {
     summary: "One project, with this site's decision",
     params: projectParams,
     response: SiteProjectSchema,
+  }),
+  listProjectBundles: endpoint({
+    method: 'GET',
+    path: '/api/v1/projects/:projectId/bundles',
+    summary: 'Manifests of the bundles a project asks for: fetched from the hub, checked against the digests it names',
+    params: projectParams,
+    response: Type.Object(
+      {
+        bundles: Type.Array(
+          Type.Object({ bundleDigest: DigestSchema, manifest: BundleManifestSchema }, { additionalProperties: false }),
+        ),
+      },
+      { additionalProperties: false },
+    ),
   }),
   previewProject: endpoint({
     method: 'GET',

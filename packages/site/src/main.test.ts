@@ -41,6 +41,7 @@ describe('the routes of a site', () => {
       ['previewProject', 'Roles: admin, governance'],
       ['listProjects', 'Roles: admin, governance, data-engineer'],
       ['readProject', 'Roles: admin, governance, data-engineer'],
+      ['listProjectBundles', 'Roles: admin, governance, data-engineer'],
       ['registerDataset', 'Roles: admin, data-engineer'],
       ['removeDataset', 'Roles: admin, data-engineer'],
       ['appendImport', 'Roles: admin, data-engineer'],

@@ -102,6 +102,7 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
     ...deps,
     ...hub,
     watch: createDecisionWatch(),
+    manifestOf: (digest, signal) => bundles.manifestOf(digest, signal),
     preview: (spec, signal) => previewProject({ ...deps, bundles, findDataset }, spec, signal),
   });
   const { standingOrAsk: standingOf, questionsGranted } = governance;

@@ -8,8 +8,10 @@
 import {
   AppError,
   type AskedProject,
+  type BundleManifest,
   DECISION_STATES,
   type DecisionState,
+  type Digest,
   type DisclosureFinding,
   type EventOf,
   type NewDecision,
@@ -39,6 +41,7 @@ export type GovernanceDeps = SiteContext & {
   /** Asks the hub which projects ask this site. */
   readonly askedProjects: (signal: AbortSignal) => Promise<readonly AskedProject[]>;
   readonly sendDecision: (envelope: SignedEnvelope, signal: AbortSignal) => Promise<void>;
+  readonly manifestOf: (digest: Digest, signal: AbortSignal) => Promise<BundleManifest>;
   /** What the gate says to each algorithm on this site's rows under its defaults. */
   readonly preview: (spec: ProjectSpec, signal: AbortSignal) => Promise<AlgorithmPreview[]>;
 };
@@ -62,6 +65,16 @@ export function createGovernance(deps: GovernanceDeps) {
     async read(projectId: ProjectId, signal: AbortSignal): Promise<SiteProject> {
       const row = await findOrRefresh(deps, projectId, signal);
       return asSiteProject(row, await store.findDecision(deps.db, projectId, row.sequence));
+    },
+
+    async bundles(projectId: ProjectId, signal: AbortSignal) {
+      const { spec } = await findOrRefresh(deps, projectId, signal);
+      const digests = [...new Set(spec.algorithms.map(({ bundleDigest }) => bundleDigest))];
+      const read = async (bundleDigest: Digest) => ({
+        bundleDigest,
+        manifest: await deps.manifestOf(bundleDigest, signal),
+      });
+      return Promise.all(digests.map(read));
     },
 
     async preview(projectId: ProjectId, signal: AbortSignal): Promise<AlgorithmPreview[]> {

@@ -14,6 +14,10 @@ export function governanceRoutes(governance: Governance): Route[] {
       access: PROJECT_READERS,
       handler: ({ params, signal }) => governance.read(params.projectId, signal),
     }),
+    defineRoute(SITE_API.listProjectBundles)({
+      access: PROJECT_READERS,
+      handler: async ({ params, signal }) => ({ bundles: await governance.bundles(params.projectId, signal) }),
+    }),
     defineRoute(SITE_API.previewProject)({
       access: OVERSIGHT,
       handler: async ({ params, signal }) => ({ algorithms: await governance.preview(params.projectId, signal) }),
