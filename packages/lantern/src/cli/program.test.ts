@@ -43,8 +43,8 @@ describe('lantern', () => {
       assert.match(out, new RegExp(`^  ${group} `, 'm'));
     const words = out.replace(/\s+/g, ' ');
     assert.match(words, /→ invite, sites, revoke /);
-    assert.match(words, /→ join, dataset, activity, projects, preview, decide, /);
-    assert.match((await run(['site', '--help'])).out, /→ add, list, remove$/m);
+    assert.match(words, /→ join, dataset, activity, projects, project, preview, decide, /);
+    assert.match((await run(['site', '--help'])).out, /→ schema, add, list, remove$/m);
   });
 
   it('says that the doctor finds no folder behind a misspelt name', async () => {

@@ -1,8 +1,16 @@
-/** `lantern site dataset`: register a CSV or Parquet file with its schema, list, remove. */
+/** `lantern site dataset`: draft a schema, register a CSV or Parquet file with its schema, list, remove. */
 import path from 'node:path';
 import { AppError, DatasetSchemaSchema, type FeasibilityPolicy, SITE_API } from '@lantern/contract';
+import { draftSchema } from '@lantern/site';
 import { Command } from 'commander';
-import { type CommandContext, type CommonOptions, connected, withConnection } from '../cli/command-context.ts';
+import {
+  type CommandContext,
+  type CommonOptions,
+  connected,
+  outputOf,
+  withConnection,
+  withJson,
+} from '../cli/command-context.ts';
 import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
 import { uploadFile } from '../cli/upload.ts';
@@ -12,9 +20,33 @@ type AddOptions = CommonOptions & { schema: string; feasibility: string };
 export function datasetCommand(context: CommandContext): Command {
   return new Command('dataset')
     .description('tables this site offers')
+    .addCommand(schemaCommand(context))
     .addCommand(addCommand(context))
     .addCommand(listCommand(context))
     .addCommand(removeCommand(context));
+}
+
+function schemaCommand(context: CommandContext): Command {
+  return withJson(new Command('schema'))
+    .description(
+      'draft the schema of a table, for a person to complete: texts, units, ranges, and rare categories, which are not listed.\n' +
+        'Reads the file here and asks no server. A complete one: fixtures/example/schema.json',
+    )
+    .argument('<file>', '.csv with a header, or .parquet')
+    .option('--name <name>', 'name of the dataset (default: that of the file)')
+    .action(async (file: string, options: CommonOptions & { name?: string }) => {
+      const format = formatOf(file);
+      const draft = await draftSchema(file, { name: options.name ?? nameOf(file), format });
+      outputOf(context, options).result(draft, JSON.stringify(draft, null, 2));
+    });
+}
+
+/** As a dataset may be called. */
+function nameOf(file: string): string {
+  return path
+    .parse(file)
+    .name.toLowerCase()
+    .replaceAll(/[^a-z0-9_-]/g, '-');
 }
 
 function addCommand(context: CommandContext): Command {
@@ -23,7 +55,10 @@ function addCommand(context: CommandContext): Command {
       'check a table against its schema and offer it; only schema and gated summaries can be asked from outside',
     )
     .argument('<file>', '.csv or .parquet')
-    .requiredOption('--schema <file>', 'schema as JSON: columns, types, units, codings, ranges')
+    .requiredOption(
+      '--schema <file>',
+      'schema as JSON: columns, types, units, codings, ranges (example: fixtures/example/schema.json)',
+    )
     .option('--feasibility <who>', 'who may ask counts: any-project or approved-projects', 'approved-projects')
     .action(
       connected<AddOptions>(context, async (connection, { output, options, args: [file = ''] }) => {

@@ -1,7 +1,8 @@
 /** `lantern model`: the registry of signed model versions. */
-import { HUB_API, NewModelVersionSchema, type RegisteredModelVersion } from '@lantern/contract';
+import { HUB_API, NewModelVersionSchema, parse, type RegisteredModelVersion } from '@lantern/contract';
 import { Command } from 'commander';
-import { type CommandContext, connected, withConnection } from '../cli/command-context.ts';
+import { Type } from 'typebox';
+import { type CommandContext, type CommonOptions, connected, withConnection } from '../cli/command-context.ts';
 import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
 import { idArgument } from './id-argument.ts';
@@ -15,14 +16,23 @@ export function modelCommand(context: CommandContext): Command {
     .addCommand(retireCommand(context));
 }
 
+/** As in the contract, but the run may be named on the command line instead. */
+const ModelFileSchema = Type.Object(
+  { ...NewModelVersionSchema.properties, runId: Type.Optional(Type.String()) },
+  { additionalProperties: false },
+);
+
 function releaseCommand(context: CommandContext): Command {
   return withConnection(new Command('release'))
     .description('make a signed model version of a completed run')
-    .argument('<file>', 'JSON: run, model name, inputs (codes and units), model card')
+    .argument('<file>', 'JSON: model name, inputs (codes and units), model card')
+    .option('--run <run id>', 'the run, unless the file names it as runId')
     .action(
-      connected(context, async ({ api }, { output, args: [file = ''] }) => {
+      connected<CommonOptions & { run?: string }>(context, async ({ api }, { output, options, args: [file = ''] }) => {
+        const written = await readJsonFile(file, ModelFileSchema, 'Model version');
+        const body = options.run === undefined ? written : { ...written, runId: idArgument('RunId', options.run) };
         const released = await api.call(HUB_API.releaseModelVersion, {
-          body: await readJsonFile(file, NewModelVersionSchema, 'Model version'),
+          body: parse(NewModelVersionSchema, body, { what: `Model version in ${file}` }),
         });
         output.result(released, describe(released));
       }),

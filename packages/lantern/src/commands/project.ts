@@ -1,11 +1,23 @@
 /** `lantern project`: draft, submit, watch decisions, ask counts. */
-import { HUB_API, NewQuestionSchema, ProjectSpecSchema, type Question } from '@lantern/contract';
+import {
+  type ApiClient,
+  HUB_API,
+  NewQuestionSchema,
+  ProjectAlgorithmSchema,
+  type ProjectSpec,
+  ProjectSpecSchema,
+  parse,
+  type Question,
+} from '@lantern/contract';
 import { Command } from 'commander';
+import { Type } from 'typebox';
 import { type CommandContext, connected, withConnection } from '../cli/command-context.ts';
 import type { Connection } from '../cli/connection.ts';
 import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
+import { bundleDigestOf, siteIdsOf } from './hub-names.ts';
 import { idArgument } from './id-argument.ts';
+import { type Manifests, projectText } from './project-text.ts';
 
 const QUESTION_WAIT_MS = 20_000; // one long poll; the command polls again until every site has answered
 
@@ -32,15 +44,37 @@ export function projectCommand(context: CommandContext): Command {
     .addCommand(askCommand(context));
 }
 
+/** As in the contract, but a person may write names. */
+const ProjectFileSchema = Type.Object(
+  {
+    ...ProjectSpecSchema.properties,
+    sites: Type.Array(Type.String()),
+    algorithms: Type.Array(
+      Type.Object(
+        { ...ProjectAlgorithmSchema.properties, bundleDigest: Type.String() },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+async function readProjectFile(api: ApiClient, file: string): Promise<ProjectSpec> {
+  const written = await readJsonFile(file, ProjectFileSchema, 'Project');
+  const algorithms: unknown[] = [];
+  for (const algorithm of written.algorithms)
+    algorithms.push({ ...algorithm, bundleDigest: await bundleDigestOf(api, algorithm.bundleDigest) });
+  const spec = { ...written, sites: await siteIdsOf(api, written.sites), algorithms };
+  return parse(ProjectSpecSchema, spec, { what: `Project in ${file}` });
+}
+
 function createCommand(context: CommandContext): Command {
   return withConnection(new Command('create'))
     .description('draft a project from a JSON file')
-    .argument('<file>')
+    .argument('<file>', 'project as JSON; sites by id or name, bundles by digest or "NAME VERSION"')
     .action(
       connected(context, async ({ api }, { output, args: [file = ''] }) => {
-        const project = await api.call(HUB_API.createProject, {
-          body: await readJsonFile(file, ProjectSpecSchema, 'Project'),
-        });
+        const project = await api.call(HUB_API.createProject, { body: await readProjectFile(api, file) });
         output.result(project, `${project.projectId}  ${project.spec.title} (${project.state})`);
       }),
     );
@@ -72,13 +106,24 @@ function showCommand(context: CommandContext): Command {
         const detail = await api.call(HUB_API.readProject, {
           params: { projectId: idArgument('ProjectId', projectId) },
         });
-        const rows = detail.decisions.map((decision) => [decision.siteId, decision.state]);
+        const { sites } = await api.call(HUB_API.listSites, {});
+        const names = new Map(sites.map(({ siteId, name }) => [siteId, name]));
+        const rows = detail.decisions.map(({ siteId, state }) => [names.get(siteId) ?? siteId, state]);
         output.result(
           detail,
-          `${detail.project.spec.title} (${detail.project.state})\n${table([['site', 'decision'], ...rows])}`,
+          [
+            `${projectText(detail.project, await manifestsOf(api), names)}`,
+            `  the project is ${detail.project.state}\n`,
+            table([['site', 'decision'], ...rows]),
+          ].join('\n'),
         );
       }),
     );
+}
+
+async function manifestsOf(api: ApiClient): Promise<Manifests> {
+  const { bundles } = await api.call(HUB_API.listBundles, {});
+  return new Map(bundles.map(({ bundleDigest, manifest }) => [bundleDigest, manifest]));
 }
 
 type StateVerb = {

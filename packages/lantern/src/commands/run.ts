@@ -1,10 +1,22 @@
 /** `lantern run`: start a federated run, follow it, stop it. */
-import { HUB_API, isFinal, RUN_STATES, type Run, type RunId, RunPlanSchema } from '@lantern/contract';
+import {
+  type ApiClient,
+  HUB_API,
+  isFinal,
+  parse,
+  RUN_STATES,
+  type Run,
+  type RunId,
+  type RunPlan,
+  RunPlanSchema,
+} from '@lantern/contract';
 import { Command } from 'commander';
+import { Type } from 'typebox';
 import { type CommandContext, connected, withConnection } from '../cli/command-context.ts';
 import type { Connection } from '../cli/connection.ts';
 import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
+import { siteIdsOf } from './hub-names.ts';
 import { idArgument } from './id-argument.ts';
 
 const RUN_WAIT_MS = 20_000; // one long poll
@@ -18,16 +30,28 @@ export function runCommand(context: CommandContext): Command {
     .addCommand(stopCommand(context));
 }
 
+/** As in the contract, but a person may write names. */
+const PlanFileSchema = Type.Object(
+  { ...RunPlanSchema.properties, sites: Type.Array(Type.String()) },
+  { additionalProperties: false },
+);
+
+async function readPlanFile(api: ApiClient, file: string): Promise<RunPlan> {
+  const written = await readJsonFile(file, PlanFileSchema, 'Run plan');
+  const plan = { ...written, sites: await siteIdsOf(api, written.sites) };
+  return parse(RunPlanSchema, plan, { what: `Run plan in ${file}` });
+}
+
 function startCommand(context: CommandContext): Command {
   return withConnection(new Command('start'))
     .description('start a run of an algorithm of a project')
     .argument('<project id>')
-    .argument('<plan>', 'plan as JSON: algorithm, rounds, strategy, quorum …')
+    .argument('<plan>', 'plan as JSON: algorithm, rounds, strategy, quorum …; sites by id or name')
     .action(
       connected(context, async ({ api }, { output, args: [projectId, file = ''] }) => {
         const run = await api.call(HUB_API.createRun, {
           params: { projectId: idArgument('ProjectId', projectId) },
-          body: await readJsonFile(file, RunPlanSchema, 'Run plan'),
+          body: await readPlanFile(api, file),
         });
         output.result(run, `${run.runId} is ${run.state}. Follow it with: lantern run watch ${run.runId}`);
       }),
