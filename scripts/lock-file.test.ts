@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { completeLock, lockFileOffences } from './lock-file.ts';
+import { completeLock, lockFileOffences, refusedScripts } from './lock-file.ts';
 
 function lockText(packages: object): string {
   return JSON.stringify({ name: 'x', lockfileVersion: 3, packages });
@@ -55,6 +55,27 @@ describe('a lock file', () => {
     assert.deepEqual(packages[3]?.[1], PRESENT);
     assert.deepEqual(lockFileOffences('package-lock.json', text), []);
     assert.deepEqual(completeLock(text), { text, addedCount: 0 });
+  });
+
+  it('tells of no install script that package.json refuses, wherever the package lies, and of every other', () => {
+    const refused = refusedScripts('{"allowScripts": {"loader": false, "node": true}}');
+    const entry = { version: '1.0.0', hasInstallScript: true };
+    const before = lockText({
+      'node_modules/loader': entry,
+      'node_modules/node': entry,
+      'node_modules/other/node_modules/loader': entry,
+    });
+    assert.deepEqual(
+      lockFileOffences('package-lock.json', before, refused).map(({ rule }) => rule.replace(/ would.*/, '')),
+      ['node_modules/loader', 'node_modules/other/node_modules/loader'],
+    );
+    const { text } = completeLock(before, refused);
+    assert.deepEqual(JSON.parse(text).packages, {
+      'node_modules/loader': { version: '1.0.0' },
+      'node_modules/node': entry,
+      'node_modules/other/node_modules/loader': { version: '1.0.0' },
+    });
+    assert.deepEqual(lockFileOffences('package-lock.json', text, refused), []);
   });
 
   it('accepts a package that its parent keeps in its own folder', () => {

@@ -4,13 +4,17 @@
  * Such a package has the version that its parent pins, and its platform stands in its name, so its entry can be written without it;
  * only the hash cannot, and npm then installs it without comparing.
  *
- * `npm run lock` writes the entries that are missing. Run it after each `npm install` that changed a version.
+ * A package whose install script is refused (`allowScripts` in package.json) must not be marked as having one: npm before 11 knows
+ * no `allowScripts`, but every npm runs only scripts that the lock file tells of.
+ *
+ * `npm run lock` writes the entries that are missing and removes such marks. Run it after each `npm install` that changed a version.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Offence } from './source-tree.ts';
 
 type Entry = {
+  readonly hasInstallScript?: boolean;
   readonly resolved?: string;
   readonly link?: boolean;
   readonly license?: string;
@@ -63,21 +67,44 @@ function missingEntries(packages: Record<string, Entry>): MissingEntry[] {
   );
 }
 
-/** What is wrong with the text of a lock file: addresses of a registry, and packages that are left out. */
-export function lockFileOffences(file: string, text: string): Offence[] {
+/** Packages whose install scripts a package.json refuses. */
+export function refusedScripts(packageText: string): ReadonlySet<string> {
+  const value: unknown = JSON.parse(packageText);
+  const allowed = isRecord(value) ? value['allowScripts'] : undefined;
+  return new Set(
+    Object.entries(isRecord(allowed) ? allowed : {}).flatMap(([name, may]) => (may === false ? [name] : [])),
+  );
+}
+
+function isRefused(key: string, refused: ReadonlySet<string>): boolean {
+  return refused.has(key.replace(/^.*node_modules\//, ''));
+}
+
+/** What is wrong with the text of a lock file: addresses of a registry, packages that are left out, scripts that are refused. */
+export function lockFileOffences(file: string, text: string, refused: ReadonlySet<string> = new Set()): Offence[] {
   const { packages } = parseLock(text);
+  const scripts = Object.entries(packages).flatMap(([key, { hasInstallScript }]) =>
+    hasInstallScript === true && isRefused(key, refused) ? [`${key} would run its install script: npm run lock`] : [],
+  );
   const addresses = Object.entries(packages).flatMap(([key, { resolved }]) =>
     /^https?:/.test(resolved ?? '') ? [`lock file holds a download address: ${key}`] : [],
   );
   const missing = missingEntries(packages).map(({ key, parent }) => `${key} of ${parent} is missing: npm run lock`);
-  return [...addresses, ...missing].map((rule) => ({ file, line: 0, rule }));
+  return [...addresses, ...missing, ...scripts].map((rule) => ({ file, line: 0, rule }));
 }
 
-/** The text with an entry for each package that was missing, and how many there were. */
-export function completeLock(text: string): { text: string; addedCount: number } {
+/** The text with an entry for each package that was missing, how many there were, and without marks of refused scripts. */
+export function completeLock(
+  text: string,
+  refused: ReadonlySet<string> = new Set(),
+): { text: string; addedCount: number } {
   const { lock, packages } = parseLock(text);
   const added = missingEntries(packages);
-  const entries = [...Object.entries(packages), ...added.map(({ key, entry }): [string, object] => [key, entry])];
+  const present = Object.entries(packages).map(([key, entry]): [string, object] => {
+    const { hasInstallScript: _refused, ...rest } = entry;
+    return [key, isRefused(key, refused) ? rest : entry];
+  });
+  const entries = [...present, ...added.map(({ key, entry }): [string, object] => [key, entry])];
   entries.sort(([left], [right]) => left.localeCompare(right, 'en'));
   return {
     text: `${JSON.stringify({ ...lock, packages: Object.fromEntries(entries) }, undefined, 2)}\n`,
@@ -87,7 +114,8 @@ export function completeLock(text: string): { text: string; addedCount: number }
 
 if (import.meta.main) {
   const file = path.resolve(import.meta.dirname, '../package-lock.json');
-  const { text, addedCount } = completeLock(readFileSync(file, 'utf8'));
+  const refused = refusedScripts(readFileSync(path.join(path.dirname(file), 'package.json'), 'utf8'));
+  const { text, addedCount } = completeLock(readFileSync(file, 'utf8'), refused);
   writeFileSync(file, text);
   process.stdout.write(`${addedCount} entries added\n`);
 }

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
-import { lockFileOffences } from './lock-file.ts';
+import { lockFileOffences, refusedScripts } from './lock-file.ts';
 import type { Offence } from './source-tree.ts';
 
 /** Larger files are data; reading them for words would only cost time. */
@@ -105,7 +105,16 @@ export function checkTrackedFiles(root: string): Offence[] {
       const broken = rules.filter(({ pattern }) => pattern.test(content));
       return broken.map(({ rule }) => ({ file, line: index + 1, rule }));
     });
-    const lock = path.posix.basename(file) === 'package-lock.json' ? lockFileOffences(file, text) : [];
-    return [...found, ...keyOffences(file, text), ...lock];
+    return [...found, ...keyOffences(file, text), ...lockOffences(root, file, text)];
   });
+}
+
+function lockOffences(root: string, file: string, text: string): Offence[] {
+  if (path.posix.basename(file) !== 'package-lock.json') return [];
+  const manifest = path.join(root, path.posix.dirname(file), 'package.json');
+  return lockFileOffences(
+    file,
+    text,
+    existsSync(manifest) ? refusedScripts(readFileSync(manifest, 'utf8')) : undefined,
+  );
 }
