@@ -254,6 +254,7 @@ export {
   NewLocalRunSchema,
   type RegisteredDataset,
   RegisteredDatasetSchema,
+  type SentMessages,
   SITE_API,
   type SiteActivity,
   SiteActivitySchema,

@@ -135,6 +135,21 @@ export const HubLinkSchema = Type.Object(
 );
 export type HubLink = Static<typeof HubLinkSchema>;
 
+/** What the site sent to its hub, by the messages of the egress table. */
+const SentMessagesSchema = Type.Object(
+  {
+    since: Type.String({ format: 'date-time', description: 'when this process started; counts begin there' }),
+    messages: Type.Array(
+      Type.Object(
+        { message: Type.String(), operation: Type.String(), count: Type.Integer({ minimum: 1 }) },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type SentMessages = Static<typeof SentMessagesSchema>;
+
 const datasetParams = Type.Object({ dataset: DatasetNameSchema });
 const projectParams = Type.Object({ projectId: IdSchema('ProjectId') });
 const digestParams = Type.Object({ digest: DigestSchema });
@@ -151,6 +166,12 @@ export const SITE_API = {
     path: '/api/v1/hub-link',
     summary: 'Which hub this site joined and whether it answers',
     response: HubLinkSchema,
+  }),
+  listSentMessages: endpoint({
+    method: 'GET',
+    path: '/api/v1/sent-messages',
+    summary: 'Every kind of message this site sent to its hub since it started, also where the hub did not answer',
+    response: SentMessagesSchema,
   }),
   importOffset: endpoint({
     method: 'GET',

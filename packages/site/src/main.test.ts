@@ -49,6 +49,7 @@ describe('the routes of a site', () => {
       ['listDatasets', 'Roles: admin, governance, data-engineer'],
       ['runLocally', 'Roles: admin, data-engineer'],
       ['listActivity', 'Roles: admin, governance, data-engineer'],
+      ['listSentMessages', 'Roles: admin, governance, data-engineer'],
       ['createUser', 'Roles: admin'],
       ['listUsers', 'Roles: admin'],
       ['disableUser', 'Roles: admin'],

@@ -119,7 +119,11 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   let address = settings.publicUrl ?? '';
   const server = await createHttpServer({
     routes: [
-      ...hubLinkRoutes(() => hubLink.status()),
+      ...hubLinkRoutes({
+        status: () => hubLink.status(),
+        sent: () => machinery.outbound.sent(),
+        startedAt: clock.now(),
+      }),
       ...site.routes,
       ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),

@@ -43,7 +43,7 @@ describe('lantern', () => {
       assert.match(out, new RegExp(`^  ${group} `, 'm'));
     const words = out.replace(/\s+/g, ' ');
     assert.match(words, /→ invite, sites, revoke /);
-    assert.match(words, /→ join, dataset, activity, projects, project, preview, decide, /);
+    assert.match(words, /→ join, dataset, activity, sent, projects, project, preview, decide, /);
     assert.match((await run(['site', '--help'])).out, /→ schema, add, list, remove$/m);
   });
 

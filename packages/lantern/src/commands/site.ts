@@ -35,6 +35,7 @@ export function siteCommand(context: CommandContext): Command {
   site.addCommand(joinCommand(context));
   site.addCommand(datasetCommand(context));
   site.addCommand(activityCommand(context));
+  site.addCommand(sentCommand(context));
   for (const command of [...decisionCommands(context), ...deploymentCommands(context)]) site.addCommand(command);
   return site;
 }
@@ -86,6 +87,18 @@ function activityCommand(context: CommandContext): Command {
           task.answer ?? '',
         ]);
         output.result({ tasks }, table([['received', 'task', 'state', 'answer'], ...rows]));
+      }),
+    );
+}
+
+function sentCommand(context: CommandContext): Command {
+  return withConnection(new Command('sent'))
+    .description('every kind of message that left this site for the hub since it started, with counts')
+    .action(
+      connected(context, async ({ api }, { output }) => {
+        const sent = await api.call(SITE_API.listSentMessages, {});
+        const rows = sent.messages.map(({ message, operation, count }) => [message, operation, String(count)]);
+        output.result(sent, `${table([['message', 'operation', 'sent'], ...rows])}\nsince ${sent.since}`);
       }),
     );
 }

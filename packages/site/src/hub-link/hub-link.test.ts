@@ -104,7 +104,24 @@ describe('the door to the hub', () => {
       await assert.rejects(outbound.call(name, {}), { code: 'policy.refused' }, name);
     }
     assert.equal(hub.sentBytes().subarray(sentBefore).includes('HTTP/1.1\r\nx'), false);
+    assert.deepEqual(outbound.sent(), [], 'what was refused was not sent');
     outbound.close();
+  });
+
+  it('counts every message that left, by the words of the egress table', async () => {
+    const task = countTask();
+    const sent = async () => {
+      const { messages } = await site.as('governance').call(SITE_API.listSentMessages, {});
+      return new Map(messages.map(({ message, count }) => [message, count]));
+    };
+    const before = await sent();
+    hub.send(task);
+    await hub.answerTo(task.taskId);
+    const after = await sent();
+    assert.equal((after.get('count') ?? 0) - (before.get('count') ?? 0), 1);
+    assert.ok((after.get('task poll') ?? 0) >= 1);
+    const known = new Set(EGRESS_TABLE.map(({ message }) => message));
+    for (const message of after.keys()) assert.ok(known.has(message), message);
   });
 });
 
