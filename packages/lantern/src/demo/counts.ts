@@ -1,5 +1,5 @@
 /** Feasibility: how many patients would there be? Every number passes the disclosure gate of its hospital. */
-import { EVERYTHING, type Filter, HUB_API, type Question, type SiteId } from '@lantern/contract';
+import { COUNT_POLICY_DEFAULT, EVERYTHING, type Filter, HUB_API, type Question, type SiteId } from '@lantern/contract';
 import { table } from '../cli/output.ts';
 import { waitForAnswers } from '../commands/project.ts';
 import type { Story } from './demo.ts';
@@ -57,8 +57,9 @@ export async function countChapter(story: Story, project: DemoProject): Promise<
     );
   }
   narrator.table(table([['question', ...federation.sites.map((site) => site.hospital.siteName)], ...rows]));
+  const { rounding, patientCountMin } = COUNT_POLICY_DEFAULT;
   narrator.say(
-    'Every count is noised and rounded to 10; below 10, and mostly up to 25, it is withheld, and zero looks like nine. The same set always gives the same answer, and a set that differs from an answered one by fewer than 10 patients gets that answer again, so two questions cannot be subtracted to find one person.',
+    `Every count has noise added and is rounded to ${rounding}; below ${patientCountMin}, and mostly somewhat above, it is withheld, and zero looks like ${patientCountMin - 1}. The same set always gives the same answer, and a set that differs from an answered one by fewer than ${patientCountMin} patients gets that answer again, so two questions cannot be subtracted to find one person.`,
   );
   narrator.say(
     `Questions left for this project: ${federation.sites.map((site) => `${site.hospital.siteName} ${left.get(site.siteId) ?? '?'}`).join(', ')}.`,

@@ -16,7 +16,7 @@ export async function datasetChapter({ narrator, federation }: Story): Promise<v
   const { sites } = await federation.researcher.api.call(HUB_API.listSites, {});
   const offers = sites.flatMap((site) => site.datasets.map((offer) => offer.schemaDigest));
   narrator.say(
-    `The hub now lists "${DATASET.name}" at ${offers.length} sites, ${new Set(offers).size} distinct schema.`,
+    `The hub now lists "${DATASET.name}" at ${offers.length} sites; their schemas are ${new Set(offers).size === 1 ? 'equal, by digest' : 'different'}.`,
   );
   narrator.fact(
     'datasets',

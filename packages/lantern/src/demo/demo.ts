@@ -37,12 +37,14 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   let federation: Federation | undefined;
   try {
     narrator.chapter('A hub and four hospitals start, each a process with its own database and its own key');
-    federation = await startFederation({ env: options.env, root });
+    narrator.say('Five databases are made first; this is the longest wait of the demonstration.');
+    federation = await startFederation({ env: options.env, root }, (text) => narrator.say(text));
     introduce(narrator, federation);
     await tell({ narrator, federation, signal: options.signal });
     if (options.jsonFile !== undefined)
       await writeFile(options.jsonFile, `${JSON.stringify(narrator.facts, null, 2)}\n`);
-    if (options.keep) await keepRunning(narrator, federation, { root, signal: options.signal });
+    if (options.keep) await keepRunning(narrator, federation, options.signal);
+    else narrator.say('Now everything is stopped and removed; with --keep it stays and can be asked.');
   } finally {
     await federation?.stop();
     await rm(root, { recursive: true, force: true });
@@ -50,12 +52,9 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 }
 
 function introduce(narrator: Narrator, federation: Federation): void {
-  narrator.say(`Hub: ${federation.hub.url} (process ${federation.hub.pid})`);
-  for (const site of federation.sites) {
-    narrator.say(
-      `${site.hospital.siteName}: ${site.process.url} (process ${site.process.pid}), enrolled as ${site.siteId} with a one-time code`,
-    );
-  }
+  narrator.say(
+    'Each site made its own key and enrolled with a one-time code. Each of the five describes its API at /openapi.json of its address; a site also answers its record system there, under /cds-services. There are no web pages.',
+  );
   narrator.fact('hub', { url: federation.hub.url });
   narrator.fact(
     'sites',
@@ -75,15 +74,12 @@ async function tell(story: Story): Promise<void> {
   await recordsChapter(story, project);
 }
 
-async function keepRunning(
-  narrator: Narrator,
-  federation: Federation,
-  options: { root: string; signal: AbortSignal },
-): Promise<void> {
+async function keepRunning(narrator: Narrator, federation: Federation, signal: AbortSignal): Promise<void> {
+  const { hub, sites } = federation;
   narrator.chapter('Everything keeps running; stop it with Ctrl-C');
-  narrator.say(
-    `API of the hub: ${federation.hub.url}/openapi.json; administrator's token in ${federation.hub.dataDir}/admin.token`,
-  );
-  narrator.say(`Try: npm run lantern -- hub sites --data ${federation.hub.dataDir}`);
-  await new Promise<void>((resolve) => options.signal.addEventListener('abort', () => resolve(), { once: true }));
+  narrator.say(`API of the hub: ${hub.url}/openapi.json. Try: npm run lantern -- hub sites --data ${hub.dataDir}`);
+  for (const { hospital, process } of sites)
+    narrator.say(`API of ${hospital.siteName}: ${process.url}/openapi.json. Its data folder: ${process.dataDir}`);
+  narrator.say('In each data folder lies admin.token, by which --data acts as the administrator.');
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -23,8 +23,11 @@ export type Federation = {
   stop(): Promise<void>;
 };
 
-/** Starts everything. On failure whatever already runs is stopped again. */
-export async function startFederation(settings: ProcessSettings): Promise<Federation> {
+/** Starts everything and says what runs as soon as it does. On failure whatever already runs is stopped again. */
+export async function startFederation(
+  settings: ProcessSettings,
+  say: (text: string) => void = () => undefined,
+): Promise<Federation> {
   // The database may have to run as another OS user (it refuses root), who must be able to pass through this folder.
   await chmod(settings.root, 0o711);
   const started: ServerProcess[] = [];
@@ -44,6 +47,7 @@ export async function startFederation(settings: ProcessSettings): Promise<Federa
       args: ['hub', '--name', 'Lantern demo hub'],
     });
     started.push(hub);
+    say(`The hub answers at ${hub.url} (process ${hub.pid}).`);
     const hubAdmin = keep(await connect({ data: hub.dataDir, url: hub.url }, {}));
     const researcher = keep(await signInAs(hubAdmin, 'researcher'));
     const sites = await Promise.all(
@@ -51,6 +55,7 @@ export async function startFederation(settings: ProcessSettings): Promise<Federa
         const siteId = await joinSite(settings, { hospital, hub, hubAdmin });
         const site = await startServer(settings, { name: hospital.siteName, folder: hospital.key, args: ['site'] });
         started.push(site);
+        say(`${hospital.siteName} answers at ${site.url} (process ${site.pid}), enrolled as ${siteId}.`);
         const admin = keep(await connect({ data: site.dataDir, url: site.url }, {}));
         const governance = keep(await signInAs(admin, 'governance'));
         const dataEngineer = keep(await signInAs(admin, 'data-engineer'));

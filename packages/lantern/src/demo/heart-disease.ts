@@ -252,17 +252,18 @@ export const INPUTS: InputSource[] = [
   },
 ];
 
-export const CARD: ModelCard = {
+/** `trainRowCount`: as the sites prepared them. */
+export const cardOf = (trainRowCount: number): ModelCard => ({
   title: 'Coronary disease before angiography',
   intendedUse:
     'Demonstration of a federated model at the bedside: probability that angiography shows a vessel narrowed by half or more.',
   notFor:
     'Care of patients. The data is from 1988, from patients already referred for angiography; it is not a medical device.',
   limits: [
-    'Learnt from 486 patients of four hospitals referred for angiography before 1988; other patients differ.',
+    `Learnt from ${trainRowCount} patients of four hospitals referred for angiography before 1988; other patients differ.`,
     'Cholesterol was not measured at one hospital and in part of another; its weight is not to be trusted.',
     'One hospital contributed no patient without disease.',
   ],
   outcome: 'narrowing by half or more of at least one coronary vessel',
   contact: "the project's researcher",
-};
+});

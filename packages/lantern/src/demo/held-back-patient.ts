@@ -1,6 +1,9 @@
-/** One test patient of the original file as the FHIR R4 resources a record system would prefetch. */
+/**
+ * Test patients of the original file as the FHIR R4 resources a record system would prefetch. What the file does not say is
+ * invented, and `INVENTED` says what, for the narration.
+ */
 import { randomUUID } from 'node:crypto';
-import { AppError, type Coding, type InputSource } from '@lantern/contract';
+import type { Coding, InputSource } from '@lantern/contract';
 import { type Hospital, hospitalCsv } from './fixtures.ts';
 import { INPUTS } from './heart-disease.ts';
 
@@ -16,8 +19,20 @@ export type HeldBackPatient = {
 
 const FASTING_GLUCOSE = { high: 141, normal: 95 }; // the file only says whether it was above 120 mg/dL
 
-export async function heldBackPatient(hospital: Hospital): Promise<HeldBackPatient> {
-  const row = await firstCompleteTestRow(hospital);
+export const INVENTED = `ids, the birth date (only the age is in the file), the dates of measurement (yesterday), and the fasting glucose: the file only says whether it was above 120 mg/dL, shown as ${FASTING_GLUCOSE.high} or ${FASTING_GLUCOSE.normal}`;
+
+/** Every test patient whose record has all inputs, in the order of the file, whatever the outcome. */
+export async function heldBackPatients(hospital: Hospital): Promise<HeldBackPatient[]> {
+  const [header = '', ...lines] = (await hospitalCsv(hospital)).trim().split('\n');
+  const names = header.split(',');
+  const needed = INPUTS.map((input) => input.column);
+  return lines
+    .map((line) => new Map(line.split(',').map((value, index) => [names[index] ?? '', value])))
+    .filter((row) => row.get('split') === 'test' && needed.every((column) => row.get(column) !== '?'))
+    .map(patientOf);
+}
+
+function patientOf(row: ReadonlyMap<string, string>): HeldBackPatient {
   const patientId = `demo-${randomUUID().slice(0, 8)}`;
   const cell = (column: string): string => row.get(column) ?? '';
   const observations = INPUTS.flatMap((input) => observationOf(input, cell));
@@ -33,18 +48,6 @@ export async function heldBackPatient(hospital: Hospital): Promise<HeldBackPatie
     observations,
     prefetch: (chosen) => ({ patient, observations: searchset(chosen, patientId) }),
   };
-}
-
-async function firstCompleteTestRow(hospital: Hospital): Promise<Map<string, string>> {
-  const [header = '', ...lines] = (await hospitalCsv(hospital)).trim().split('\n');
-  const names = header.split(',');
-  const needed = INPUTS.map((input) => input.column);
-  for (const line of lines) {
-    const row = new Map(line.split(',').map((value, index) => [names[index] ?? '', value]));
-    const complete = needed.every((column) => row.get(column) !== '?');
-    if (row.get('split') === 'test' && complete && Number(row.get('num')) > 0) return row;
-  }
-  throw new AppError('dataset.invalid', `${hospital.siteName} has no complete test patient.`);
 }
 
 /** A birth date that makes the patient exactly this old today. */

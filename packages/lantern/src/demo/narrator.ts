@@ -6,6 +6,8 @@ export type Narrator = {
   say(text: string): void;
   table(text: string): void;
   fact(name: string, value: unknown): void;
+  /** Adds to a list of facts. */
+  addFact(name: string, value: unknown): void;
   readonly facts: Readonly<Record<string, unknown>>;
 };
 
@@ -35,6 +37,10 @@ export function createNarrator(stream: Writable, options: { nowMs: () => number 
     },
     fact(name, value) {
       facts[name] = value;
+    },
+    addFact(name, value) {
+      const list = facts[name];
+      facts[name] = [...(Array.isArray(list) ? list : []), value];
     },
   };
 }

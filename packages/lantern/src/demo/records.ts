@@ -1,5 +1,5 @@
 /** What left each hospital, a withdrawal that takes effect at once, and the audit chains. */
-import { AppError, HUB_API, SITE_API } from '@lantern/contract';
+import { AppError, EGRESS_TABLE, HUB_API, SITE_API } from '@lantern/contract';
 import { table } from '../cli/output.ts';
 import { verifyChain } from '../commands/audit.ts';
 import { followRun } from '../commands/run.ts';
@@ -15,34 +15,37 @@ export async function recordsChapter(story: Story, project: DemoProject): Promis
 }
 
 async function whatLeft({ narrator, federation }: Story): Promise<void> {
-  narrator.chapter('What left each hospital');
-  const kinds = new Set<string>();
+  narrator.chapter('What left each hospital: every message to the hub, counted by its own node');
   const bySite = await Promise.all(
-    federation.sites.map(async (site) => {
-      const { tasks } = await site.dataEngineer.api.call(SITE_API.listActivity, {});
-      const counts = new Map<string, number>();
-      for (const { answer } of tasks) {
-        if (answer === undefined) continue;
-        kinds.add(answer);
-        counts.set(answer, (counts.get(answer) ?? 0) + 1);
-      }
-      return { site, counts };
-    }),
+    federation.sites.map(async (site) => ({
+      site,
+      ...(await site.dataEngineer.api.call(SITE_API.listSentMessages, {})),
+    })),
   );
-  const header = ['hospital', ...kinds];
-  const rows = bySite.map(({ site, counts }) => [
-    site.hospital.siteName,
-    ...[...kinds].map((kind) => String(counts.get(kind) ?? 0)),
-  ]);
-  narrator.table(table([header, ...rows]));
-  narrator.fact('answers', { header, rows });
+  const counted = EGRESS_TABLE.map(({ message }) => ({
+    message,
+    counts: bySite.map(({ messages }) => messages.find((one) => one.message === message)?.count ?? 0),
+  }));
+  const sent = counted.filter(({ counts }) => counts.some((count) => count > 0));
+  const rows = sent.map(({ message, counts }) => [message, ...counts.map(String)]);
+  narrator.table(table([['message', ...federation.sites.map((site) => site.hospital.siteName)], ...rows]));
+  const never = counted.filter(({ counts }) => counts.every((count) => count === 0)).map(({ message }) => message);
+  narrator.say(
+    `Counted since each node started; enrolment was sent once before, by "site join". Of the ${EGRESS_TABLE.length} messages that a node can send, not sent here: ${never.join(', ')}. What each holds: docs/ARCHITECTURE.md.`,
+  );
+  narrator.fact(
+    'sentMessages',
+    bySite.map(({ site, since, messages }) => ({ hospital: site.hospital.siteName, since, messages })),
+  );
 }
 
-async function withdraw({ narrator, federation, signal }: Story, project: DemoProject): Promise<void> {
+async function withdraw(story: Story, project: DemoProject): Promise<void> {
+  const { narrator, federation, signal } = story;
   narrator.chapter('A hospital changes its mind');
   const [site] = federation.sites;
   if (site === undefined) throw new AppError('internal', 'There is no site.');
-  await decide(site, project, { verdict: 'withdrawn', reason: 'The steering group withdrew its support.' });
+  const reason = 'The steering group withdrew its support.';
+  await decide(story, { site, project }, { verdict: 'withdrawn', reason });
   const run = await federation.researcher.api.call(HUB_API.createRun, {
     params: { projectId: project.projectId },
     body: exactPlan(federation.sites.map((one) => one.siteId)),
@@ -50,7 +53,7 @@ async function withdraw({ narrator, federation, signal }: Story, project: DemoPr
   const ended = await followRun(federation.researcher, { runId: run.runId, signal });
   if (ended.state !== 'failed') throw new AppError('internal', 'A run went on at a site that had withdrawn.');
   narrator.say(
-    `${site.hospital.siteName} withdraws; the next run needs all four and is ${ended.state}: ${ended.message ?? ''}`,
+    `${site.hospital.siteName} withdraws; the next run needs all four and has ${ended.state}: ${ended.message ?? ''}`,
   );
   narrator.fact('withdrawal', { site: site.hospital.siteName, run: ended.state, message: ended.message });
 }
