@@ -24,6 +24,7 @@ import { JOBS } from '../jobs.ts';
 import { audit, auditEntry } from '../site-context.ts';
 import type { SiteTx } from '../tables.ts';
 import { signAnswer } from './answer.ts';
+import { isTriedAgain } from './attempts.ts';
 import { type DeliveryDeps, deliverAnswer } from './delivery.ts';
 import { type Attempt, createDispatcher } from './dispatcher.ts';
 import { type InboxDeps, type KnownTask, openTask, receiveTasks } from './inbox.ts';
@@ -31,7 +32,6 @@ import type { Performed, Performer } from './performer.ts';
 import * as store from './store.ts';
 import { taskDetails } from './task-details.ts';
 
-const TRANSIENT_ATTEMPTS_MAX = 8; // about half a minute of back-off: a crashed algorithm or a full disk; then the hub is told
 const SHOWN_AFTER_MS = 500; // work that lasts longer is shown as under way
 const RETRY_WAIT_MS = 500; // then the queue's own back-off
 const MESSAGE_LENGTH_MAX = 1000; // of the contract
@@ -163,8 +163,7 @@ async function performOrExplain(deps: ExchangeDeps, task: SiteTask, performing: 
     if (performing.approval.aborted) return refusal('policy.not-approved', "This site's approval has ended.");
     if (signal.aborted) throw caught;
     const error = toAppError(caught);
-    const outOfReach = error.code === 'peer.unreachable' || error.code === 'peer.ambiguous';
-    if (error.failureClass !== 'permanent' && (outOfReach || performing.number < TRANSIENT_ATTEMPTS_MAX)) throw error;
+    if (isTriedAgain(error, performing.number)) throw error;
     deps.log.warn({ err: error, taskId: task.taskId }, 'a task failed');
     return { body: { kind: 'failed', code: error.code, message: safeMessage(error) } };
   }
