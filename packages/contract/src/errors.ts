@@ -20,7 +20,7 @@ const row = (httpStatus: number, failureClass: FailureClass, hint: string): Erro
 
 export const ERROR_TABLE = {
   // Input
-  'input.invalid': row(400, 'permanent', 'Correct the named field and send the request again.'),
+  'input.invalid': row(400, 'permanent', 'Correct what the message names, then try again.'),
   'input.too-large': row(413, 'permanent', 'Send less at once; the message names the limit.'),
   'input.unsupported': row(415, 'permanent', 'Use one of the content types or versions the message names.'),
   'input.method-not-allowed': row(405, 'permanent', 'Use one of the methods that the Allow header names.'),

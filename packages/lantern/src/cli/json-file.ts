@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { AppError, parse } from '@lantern/contract';
 import type { Static, TSchema } from 'typebox';
+import { fileReason } from './file-fault.ts';
 
 /** Throws `input.invalid`: missing, not readable, not JSON (with the line), or not what the schema asks (field and rule). */
 export async function readJsonFile<S extends TSchema>(file: string, schema: S, what: string): Promise<Static<S>> {
@@ -12,21 +13,7 @@ async function readText(file: string, what: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
-    throw new AppError('input.invalid', `${what}: ${file} ${unreadableBecause(cause)}.`, { cause });
-  }
-}
-
-function unreadableBecause(caught: unknown): string {
-  const code = caught instanceof Error && 'code' in caught ? String(caught.code) : 'unknown reason';
-  switch (code) {
-    case 'ENOENT':
-      return 'does not exist';
-    case 'EISDIR':
-      return 'is a folder, not a file';
-    case 'EACCES':
-      return 'may not be read by this user';
-    default:
-      return `cannot be read (${code})`;
+    throw new AppError('input.invalid', `${what}: ${file} ${fileReason(cause)}.`, { cause });
   }
 }
 

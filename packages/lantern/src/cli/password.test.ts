@@ -2,21 +2,27 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { readPassword } from './password.ts';
 
 /** A terminal that types one answer whenever it is asked something. */
 function terminal(...answers: string[]) {
   const raw: boolean[] = [];
+  const rawAtPrompt: (boolean | undefined)[] = [];
   const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (on: boolean) => raw.push(on) });
-  const stderr = new PassThrough();
   let shown = '';
-  stderr.on('data', (chunk: Buffer) => {
-    shown += String(chunk);
-    if (String(chunk).endsWith(': ')) setImmediate(() => stdin.write(answers.shift() ?? '\u0003'));
+  const stderr = new Writable({
+    write(chunk, _encoding, done) {
+      shown += String(chunk);
+      if (String(chunk).endsWith(': ')) {
+        rawAtPrompt.push(raw.at(-1));
+        setImmediate(() => stdin.write(answers.shift() ?? '\u0003'));
+      }
+      done();
+    },
   });
-  return { stdin, stderr, raw, shown: () => shown };
+  return { stdin, stderr, raw, rawAtPrompt, shown: () => shown };
 }
 
 describe('a password', () => {
@@ -24,6 +30,7 @@ describe('a password', () => {
     const io = terminal('correxx\u007f\u007fct hörse\r');
     assert.equal(await readPassword(io, { label: 'Password of grace' }), 'correct hörse');
     assert.equal(io.shown(), 'Password of grace: \n');
+    assert.deepEqual(io.rawAtPrompt, [true], 'a terminal shows what is typed before it is told not to');
     assert.deepEqual(io.raw, [true, false]);
   });
 

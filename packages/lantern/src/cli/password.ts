@@ -48,8 +48,8 @@ const GIVE_UP = new Set(['\u0003', '\u0004']); // Ctrl-C and Ctrl-D: no signals 
 
 function askHidden({ stdin, stderr }: Streams, prompt: string): Promise<string> {
   const decoder = new StringDecoder('utf8');
+  stdin.setRawMode?.(true); // before anybody is asked: what is typed until then is shown
   stderr.write(prompt);
-  stdin.setRawMode?.(true);
   return new Promise<string>((resolve, reject) => {
     let typed: string[] = [];
     const end = (settle: () => void): void => {

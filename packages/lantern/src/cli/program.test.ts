@@ -104,6 +104,21 @@ describe('lantern', () => {
     assert.match(err, /is not a RunId/);
   });
 
+  it('says which file of a command is missing instead of calling it a fault', async () => {
+    const none = path.join(folder, 'none');
+    for (const args of [
+      ['audit', 'verify-file', none],
+      ['bundle', 'push', none, '--url', 'http://127.0.0.1:1'],
+      ['site', 'trust-ehr', '--issuer', 'x', '--key', none, '--url', 'http://127.0.0.1:1'],
+      ['hub', '--config', none],
+    ]) {
+      const { code, err } = await run(args);
+      assert.equal(code, EXIT.failed, err);
+      assert.match(err, /none\S* does not exist\./);
+      assert.doesNotMatch(err, / {4}at /);
+    }
+  });
+
   it('wants exactly one verdict', async () => {
     const id = 'proj_aaaaaaaaaaaaaaaaaaaaaaaa';
     const { err } = await run([

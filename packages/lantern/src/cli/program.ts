@@ -15,6 +15,7 @@ import { siteCommand } from '../commands/site.ts';
 import { userCommand } from '../commands/user.ts';
 import type { CommandContext } from './command-context.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { fileFault } from './file-fault.ts';
 
 function buildProgram(context: CommandContext): Command {
   const program = new Command('lantern')
@@ -66,7 +67,7 @@ export async function runProgram(args: readonly string[], context: CommandContex
   } catch (caught) {
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.success : EXIT.usage;
     if (context.signal.aborted) return EXIT.interrupted;
-    const error = toAppError(caught);
+    const error = fileFault(caught) ?? toAppError(caught);
     context.stderr.write(args.includes('--json') ? jsonOf(error) : textOf(error));
     return exitCodeOf(error);
   }

@@ -38,7 +38,7 @@ const COUNTS = COUNT_POLICY_DEFAULT;
 const RUNS = RUN_STATISTICS_POLICY_DEFAULT;
 
 export function decideCommand(context: CommandContext): Command {
-  return withPolicy(withConnection(new Command('decide')))
+  const command = withConnection(new Command('decide'))
     .description(
       'approve, refuse or withdraw; the decision is signed by this site and obeyed by it.\n' +
         'Without further options an approval allows what the project asks, under the defaults of the gate.',
@@ -53,19 +53,22 @@ export function decideCommand(context: CommandContext): Command {
       '--egress <kinds...>',
       `allow only these kinds of message to leave, of those the project asks: ${EGRESS_KINDS.join(', ')}`,
     )
-    .option('--bundle <digests...>', 'allow only these bundles: digest, its first characters, or name of the algorithm')
-    .action(
-      connected<DecideOptions>(context, async ({ api }, { output, options, args: [text] }) => {
-        const params = { projectId: idArgument('ProjectId', text) };
-        const body = newDecision(options);
-        const bundles =
-          options.bundle === undefined
-            ? {}
-            : { bundleDigests: bundlesNamed(options.bundle, await api.call(SITE_API.readProject, { params })) };
-        const project = await api.call(SITE_API.decide, { params, body: { ...body, ...bundles } });
-        output.result(project, describe(project));
-      }),
+    .option(
+      '--bundle <digests...>',
+      'allow only these bundles: digest, its first characters, or name of the algorithm',
     );
+  return withPolicy(command).action(
+    connected<DecideOptions>(context, async ({ api }, { output, options, args: [text] }) => {
+      const params = { projectId: idArgument('ProjectId', text) };
+      const body = newDecision(options);
+      const bundles =
+        options.bundle === undefined
+          ? {}
+          : { bundleDigests: bundlesNamed(options.bundle, await api.call(SITE_API.readProject, { params })) };
+      const project = await api.call(SITE_API.decide, { params, body: { ...body, ...bundles } });
+      output.result(project, describe(project));
+    }),
+  );
 }
 
 /** The gate's settings. Those for counts may only be made stricter; those for run statistics may be relaxed in the open. */
