@@ -182,7 +182,7 @@ describe('a newcomer', () => {
       let summary = '';
       const said = await typeAll(newcomer, 'docs/first-steps.md', async (command) => {
         if (command.startsWith('sign-in carl')) summary = await askAsRecordSystem(newcomer.siteUrl, privateKey);
-        if (command.startsWith('site decide')) await theAdministratorMayNotDecide(newcomer, command);
+        if (command.startsWith('site decide')) await decideOtherwiseFirst(newcomer, command);
       });
       const outOf = (start: string) => said.find(({ command }) => command.startsWith(start))?.out ?? '';
       assert.match(outOf('site project '), /batch size +16 rows/);
@@ -202,11 +202,19 @@ describe('a newcomer', () => {
   });
 });
 
-/** Whoever can read the data folder is its administrator and still not its governance lead. */
-async function theAdministratorMayNotDecide(newcomer: Newcomer, command: string): Promise<void> {
+/** Before the approval of the walk: who may not decide, what cannot be typed, and an approval that allows less. */
+async function decideOtherwiseFirst(newcomer: Newcomer, command: string): Promise<void> {
+  // Whoever can read the data folder is its administrator and still not its governance lead.
   const refused = await newcomer.types(`${command} --as admin`);
   assert.equal(refused.code, 77);
   assert.match(refused.err, /needs one of the roles: governance/);
+  assert.match((await newcomer.types(`${command} --bundle another`)).err, /names no one bundle .* \(network\)/);
+  assert.match((await newcomer.types(`${command} --egress rows`)).err, /"rows" is none of counts, cohort-size/);
+  const narrow = '--bundle network --egress counts cohort-size --patient-count-min 25 --count-rounding 20';
+  const { code, out } = await newcomer.types(`${command} ${narrow}`);
+  assert.equal(code, 0);
+  assert.match(out, /may leave +counts, cohort-size$/m);
+  assert.match(out, /counts +patientCountMin 25, rounding 20, noiseStdDev 6, /);
   const sessions = path.join(newcomer.folder, '.config', 'lantern');
   for (const file of await readdir(sessions)) assert.equal((await stat(path.join(sessions, file))).mode & 0o777, 0o600);
 }

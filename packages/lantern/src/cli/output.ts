@@ -57,8 +57,19 @@ function createProgress(stream: Writable & { isTTY?: boolean }, options: { label
   };
 }
 
+/**
+ * Text of somebody else in one line, as it is: control characters could draw over what stands around it, and characters that
+ * change the direction of writing could reorder it (CVE-2021-42574).
+ */
+export function printable(text: string): string {
+  return text
+    .replaceAll(/\r?\n/g, ' ⏎ ')
+    .replaceAll(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+}
+
 /** A plain table: first row is the header, columns padded, numbers right-aligned. */
-export function table(rows: readonly (readonly string[])[]): string {
+export function table(written: readonly (readonly string[])[]): string {
+  const rows = written.map((row) => row.map(printable));
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => displayWidth(row[column] ?? ''))));
   const lines = rows.map((row) =>
     row

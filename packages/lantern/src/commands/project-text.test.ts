@@ -51,6 +51,14 @@ describe('a project in words', () => {
       assert.match(shown, line);
   });
 
+  it('lets no text of a researcher draw over it or begin a line', () => {
+    const purpose = 'Good.\n  may leave      nothing\u001b[2K\u202eevil';
+    const shown = projectText({ ...project, spec: { ...spec, title: 'a\u001b[1A', purpose } }, manifests);
+    assert.equal(shown.match(/^ +may leave/gm)?.length, 1);
+    for (const drawing of ['\u001b', '\u202e']) assert.ok(!shown.includes(drawing));
+    assert.match(shown, /Good\. ⏎ {3}may leave/);
+  });
+
   it('says conditions on rows as a person would', () => {
     const filter: Filter = {
       kind: 'all',

@@ -17,6 +17,7 @@ import type {
   ProjectAlgorithm,
   ProjectSpec,
 } from '@lantern/contract';
+import { printable } from '../cli/output.ts';
 
 export type Manifests = ReadonlyMap<Digest, BundleManifest>;
 type Line = readonly [label: string, text: string];
@@ -25,7 +26,7 @@ const LABEL_WIDTH = 14;
 
 function lines(indent: number, rows: readonly Line[]): string {
   const pad = ' '.repeat(indent);
-  return rows.map(([label, text]) => `${pad}${label.padEnd(LABEL_WIDTH)} ${text}`).join('\n');
+  return rows.map(([label, text]) => `${pad}${label.padEnd(LABEL_WIDTH)} ${printable(text)}`).join('\n');
 }
 
 /** `siteNames`: what to call the sites, where that is known. */
@@ -46,7 +47,7 @@ export function projectText(
     ['privacy', privacyText(privacy)],
     ...otherFields(others),
   ]);
-  return [title, head, ...algorithms.map((algorithm) => algorithmText(algorithm, manifests))].join('\n');
+  return [printable(title), head, ...algorithms.map((algorithm) => algorithmText(algorithm, manifests))].join('\n');
 }
 
 function privacyText(privacy: ProjectSpec['privacy']): string {
