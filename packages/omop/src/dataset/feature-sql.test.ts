@@ -71,9 +71,8 @@ test('without a dropped category each listed one has a column', async () => {
 test('the facts for the gate count patients behind each category, each side of the label and the rarer values', async () => {
   const { facts, readFacts } = plan(SPEC);
   const [row] = await db.rows(facts);
-  assert.deepEqual(readFacts(row, 4), {
+  assert.deepEqual(readFacts(row).facts, {
     patientCount: 2,
-    parameterCount: 4,
     categories: [
       { subject: 'value', patientCount: 1 },
       { subject: 'text=none', patientCount: 1 },
@@ -90,7 +89,7 @@ test('the facts for the gate count patients behind each category, each side of t
 test('a set without rows has facts of zero', async () => {
   const { facts, readFacts } = plan({ ...SPEC, trainWhere: { kind: 'any', of: [] } });
   const [row] = await db.rows(facts);
-  const read = readFacts(row, 1);
+  const read = readFacts(row).facts;
   assert.equal(read.patientCount, 0);
   assert.ok([...read.categories, ...read.labelStrata].every(({ patientCount }) => patientCount === 0));
 });

@@ -18,19 +18,27 @@ import {
 import { Type } from 'typebox';
 import type { RunFacts, StratumSize } from '../disclosure/run-statistics.ts';
 import { columnsOf, planFilter, printFilter } from './filter-sql.ts';
+import { createPairCounter, PAIRED_COLUMN_COUNT_MAX, type PairedColumn } from './pair-counts.ts';
 import { addParameter, PATIENT_COLUMN, quoteIdentifier, ROW_COLUMN, type SqlQuery, type SqlValue } from './sql-text.ts';
 
 export type RowSet = 'train' | 'test';
 
+/** A table of two columns for each pair: `query` yields DOUBLE columns for `openCounter().add`; `undefined`: too many. */
+export type PairPlan = { readonly query: SqlQuery; readonly openCounter: () => ReturnType<typeof createPairCounter> };
+
+/** What the gate judges; the tables of two columns and the number of parameters join when an algorithm is known. */
+type CountedFacts = Omit<RunFacts, 'parameterCount' | 'pairs'>;
+
 /**
  * `rows` yields `_row`, `_patient`, `label` (0 or 1) and `f0` ... in the order of `featureNames`, all DOUBLE.
- * `facts` yields one row of DOUBLE, to be read by `readFacts`.
+ * `facts` yields one row of DOUBLE, to be read by `readFacts`; `twoValued` names numeric columns for the counter of pairs.
  */
 export type FeaturePlan = {
   readonly featureNames: readonly string[];
   readonly rows: SqlQuery;
+  readonly pairs: PairPlan | undefined;
   readonly facts: SqlQuery;
-  readonly readFacts: (row: unknown, parameterCount: number) => RunFacts;
+  readonly readFacts: (row: unknown) => { readonly facts: CountedFacts; readonly twoValued: ReadonlySet<string> };
 };
 
 /** Plans the rows of one set over a typed table. Throws `input.invalid` naming the column and the rule. */
@@ -44,8 +52,8 @@ export function planFeatures(options: {
   const outputs = spec.features.flatMap((feature) => featureOutputs(schema, feature));
   if (outputs.length > FEATURE_COUNT_MAX) refuse('features', `make more than ${FEATURE_COUNT_MAX} columns`);
   assertLabel(schema, spec);
-  const facts = planFacts(schema, options);
-  return { featureNames: outputs.map(({ name }) => name), rows: rowsQuery(options, outputs), ...facts };
+  const featureNames = outputs.map(({ name }) => name);
+  return { featureNames, rows: rowsQuery(options, outputs), pairs: planPairs(options), ...planFacts(schema, options) };
 }
 
 /** One column of the design matrix; `print` gives its SQL and appends its values. */
@@ -124,56 +132,110 @@ function completeSql({ schema, spec, rowSet }: Source, parameters: SqlValue[]): 
 
 const FactsRowSchema = Type.Record(Type.String(), Type.Number());
 
+type Part = 'categories' | 'labelStrata';
+type Subject = { readonly subject: string; readonly condition: string; readonly part: Part };
+
 /**
  * The patients behind each part of the complete rows, in one scan: each category (also the reference category), each side of
  * the label, and for a numeric column the patients whose value is not the most common one.
  */
 function planFacts(schema: DatasetSchema, source: Source): Pick<FeaturePlan, 'facts' | 'readFacts'> {
-  const { spec } = source;
   const parameters: SqlValue[] = [];
-  const subjects: { subject: string; condition: string; part: 'categories' | 'labelStrata' }[] = [];
-  const numeric = spec.features.filter(({ kind }) => kind === 'numeric').map(({ column }) => column);
-  for (const feature of spec.features) {
-    const identifier = quoteIdentifier(featureColumn(schema, feature).name);
-    if (feature.kind === 'numeric') {
-      const condition = `${identifier} <> _most_common_${numeric.indexOf(feature.column)}`;
-      subjects.push({ subject: feature.column, condition, part: 'categories' });
-      continue;
-    }
-    for (const category of feature.categories) {
-      const condition = `${identifier} = ${addParameter(parameters, category)}`;
-      subjects.push({ subject: `${feature.column}=${category}`, condition, part: 'categories' });
-    }
-  }
-  const { name } = spec.label;
-  subjects.push({ subject: `${name}: yes`, condition: '_label = 1', part: 'labelStrata' });
-  subjects.push({ subject: `${name}: no`, condition: '_label = 0', part: 'labelStrata' });
-
+  const numeric = numericColumns(source.spec);
+  const subjects = subjectsOf(schema, source.spec, parameters);
   const patients = `count(DISTINCT ${PATIENT_COLUMN})`;
   const counts = subjects.map(
     ({ condition }, index) => `CAST(${patients} FILTER (WHERE ${condition}) AS DOUBLE) AS s${index}`,
   );
-  const modes = numeric.map((column, index) => `mode(${quoteIdentifier(column)}) OVER () AS _most_common_${index}`);
+  const equal = numeric.map((column, index) => {
+    const others = `(${quoteIdentifier(column)}) FILTER (WHERE ${isOther(column, index)})`;
+    return `CAST(coalesce(min${others} = max${others}, FALSE) AS DOUBLE) AS e${index}`;
+  });
   const sql = [
-    `SELECT CAST(${patients} AS DOUBLE) AS patients, ${counts.join(', ')} FROM (`,
-    `SELECT ${['*', `${labelSql(source, parameters)} AS _label`, ...modes].join(', ')}`,
+    `SELECT ${[`CAST(${patients} AS DOUBLE) AS patients`, ...counts, ...equal].join(', ')} FROM (`,
+    `SELECT ${['*', `${labelSql(source, parameters)} AS _label`, ...mostCommon(numeric)].join(', ')}`,
     `FROM ${quoteIdentifier(source.table)} WHERE ${completeSql(source, parameters)})`,
   ].join(' ');
 
-  const readFacts = (row: unknown, parameterCount: number): RunFacts => {
+  const readFacts: FeaturePlan['readFacts'] = (row) => {
     const values = parse(FactsRowSchema, row, { what: 'Counts behind the features' });
-    const sizes = (part: 'categories' | 'labelStrata'): StratumSize[] =>
+    const sizes = (part: Part): StratumSize[] =>
       subjects.flatMap((one, index) =>
         one.part === part ? [{ subject: one.subject, patientCount: values[`s${index}`] ?? 0 }] : [],
       );
-    return {
+    const facts = {
       patientCount: values['patients'] ?? 0,
-      parameterCount,
       categories: sizes('categories'),
       labelStrata: sizes('labelStrata'),
     };
+    return { facts, twoValued: new Set(numeric.filter((_, index) => values[`e${index}`] === 1)) };
   };
   return { facts: { sql, parameters }, readFacts };
+}
+
+function subjectsOf(schema: DatasetSchema, spec: FeatureSpec, parameters: SqlValue[]): Subject[] {
+  const numeric = numericColumns(spec);
+  const ofFeatures = spec.features.flatMap((feature): Subject[] => {
+    const { name } = featureColumn(schema, feature);
+    if (feature.kind === 'numeric') {
+      return [{ subject: name, condition: isOther(name, numeric.indexOf(name)), part: 'categories' }];
+    }
+    return feature.categories.map((category) => ({
+      subject: `${name}=${category}`,
+      condition: `${quoteIdentifier(name)} = ${addParameter(parameters, category)}`,
+      part: 'categories',
+    }));
+  });
+  return [
+    ...ofFeatures,
+    { subject: `${spec.label.name}: yes`, condition: '_label = 1', part: 'labelStrata' },
+    { subject: `${spec.label.name}: no`, condition: '_label = 0', part: 'labelStrata' },
+  ];
+}
+
+function numericColumns(spec: FeatureSpec): string[] {
+  return spec.features.filter(({ kind }) => kind === 'numeric').map(({ column }) => column);
+}
+
+/** The most common value of each numeric column, beside every row. */
+function mostCommon(numeric: readonly string[]): string[] {
+  return numeric.map((column, index) => `mode(${quoteIdentifier(column)}) OVER () AS _most_common_${index}`);
+}
+
+function isOther(column: string, index: number): string {
+  return `${quoteIdentifier(column)} <> _most_common_${index}`;
+}
+
+/** One scan for all tables of two columns: the side of each column in each complete row, sorted by patient. */
+function planPairs(source: Source): PairPlan | undefined {
+  const { spec } = source;
+  const features = spec.features.filter(
+    ({ column }, index) => spec.features.findIndex((one) => one.column === column) === index,
+  );
+  const columns = [
+    ...features.map((feature): PairedColumn => {
+      const isNumeric = feature.kind === 'numeric';
+      return { name: feature.column, codeCount: isNumeric ? 2 : feature.categories.length, isNumeric };
+    }),
+    { name: spec.label.name, codeCount: 2, isNumeric: false },
+  ];
+  if (columns.length > PAIRED_COLUMN_COUNT_MAX) return undefined;
+  const parameters: SqlValue[] = [];
+  const numeric = numericColumns(spec);
+  const sides = features.map((feature) => {
+    if (feature.kind === 'numeric') {
+      return `CASE WHEN ${isOther(feature.column, numeric.indexOf(feature.column))} THEN 1 ELSE 0 END`;
+    }
+    const whens = feature.categories.map((one, side) => `WHEN ${addParameter(parameters, one)} THEN ${side}`);
+    return `CASE ${quoteIdentifier(feature.column)} ${whens.join(' ')} END`;
+  });
+  const doubles = [PATIENT_COLUMN, ...sides, '_label'].map((one) => `CAST(${one} AS DOUBLE)`);
+  const sql = [
+    `SELECT ${doubles.join(', ')} FROM (`,
+    `SELECT ${['*', `${labelSql(source, parameters)} AS _label`, ...mostCommon(numeric)].join(', ')}`,
+    `FROM ${quoteIdentifier(source.table)} WHERE ${completeSql(source, parameters)}) ORDER BY ${PATIENT_COLUMN}`,
+  ].join(' ');
+  return { query: { sql, parameters }, openCounter: () => createPairCounter(columns) };
 }
 
 function refuse(column: string, rule: string): never {

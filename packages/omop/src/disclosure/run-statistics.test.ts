@@ -44,6 +44,44 @@ test('the refusal is the same, byte for byte, whatever the small number is', () 
   assert.equal(new Set(refusals).size, 1);
 });
 
+test('a combination of two columns that few patients hold is one finding for its table, and zero looks like nine', () => {
+  const of = (patientCount: number, change: Partial<RunFacts> = {}) =>
+    checkRunStatistics(
+      {
+        ...enough,
+        pairs: [
+          { columns: ['cp', 'restecg'], patientCount },
+          { columns: ['cp', 'disease'], patientCount: 10 },
+        ],
+        ...change,
+      },
+      policy,
+    );
+  assert.equal(of(10).kind, 'released');
+  const refused = of(9);
+  assert.ok(refused.kind === 'refused');
+  assert.deepEqual(
+    refused.findings.map(({ rule, subject, limit }) => [rule, subject, limit]),
+    [['category-patient-count', 'cp with restecg', 10]],
+  );
+  assert.deepEqual(of(0), refused);
+  assert.equal(
+    checkRunStatistics(
+      { ...enough, pairs: [{ columns: ['a', 'b'], patientCount: 0 }] },
+      { ...policy, categoryPatientCountMin: 0 },
+    ).kind,
+    'released',
+  );
+  const implied = of(3, { categories: [{ subject: 'restecg=1', patientCount: 9 }] });
+  assert.deepEqual(implied.kind === 'refused' && implied.findings.map(({ subject }) => subject), ['restecg=1']);
+});
+
+test('columns too many to be looked at in pairs are refused, unless the rule is off', () => {
+  const wide: RunFacts = { ...enough, pairs: 'too-many' };
+  assert.equal(checkRunStatistics(wide, policy).kind, 'refused');
+  assert.equal(checkRunStatistics(wide, { ...policy, categoryPatientCountMin: 0 }).kind, 'released');
+});
+
 test('30 rows for 14 parameters are refused by default and pass under a decision that relaxes the ratio', () => {
   const facts = { ...enough, patientCount: 30 };
   assert.equal(checkRunStatistics(facts, policy).kind, 'refused');

@@ -7,6 +7,8 @@
  *                           of its rows. Patients, not rows: a hundred visits of one person are one person
  *   category-patient-count  each category, and each numeric column apart from its most common value, is held by at least
  *                           `categoryPatientCountMin` patients; so both sides of a two-valued column are covered
+ *                           with Newton statistics also each combination of two columns, and of a column and the label: the
+ *                           first Hessian and gradient hold these tables exactly (`dataset/pair-counts.ts`)
  *   label-stratum           the same for the patients with and without the label
  *
  * The rules and defaults follow DataSHIELD's filters (subset 3, glm ratio 0.33) with the higher threshold of this system.
@@ -14,16 +16,22 @@
  * like one that three hold: the refusal must not tell them apart. No finding carries a number counted from patients.
  */
 import type { DisclosureFinding, EvaluationMetrics, RunStatisticsPolicy } from '@lantern/contract';
+import { PAIRED_COLUMN_COUNT_MAX, type PairSize } from '../dataset/pair-counts.ts';
 
 /** Patients [distinct persons] behind a part of the rows. `subject`: "column", "column=category", or the label's side. */
 export type StratumSize = { readonly subject: string; readonly patientCount: number };
 
-/** What the rules look at, counted on the complete training rows. `parameterCount` includes the intercept. */
+/**
+ * What the rules look at, counted on the complete training rows. `parameterCount` includes the intercept.
+ *
+ * pairs  the tables of two columns, where the statistics hold them; 'too-many' to be looked at; `undefined`: not held
+ */
 export type RunFacts = {
   readonly patientCount: number;
   readonly parameterCount: number;
   readonly categories: readonly StratumSize[];
   readonly labelStrata: readonly StratumSize[];
+  readonly pairs?: readonly PairSize[] | 'too-many' | undefined;
 };
 
 export type RunStatisticsVerdict =
@@ -40,6 +48,7 @@ export function checkRunStatistics(facts: RunFacts, policy: RunStatisticsPolicy)
       patientCountMin: policy.categoryPatientCountMin,
     }),
     ...checkStrata(facts.labelStrata, { rule: 'label-stratum', patientCountMin: policy.categoryPatientCountMin }),
+    ...checkPairs(facts, policy.categoryPatientCountMin),
   ];
   return findings.length === 0 ? { kind: 'released' } : { kind: 'refused', findings };
 }
@@ -116,5 +125,31 @@ function checkStrata(
       subject,
       limit: rule.patientCountMin,
       message: `Fewer than ${rule.patientCountMin} patients stand behind ${subject}.`,
+    }));
+}
+
+/**
+ * One finding for a table, not one for a cell: it says less, and a refusal stays readable. A table of a column that is refused
+ * by itself is left out, since its cells are smaller still.
+ */
+function checkPairs({ pairs = [], categories, labelStrata }: RunFacts, patientCountMin: number): DisclosureFinding[] {
+  if (patientCountMin === 0) return [];
+  const rule = 'category-patient-count';
+  if (pairs === 'too-many') {
+    const message = `More than ${PAIRED_COLUMN_COUNT_MAX} columns, the label among them, are too many to look at every combination of two.`;
+    return [{ rule, subject: 'columns', limit: patientCountMin, message }];
+  }
+  const refused = [...categories, ...labelStrata].filter(({ patientCount }) => patientCount < patientCountMin);
+  const isRefused = (column: string) =>
+    refused.some(
+      ({ subject }) => subject === column || subject.startsWith(`${column}=`) || subject.startsWith(`${column}: `),
+    );
+  return pairs
+    .filter(({ columns, patientCount }) => patientCount < patientCountMin && !columns.some(isRefused))
+    .map(({ columns: [first, second] }) => ({
+      rule,
+      subject: `${first} with ${second}`,
+      limit: patientCountMin,
+      message: `Some combination of ${first} and ${second} is held by fewer than ${patientCountMin} patients.`,
     }));
 }

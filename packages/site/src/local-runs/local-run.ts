@@ -58,7 +58,7 @@ export async function runLocally(deps: LocalRunsDeps, asked: NewLocalRun, signal
   await mkdir(parent, { recursive: true });
   const dir = await mkdtemp(path.join(parent, 'run-'));
   try {
-    const snapshot = await makeSnapshot(deps.engine, { ...dataset, features }, { dir, signal });
+    const snapshot = await makeSnapshot(deps.engine, { ...dataset, features, holdsPairs: false }, { dir, signal });
     const rows: RunRows = {
       dir,
       featureCount: featureNames(features).length,

@@ -68,3 +68,8 @@ export function parameterCountOf(manifest: BundleManifest, featureCount: number)
       return featureCount + 1;
   }
 }
+
+/** Do the statistics of this algorithm hold the tables of two columns? Newton's gradient and Hessian do. */
+export function holdsPairs(manifest: BundleManifest): boolean {
+  return manifest.kind === 'analysis' && manifest.analysis.kind === 'logistic-regression';
+}

@@ -7,7 +7,7 @@ import { featureNames } from '@lantern/learning';
 import { answerRunStatistics } from '@lantern/omop';
 import type { Dataset } from '../datasets/datasets.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
-import { type Bundles, parameterCountOf } from './bundles.ts';
+import { type Bundles, holdsPairs, parameterCountOf } from './bundles.ts';
 import { readFacts } from './snapshot.ts';
 
 type PreviewDeps = {
@@ -33,7 +33,11 @@ export async function previewProject(
     }
     const manifest = await deps.bundles.manifestOf(digest, signal);
     const parameterCount = parameterCountOf(manifest, featureNames(features).length);
-    const { train: facts } = await readFacts(deps.engine, { ...dataset, features }, signal);
+    const { train: facts } = await readFacts(
+      deps.engine,
+      { ...dataset, features, holdsPairs: holdsPairs(manifest) },
+      signal,
+    );
     const verdict = answerRunStatistics(RUN_STATISTICS_POLICY_DEFAULT, { ...facts, parameterCount });
     previews.push({ name, findings: verdict.kind === 'refused' ? [...verdict.findings] : [] });
   }

@@ -38,6 +38,8 @@ export type SnapshotSource = {
   readonly schema: DatasetSchema;
   readonly contentDigest: Digest;
   readonly features: FeatureSpec;
+  /** Newton statistics hold the tables of two columns, which are counted for the gate then. */
+  readonly holdsPairs: boolean;
 };
 
 export type Snapshot = {
@@ -56,8 +58,8 @@ export async function readFacts(
 ): Promise<SnapshotFacts> {
   const plans = await plansOf(engine, source);
   return engine.session(signal, async (session) => ({
-    train: await factsOf(session, plans.train),
-    test: await factsOf(session, plans.test),
+    train: await trainFactsOf(session, plans.train, source),
+    test: await evaluationFactsOf(session, plans.test),
   }));
 }
 
@@ -71,7 +73,10 @@ export async function makeSnapshot(
   return engine.session(into.signal, async (session) => {
     const trainRowCount = await writeRows(session, plans.train, rowsFileOf(into.dir, 'train'));
     const testRowCount = await writeRows(session, plans.test, rowsFileOf(into.dir, 'test'));
-    const facts = { train: await factsOf(session, plans.train), test: await factsOf(session, plans.test) };
+    const facts = {
+      train: await trainFactsOf(session, plans.train, source),
+      test: await evaluationFactsOf(session, plans.test),
+    };
     const moments = await momentsOf(rowsFileOf(into.dir, 'train'), plans.train.featureNames.length);
     return { facts, moments, trainRowCount, testRowCount };
   });
@@ -80,18 +85,21 @@ export async function makeSnapshot(
 /** Makes the rows again when the folder lost them. */
 export async function ensureRows(
   engine: TableEngine,
-  source: SnapshotSource,
+  source: Omit<SnapshotSource, 'holdsPairs'>,
   into: { dir: string; signal: AbortSignal },
 ): Promise<void> {
   const present = (['train', 'test'] as const).every((rowSet) => existsSync(rowsFileOf(into.dir, rowSet)));
-  if (!present) await makeSnapshot(engine, source, into);
+  if (!present) await makeSnapshot(engine, { ...source, holdsPairs: false }, into);
 }
 
 export function rowsFileOf(dir: string, rowSet: RowSet): string {
   return path.join(dir, `${rowSet}.safetensors`);
 }
 
-async function plansOf(engine: TableEngine, source: SnapshotSource): Promise<Record<RowSet, FeaturePlan>> {
+async function plansOf(
+  engine: TableEngine,
+  source: Omit<SnapshotSource, 'holdsPairs'>,
+): Promise<Record<RowSet, FeaturePlan>> {
   const table = await engine.tableOf(source.contentDigest);
   const { schema, features: spec } = source;
   try {
@@ -105,10 +113,31 @@ async function plansOf(engine: TableEngine, source: SnapshotSource): Promise<Rec
   }
 }
 
-async function factsOf(session: TableSession, plan: FeaturePlan): Promise<Omit<RunFacts, 'parameterCount'>> {
+async function trainFactsOf(
+  session: TableSession,
+  plan: FeaturePlan,
+  { holdsPairs }: SnapshotSource,
+): Promise<SnapshotFacts['train']> {
   const [row] = await session.rows(plan.facts);
-  const { patientCount, categories, labelStrata } = plan.readFacts(row, 0);
-  return { patientCount, categories, labelStrata };
+  const { facts, twoValued } = plan.readFacts(row);
+  return holdsPairs ? { ...facts, pairs: await pairsOf(session, plan, twoValued) } : facts;
+}
+
+async function pairsOf(
+  session: TableSession,
+  { pairs }: FeaturePlan,
+  twoValued: ReadonlySet<string>,
+): Promise<RunFacts['pairs']> {
+  if (pairs === undefined) return 'too-many';
+  const counter = pairs.openCounter();
+  await session.numbers(pairs.query, (chunk) => counter.add(chunk));
+  return counter.sizes(twoValued);
+}
+
+async function evaluationFactsOf(session: TableSession, plan: FeaturePlan): Promise<EvaluationFacts> {
+  const [row] = await session.rows(plan.facts);
+  const { patientCount, labelStrata } = plan.readFacts(row).facts;
+  return { patientCount, labelStrata };
 }
 
 const RowCountSchema = Type.Array(Type.Object({ count: Type.Number() }));

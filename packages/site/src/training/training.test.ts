@@ -251,6 +251,40 @@ describe('a run is refused', () => {
     assert.equal(again.kind, 'prepared');
   });
 
+  it('by the gate when two columns together are held by few patients, if its statistics hold that table', async () => {
+    const schema = { ...SCHEMA, name: 'two-way' };
+    let illWomen = 0;
+    const records = clinicCsv(300)
+      .split('\n')
+      .map((line) => {
+        const fields = line.split(',');
+        if (fields[3] !== '0' || fields[4] !== '1') return line;
+        illWomen += 1;
+        return illWomen > 9 ? fields.with(4, '0').join(',') : line;
+      });
+    assert.ok(illWomen > 9);
+    await site.register({ schema, csv: records.join('\n') });
+    const features = { ...FEATURES, dataset: 'two-way' };
+    const base = specOf({ datasets: ['two-way'] });
+    const spec = { ...base, algorithms: base.algorithms.map((algorithm) => ({ ...algorithm, features })) };
+    const projectId = await site.project(hub, spec, APPROVE);
+    const run = (rest: Partial<RoundTask>): Run => ({ spec, projectId, runId: newId('RunId'), rest });
+    const body = await perform(run({}), 0, { kind: 'prepare' });
+    assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused', JSON.stringify(body));
+    assert.deepEqual(
+      body.findings.map(({ rule, subject, limit }) => [rule, subject, limit]),
+      [['category-patient-count', 'sex with disease', 10]],
+    );
+    const preview = await site.as('governance').call(SITE_API.previewProject, { params: { projectId } });
+    assert.deepEqual(preview.algorithms[0]?.findings, body.findings);
+    const network = run(graphRun);
+    assert.equal((await perform(network, 0, { kind: 'prepare' })).kind, 'prepared');
+    const other = await perform({ ...network, rest: {} }, 1, { kind: 'newton', theta: [0, 0, 0, 0] });
+    assert.ok(other.kind === 'refused' && /statistics hold less/.test(other.message), JSON.stringify(other));
+    await site.decide(projectId, { ...APPROVE, runStatistics: { categoryPatientCountMin: 1 } });
+    assert.equal((await perform(run({}), 0, { kind: 'prepare' })).kind, 'prepared');
+  });
+
   it('in its next round when the rules of the decision became stricter', async () => {
     const run = await openRun();
     await perform(run, 0, { kind: 'prepare' });

@@ -21,7 +21,7 @@ import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Performed } from '../exchange/performer.ts';
 import { allowsRound, type Refusal, type RoundPermission, type Standing } from '../governance/policy.ts';
 import type { SiteContext } from '../site-context.ts';
-import { parameterCountOf } from './bundles.ts';
+import { holdsPairs, parameterCountOf } from './bundles.ts';
 import { type ComputationDeps, computeStep, type Step } from './computation.ts';
 import { refused, refusedByGate } from './refusal.ts';
 import { ensureRows, makeSnapshot } from './snapshot.ts';
@@ -80,7 +80,8 @@ async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): 
   if (task.manifest.kind === 'graph') await deps.bundles.filesOf(task.manifest, signal);
   const { schema, contentDigest } = dataset;
   const dir = await deps.folders.dirOf(task.runId);
-  const snapshot = await makeSnapshot(deps.engine, { schema, contentDigest, features }, { dir, signal });
+  const source = { schema, contentDigest, features, holdsPairs: holdsPairs(task.manifest) };
+  const snapshot = await makeSnapshot(deps.engine, source, { dir, signal });
   const parameterCount = parameterCountOf(task.manifest, featureNames(features).length);
   const policy = permission.conditions.runStatistics;
   const verdict = answerRunStatistics(policy, { ...snapshot.facts.train, parameterCount });
@@ -118,6 +119,9 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
   }
   if (!isDeepStrictEqual(snapshot.features, permission.algorithm.features)) {
     return refused('policy.refused', 'This run was prepared for the features of another algorithm.');
+  }
+  if (holdsPairs(task.manifest) && snapshot.facts.train.pairs === undefined) {
+    return refused('policy.refused', 'This run was prepared for an algorithm whose statistics hold less.');
   }
   const parameterCount = parameterCountOf(task.manifest, featureNames(snapshot.features).length);
   const policy = permission.conditions.runStatistics;
