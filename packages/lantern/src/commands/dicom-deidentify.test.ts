@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { EXIT } from '../cli/exit-codes.ts';
 import { runProgram } from '../cli/program.ts';
@@ -23,7 +23,7 @@ function capture() {
 
 async function deidentify(...args: string[]) {
   const { text, stdout, stderr } = capture();
-  const context = { env: {}, stdout, stderr, signal: new AbortController().signal };
+  const context = { env: {}, stdin: new PassThrough(), stdout, stderr, signal: new AbortController().signal };
   const code = await runProgram(['dicom', 'deidentify', ...args], context);
   return { code, ...text };
 }

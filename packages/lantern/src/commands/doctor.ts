@@ -26,7 +26,7 @@ export function doctorCommand(context: CommandContext): Command {
     .option('--port <number>', 'port it shall listen on, to see whether it is free')
     .option('--host <address>', 'address it shall listen on', '127.0.0.1')
     .option('--hub <url>', 'hub to reach; a joined site knows its own')
-    .option('--ca-file <file>', "authority that signed the hub's certificate, PEM")
+    .option('--ca-file <file>', 'authority that signed the certificate of the hub, or of the server itself, PEM')
     .action(async (options: DoctorOptions) => {
       const findings = await examine(options);
       outputOf(context, options).result({ findings }, findings.map(lineOf).join('\n'));
