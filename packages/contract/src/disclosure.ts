@@ -8,7 +8,7 @@ import { type Static, Type } from 'typebox';
 
 export const PATIENT_COUNT_MIN_FLOOR = 10; // a site may raise its threshold, never lower it below this
 
-/** `noiseStdDev` and `rounding` in patients. `questionsMax`: distinct sets per project and dataset before a person looks. */
+/** `noiseStdDev` and `rounding` in patients. `questionsMax`: sets per dataset before a person looks, for an approved project, and for all others together. */
 export const CountPolicySchema = Type.Object(
   {
     patientCountMin: Type.Integer({ minimum: PATIENT_COUNT_MIN_FLOOR, maximum: 10_000 }),

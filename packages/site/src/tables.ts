@@ -84,7 +84,14 @@ export type SiteTables = {
     noisy_count: number;
     answered_at: Instant;
   };
-  question_charge: { project_id: ProjectId; dataset: string; question_key: string; cost: number; charged_at: Instant };
+  question_charge: {
+    project_id: ProjectId;
+    dataset: string;
+    question_key: string;
+    cost: number;
+    is_shared: boolean;
+    charged_at: Instant;
+  };
   task: {
     task_id: TaskId;
     ordinal: Generated<number>;

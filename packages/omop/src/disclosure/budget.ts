@@ -1,5 +1,9 @@
 /**
- * The question budget: how many sets a project may have counted on a dataset before a governance lead has looked.
+ * The question budget: how many sets may be counted on a dataset before a governance lead has looked.
+ *
+ * An approved project has a budget of its own. Projects that nobody at this site has decided about share one, for everybody
+ * can open as many of them as they like: forty projects with a budget each are one asker with forty budgets. A question that
+ * the shared budget cannot pay any more is paid from what the governance lead granted to the project that asks.
  *
  * What is charged depends on the wording of the question alone, never on the patients behind it. A budget that let
  * repeated or snapped sets pass free would be an oracle: ask "all but the target", then "all but the target, or the target
@@ -16,25 +20,50 @@ import type { CountPolicy } from '@lantern/contract';
 
 const DISJOINT_TABLE_COST = 2;
 
-/** What one project has asked of one dataset: key of each charged question and its cost; `granted` on top of the policy. */
-export type QuestionBudget = { readonly granted: number; readonly charged: ReadonlyMap<string, number> };
+/** Key of each charged question and its cost [sets]. */
+export type Charged = ReadonlyMap<string, number>;
+
+/**
+ * What was asked of one dataset.
+ *
+ * granted  questions that a governance lead granted to the project that asks, on top of the policy
+ * charged  what this project was charged; without what the shared budget paid, as long as it shares
+ * shared   what all projects that nobody has decided about were charged together; `undefined`: this project is approved
+ */
+export type QuestionBudget = {
+  readonly granted: number;
+  readonly charged: Charged;
+  readonly shared: Charged | undefined;
+};
 
 /** `key`: canonical wording and version of the data. `cost`: in sets. */
 export type QuestionPrice = { readonly key: string; readonly cost: number };
 
+/** Who pays: the budget that undecided projects share, or the project. */
+export type PaidPrice = QuestionPrice & { readonly isShared: boolean };
+
 export type Charge =
   | { readonly kind: 'free'; readonly questionsLeft: number }
-  | { readonly kind: 'charged'; readonly price: QuestionPrice; readonly questionsLeft: number }
+  | { readonly kind: 'charged'; readonly price: PaidPrice; readonly questionsLeft: number }
   | { readonly kind: 'spent'; readonly questionsLeft: number };
 
 /** Decides whether a question may be asked and what is left after it. `charged` must be stored with the answer. */
 export function chargeQuestion(options: { policy: CountPolicy; budget: QuestionBudget; price: QuestionPrice }): Charge {
   const { policy, budget, price } = options;
-  let left = policy.questionsMax + budget.granted;
-  for (const cost of budget.charged.values()) left -= cost;
-  if (budget.charged.has(price.key)) return { kind: 'free', questionsLeft: Math.max(0, left) };
-  if (price.cost > left) return { kind: 'spent', questionsLeft: Math.max(0, left) };
-  return { kind: 'charged', price, questionsLeft: left - price.cost };
+  const { granted, charged, shared } = budget;
+  const sharedLeft = shared === undefined ? 0 : Math.max(0, policy.questionsMax - costOf(shared));
+  const ownLeft = Math.max(0, granted + (shared === undefined ? policy.questionsMax : 0) - costOf(charged));
+  const left = sharedLeft + ownLeft;
+  if (charged.has(price.key) || shared?.has(price.key) === true) return { kind: 'free', questionsLeft: left };
+  const isShared = price.cost <= sharedLeft;
+  if (!isShared && price.cost > ownLeft) return { kind: 'spent', questionsLeft: left };
+  return { kind: 'charged', price: { ...price, isShared }, questionsLeft: left - price.cost };
+}
+
+function costOf(charged: Charged): number {
+  let sum = 0;
+  for (const cost of charged.values()) sum += cost;
+  return sum;
 }
 
 /** Cost of a table [sets]. `disjoint`: the schema guarantees that a patient stands in one cell only. */

@@ -22,7 +22,12 @@ function openSite(secret: string, change: Partial<CountPolicy> = {}) {
   const policy = { ...COUNT_POLICY_DEFAULT, questionsMax: 10_000, ...change };
   const history: CountGate['history'][number][] = [];
   const charged = new Map<string, number>();
-  const gate = (): CountGate => ({ policy, keyedHash: keyedHashOf(secret), history, budget: { granted: 0, charged } });
+  const gate = (): CountGate => ({
+    policy,
+    keyedHash: keyedHashOf(secret),
+    history,
+    budget: { granted: 0, charged, shared: undefined },
+  });
   const keep = (answer: ReturnType<typeof answerCount> | ReturnType<typeof answerSummary>) => {
     if (answer.kind === 'budget-spent') return;
     history.push(...answer.keep.answered);
@@ -81,7 +86,7 @@ test('nobody and nine patients take the same way through the gate: the same keye
       purposes.push(purpose);
       return hash(purpose, message);
     };
-    const budget = { granted: 0, charged: new Map<string, number>() };
+    const budget = { granted: 0, charged: new Map<string, number>(), shared: undefined };
     const gate = { policy, history, budget, keyedHash };
     const answer = answerCount(gate, { price: { key: 'q', cost: 1 }, patients: patientSet(patients) });
     assert.deepEqual(countOf(answer), SUPPRESSED);

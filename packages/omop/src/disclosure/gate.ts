@@ -13,7 +13,7 @@
  * would get two answers. Patient numbers mean the same person for as long as a history is used.
  */
 import type { CountPolicy, ReleasedCount, ReleasedTable, RunStatisticsPolicy } from '@lantern/contract';
-import { type Charge, chargeQuestion, type QuestionBudget, type QuestionPrice } from './budget.ts';
+import { type Charge, chargeQuestion, type PaidPrice, type QuestionBudget, type QuestionPrice } from './budget.ts';
 import { releaseSet, SUPPRESSED } from './count-release.ts';
 import type { PatientSet } from './patient-set.ts';
 import {
@@ -28,7 +28,7 @@ import type { AnsweredSet } from './snapping.ts';
 import type { KeyedHash } from './sticky-noise.ts';
 import { type PatientTable, releasePatientTable } from './table-release.ts';
 
-/** `policy` from the site's decision (or its default), `history` of the dataset, `budget` of the project on the dataset. */
+/** `policy` from the site's decision (or its default), `history` of the dataset, `budget` on the dataset. */
 export type CountGate = {
   readonly policy: CountPolicy;
   readonly keyedHash: KeyedHash;
@@ -36,8 +36,8 @@ export type CountGate = {
   readonly budget: QuestionBudget;
 };
 
-/** What the site stores together with the answer: sets for the dataset's history, the charge for the project's budget. */
-export type Keep = { readonly answered: readonly AnsweredSet[]; readonly charge: QuestionPrice | undefined };
+/** What the site stores together with the answer: sets for the dataset's history, the charge for the budget that pays. */
+export type Keep = { readonly answered: readonly AnsweredSet[]; readonly charge: PaidPrice | undefined };
 
 export type BudgetSpent = { readonly kind: 'budget-spent'; readonly questionsLeft: number };
 

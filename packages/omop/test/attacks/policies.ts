@@ -13,20 +13,37 @@ export function thresholdOnly(rounding: number): Respondent {
   return ({ count }) => (count < 10 ? 'suppressed' : Math.round(count / rounding) * rounding);
 }
 
+/** How the gate is asked: `projects` by one asker, one after the other as their budgets are spent, each approved or none. */
+type Asking = { readonly policy?: Partial<CountPolicy>; readonly projects?: number; readonly approved?: boolean };
+
 /** The gate as a site runs it: every question is worded differently, so every one is charged. */
-export function ourGate(random: () => number, change: Partial<CountPolicy> = {}): Respondent {
+export function ourGate(
+  random: () => number,
+  { policy: change = {}, projects = 1, approved = true }: Asking = {},
+): Respondent {
   const secret = Uint8Array.from({ length: 32 }, () => Math.floor(random() * 256));
   const keyedHash = (purpose: string, message: Uint8Array) =>
     hash('sha256', Buffer.concat([secret, Buffer.from(`${purpose}\0`), message]), 'buffer');
   const history: CountGate['history'][number][] = [];
-  const charged = new Map<string, number>();
+  const shared = approved ? undefined : new Map<string, number>();
   const policy = { ...COUNT_POLICY_DEFAULT, ...change };
+  let charged = new Map<string, number>();
+  let projectsLeft = projects - 1;
+  let questions = 0;
   return (patients) => {
-    const gate: CountGate = { policy, keyedHash, history, budget: { granted: 0, charged } };
-    const answer = answerCount(gate, { price: { key: `question ${charged.size}`, cost: 1 }, patients });
-    if (answer.kind === 'budget-spent') return 'refused';
-    history.push(...answer.keep.answered);
-    if (answer.keep.charge !== undefined) charged.set(answer.keep.charge.key, answer.keep.charge.cost);
-    return answer.count.kind === 'released' ? answer.count.value : 'suppressed';
+    questions += 1;
+    for (;;) {
+      const gate: CountGate = { policy, keyedHash, history, budget: { granted: 0, charged, shared } };
+      const answer = answerCount(gate, { price: { key: `question ${questions}`, cost: 1 }, patients });
+      if (answer.kind === 'count') {
+        history.push(...answer.keep.answered);
+        const { charge } = answer.keep;
+        if (charge !== undefined) (charge.isShared ? (shared ?? charged) : charged).set(charge.key, charge.cost);
+        return answer.count.kind === 'released' ? answer.count.value : 'suppressed';
+      }
+      if (projectsLeft === 0) return 'refused';
+      projectsLeft -= 1;
+      charged = new Map();
+    }
   };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import { type AnswerBody, EVERYTHING, type Filter, type ProjectId, SITE_API, type SiteTask } from '@lantern/contract';
 import { newId } from '@lantern/service';
 import { clinicCsv, projectSpec, SCHEMA } from '../../test/documents.ts';
@@ -39,6 +39,9 @@ function task(projectId: ProjectId, filter: Filter, rest: { dataset?: string; co
   return columns === undefined ? { ...head, kind: 'count' } : { ...head, kind: 'summary', columns };
 }
 
+/** The budget that undecided projects share, full again. */
+const refill = () => site.db.deleteFrom('question_charge').execute();
+
 async function ask(...question: Parameters<typeof task>): Promise<AnswerBody> {
   const asked = task(...question);
   hub.send(asked);
@@ -51,6 +54,8 @@ function counted(body: AnswerBody): Extract<AnswerBody, { kind: 'count' }> {
 }
 
 describe('a count', () => {
+  beforeEach(refill);
+
   it('is rounded, near the truth, and costs one question', async () => {
     const projectId = newId('ProjectId');
     const body = counted(await ask(projectId, EVERYTHING));
@@ -128,6 +133,8 @@ describe('a count', () => {
 });
 
 describe('a summary', () => {
+  beforeEach(refill);
+
   it('divides the patients over declared bins and categories, each cell through the gate', async () => {
     const body = await ask(newId('ProjectId'), EVERYTHING, { columns: ['age', 'sex'] });
     assert.ok(body.kind === 'summary');
@@ -149,6 +156,29 @@ describe('a summary', () => {
 });
 
 describe('who may ask', () => {
+  beforeEach(refill);
+
+  it('a project that is not decided about, from one budget with all others, then by what it was granted', async () => {
+    const inOpen = { dataset: 'open' };
+    await site.register({ schema: { ...SCHEMA, name: 'open' }, csv: clinicCsv(400), feasibility: 'any-project' });
+    const asked = projectSpec(hub.siteId(), { datasets: ['open'], algorithms: [] });
+    const [first, second] = [await site.project(hub, asked), await site.project(hub, asked)];
+    for (let age = 36; age < 66; age += 1) {
+      assert.equal(counted(await ask(age % 2 === 0 ? first : second, older(age), inOpen)).questionsLeft, 65 - age);
+    }
+    for (const projectId of [first, second, newId('ProjectId')]) {
+      const spent = await ask(projectId, older(66), inOpen);
+      assert.ok(spent.kind === 'refused' && spent.code === 'disclosure.budget-spent' && /share/.test(spent.message));
+    }
+    const body = { dataset: 'open', more: 1, reason: 'looked at it' };
+    await site.as('governance').call(SITE_API.grantQuestions, { params: { projectId: second }, body });
+    assert.equal(counted(await ask(second, older(66), inOpen)).questionsLeft, 0);
+    const others = await ask(first, older(67), inOpen);
+    assert.ok(others.kind === 'refused' && others.code === 'disclosure.budget-spent');
+    await site.decide(second, { verdict: 'approved', reason: 'ok' });
+    assert.equal(counted(await ask(second, older(67), inOpen)).questionsLeft, 30 + 1 - 15 - 1 - 1);
+  });
+
   it('nobody without an approval, where the dataset is not open', async () => {
     const body = await ask(newId('ProjectId'), EVERYTHING, { dataset: 'guarded' });
     assert.ok(body.kind === 'refused' && body.code === 'policy.not-approved');
@@ -192,6 +222,8 @@ describe('who may ask', () => {
 });
 
 describe('the noise', () => {
+  beforeEach(refill);
+
   it("depends on the site's secret, the purpose and the set, and on nothing else", () => {
     const set = new Uint8Array([1, 2, 3]);
     const hash = (secret: string, purpose: string, message: Uint8Array) =>

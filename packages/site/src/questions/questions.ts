@@ -21,6 +21,7 @@ import {
   type PatientTable,
   patientSet,
   planQuestion,
+  type QuestionBudget,
   type QuestionPlan,
   type SqlQuery,
 } from '@lantern/omop';
@@ -150,16 +151,13 @@ type Asked = {
 
 async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Promise<Performed> {
   const { task, permission, plan, counted } = asked;
-  const { projectId, dataset } = task;
+  const { dataset } = task;
   await store.lockDataset(tx, dataset);
   const gate: CountGate = {
     policy: permission.counts,
     keyedHash: keyedHashOf(deps.noiseSecret),
     history: await historyOf(asked.histories, tx, dataset),
-    budget: {
-      granted: await deps.questionsGranted(tx, projectId, dataset),
-      charged: await store.readCharges(tx, { projectId, dataset }),
-    },
+    budget: await budgetOf(deps, tx, task, permission.decisionDigest !== undefined),
   };
   const decision = permission.decisionDigest === undefined ? {} : { decisionDigest: permission.decisionDigest };
   const answer =
@@ -167,13 +165,28 @@ async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Pro
       ? answerCount(gate, { price: plan.price, patients: counted.total })
       : answerSummary(gate, { price: plan.price, ...counted });
   if (answer.kind === 'budget-spent') {
-    const message = 'The question budget of this project on this dataset is spent; the governance lead may grant more.';
+    const whose = permission.decisionDigest === undefined ? 'that undecided projects share' : 'of this project';
+    const message = `The question budget ${whose} on this dataset is spent; the governance lead may grant more.`;
     return { ...refused('disclosure.budget-spent', message), ...decision };
   }
   await keep(deps, tx, task, answer.keep);
   const { questionsLeft } = answer;
   if (answer.kind === 'count') return { body: { kind: 'count', count: answer.count, questionsLeft }, ...decision };
   return { body: { kind: 'summary', total: answer.total, tables: [...answer.tables], questionsLeft }, ...decision };
+}
+
+/** An approved project pays by itself, also for what it asked before; all others from the budget they share, then by grants. */
+async function budgetOf(
+  deps: QuestionsDeps,
+  tx: SiteTx,
+  { projectId, dataset }: QuestionTask,
+  isApproved: boolean,
+): Promise<QuestionBudget> {
+  return {
+    granted: await deps.questionsGranted(tx, projectId, dataset),
+    charged: await store.readCharges(tx, { projectId, dataset, withShared: isApproved }),
+    shared: isApproved ? undefined : await store.readSharedCharges(tx, dataset),
+  };
 }
 
 async function keep(deps: QuestionsDeps, tx: SiteTx, task: QuestionTask, kept: Keep): Promise<void> {

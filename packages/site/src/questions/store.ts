@@ -33,15 +33,28 @@ export async function listAnswered(
   }));
 }
 
+/** What a project was charged; with or without what the budget paid that undecided projects share. */
 export async function readCharges(
   tx: SiteDb,
-  asked: { projectId: ProjectId; dataset: string },
+  asked: { projectId: ProjectId; dataset: string; withShared: boolean },
 ): Promise<Map<string, number>> {
   const rows = await tx
     .selectFrom('question_charge')
     .select(['question_key', 'cost'])
     .where('project_id', '=', asked.projectId)
     .where('dataset', '=', asked.dataset)
+    .$if(!asked.withShared, (query) => query.where('is_shared', '=', false))
+    .execute();
+  return new Map(rows.map((row) => [row.question_key, row.cost]));
+}
+
+/** What the budget paid that undecided projects share. */
+export async function readSharedCharges(tx: SiteDb, dataset: string): Promise<Map<string, number>> {
+  const rows = await tx
+    .selectFrom('question_charge')
+    .select(['question_key', 'cost'])
+    .where('dataset', '=', dataset)
+    .where('is_shared', '=', true)
     .execute();
   return new Map(rows.map((row) => [row.question_key, row.cost]));
 }
@@ -73,6 +86,7 @@ export async function insertKept(
       dataset: asked.dataset,
       question_key: keep.charge.key,
       cost: keep.charge.cost,
+      is_shared: keep.charge.isShared,
       charged_at: asked.at,
     })
     .onConflict((conflict) => conflict.doNothing())

@@ -39,7 +39,7 @@ function taskOf(filter: Filter, columns: readonly string[] | undefined): Questio
     schema: 'lantern.task/1' as const,
     taskId: newId('TaskId'),
     siteId: hub.siteId(),
-    projectId: newId('ProjectId'), // each with a budget of its own, so that nothing but the set differs
+    projectId: newId('ProjectId'),
     createdAt: '2026-03-01T09:00:00.000Z',
     dataset: 'clinic',
     filter,
@@ -81,6 +81,7 @@ describe('the way to the answer for nobody and for nine patients', () => {
 
 /** The payload of the answer, which is sent as it is stored, with the two values that name the message taken out. */
 async function deliveredAnswer(task: SiteTask): Promise<string> {
+  await site.db.deleteFrom('question_charge').execute(); // the budget is full each time, so that nothing but the set differs
   hub.send(task);
   const { answeredAt } = await hub.answerTo(task.taskId);
   const row = await site.db
@@ -96,6 +97,7 @@ async function deliveredAnswer(task: SiteTask): Promise<string> {
 /** Every statement that answering takes, of the tables and of PostgreSQL, without its parameters. */
 async function stepsTo(task: QuestionTask): Promise<string[]> {
   const steps: string[] = [];
+  await site.db.deleteFrom('question_charge').execute();
   const blobs = await openBlobStore({ dir: `${site.settings.dataDir}/blobs` });
   const engine = await openTableEngine({ dataDir: site.settings.dataDir, blobs, memoryMiB: 128, threads: 1 });
   try {
