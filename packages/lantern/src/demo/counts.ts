@@ -62,7 +62,7 @@ export async function countChapter(story: Story, project: DemoProject): Promise<
     `Every count has noise added and is rounded to ${rounding}; below ${patientCountMin}, and mostly somewhat above, it is withheld, and zero looks like ${patientCountMin - 1}. The same set always gives the same answer, and a set that differs from an answered one by fewer than ${patientCountMin} patients gets that answer again, so two questions cannot be subtracted to find one person.`,
   );
   narrator.say(
-    `Questions left for this project: ${federation.sites.map((site) => `${site.hospital.siteName} ${left.get(site.siteId) ?? '?'}`).join(', ')}.`,
+    `Questions left, in one budget for all projects that nobody has decided about: ${federation.sites.map((site) => `${site.hospital.siteName} ${left.get(site.siteId) ?? '?'}`).join(', ')}.`,
   );
   narrator.fact('counts', { header: federation.sites.map((site) => site.hospital.siteName), rows });
 }
