@@ -21,7 +21,13 @@ export {
   type Keep,
   type SummaryAnswer,
 } from './disclosure/gate.ts';
-export { type PatientSet, patientSet, patientSetBytes, patientSetFromBytes } from './disclosure/patient-set.ts';
+export { type CountRange, isNear, nearRanges } from './disclosure/near-history.ts';
+export {
+  createPatientSetBuilder,
+  type PatientSet,
+  patientSetBytes,
+  patientSetFromBytes,
+} from './disclosure/patient-set.ts';
 export type {
   EvaluationFacts,
   EvaluationVerdict,

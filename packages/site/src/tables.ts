@@ -79,6 +79,7 @@ export type SiteTables = {
     ordinal: Generated<number>;
     dataset: string;
     patients: Buffer;
+    patient_count: number;
     fingerprint: Buffer;
     noise_std_dev: number;
     noisy_count: number;

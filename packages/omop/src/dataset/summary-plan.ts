@@ -6,7 +6,8 @@
  * category by its declared categories; and the missing values. Every cell is planned whatever the data hold, so an empty
  * cell and a small one look alike.
  *
- * Each partition is printed as one query that yields (cell, patient) pairs.
+ * Each partition is printed as one query that yields (cell, patient) pairs, in any order and as often as a patient has rows:
+ * a set of patients is a bitmap, which needs neither sorting nor repeats taken out.
  */
 import { AppError, type Column, canonicalJson, type DatasetSchema, type Filter } from '@lantern/contract';
 import { type QuestionPrice, tableCost } from '../disclosure/budget.ts';
@@ -54,7 +55,7 @@ export function planQuestion(options: {
 function patientsQuery(table: string, filter: FilterPlan): SqlQuery {
   const parameters: SqlValue[] = [];
   const where = printFilter(filter, parameters);
-  const sql = `SELECT DISTINCT ${PATIENT_COLUMN} FROM ${quoteIdentifier(table)} WHERE ${where} ORDER BY ${PATIENT_COLUMN}`;
+  const sql = `SELECT ${PATIENT_COLUMN} FROM ${quoteIdentifier(table)} WHERE ${where}`;
   return { sql, parameters };
 }
 
@@ -70,9 +71,8 @@ function planPartition(options: { table: string; filter: FilterPlan; column: Sum
   const branches = cells.map((cell, index) => `WHEN ${printFilter(cell.filter, parameters)} THEN ${index}`);
   const where = printFilter(filter, parameters);
   const sql = [
-    'SELECT DISTINCT cell,',
-    `${PATIENT_COLUMN} FROM (SELECT ${PATIENT_COLUMN}, CASE ${branches.join(' ')} END AS cell`,
-    `FROM ${quoteIdentifier(table)} WHERE ${where}) WHERE cell IS NOT NULL ORDER BY cell, ${PATIENT_COLUMN}`,
+    `SELECT cell, ${PATIENT_COLUMN} FROM (SELECT ${PATIENT_COLUMN}, CASE ${branches.join(' ')} END AS cell`,
+    `FROM ${quoteIdentifier(table)} WHERE ${where}) WHERE cell IS NOT NULL`,
   ].join(' ');
   return { column: column.name, labels: cells.map(({ label }) => label), query: { sql, parameters } };
 }

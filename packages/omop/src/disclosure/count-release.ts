@@ -33,7 +33,7 @@ export const SUPPRESSED: ReleasedCount = { kind: 'suppressed' };
 export type CountRelease = { readonly count: ReleasedCount; readonly answered: AnsweredSet | undefined };
 
 /** The threshold in force: what the site set, but never below the floor, whatever a setting says. */
-function thresholdOf(policy: CountPolicy): number {
+export function thresholdOf(policy: CountPolicy): number {
   return Math.max(policy.patientCountMin, PATIENT_COUNT_MIN_FLOOR);
 }
 

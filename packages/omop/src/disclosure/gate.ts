@@ -28,7 +28,7 @@ import type { AnsweredSet } from './snapping.ts';
 import type { KeyedHash } from './sticky-noise.ts';
 import { type PatientTable, releasePatientTable } from './table-release.ts';
 
-/** `policy` from the site's decision (or its default), `history` of the dataset, `budget` on the dataset. */
+/** `policy` from the site's decision (or its default), `history` of the dataset (all, or what is near: `near-history.ts`), `budget` on the dataset. */
 export type CountGate = {
   readonly policy: CountPolicy;
   readonly keyedHash: KeyedHash;

@@ -56,9 +56,9 @@ export function findAnswered(options: {
   const { patients, history, patientCountMin, noiseStdDev } = options;
   const stdDev = noiseStdDev * SEPARATION_NOISE_PART;
   const inner = patientCountMin;
-  const outer = patientCountMin + SOFT_EDGE_STD_DEVS * stdDev;
+  const outer = outerEdge(options);
   const shownReach = (patients.count - patientCountMin) / 2;
-  const beyondNoise = Math.ceil(outer + NOISE_REACH_STD_DEVS * stdDev) + 1;
+  const beyondNoise = reachOf(options);
 
   let nearest: { answer: AnsweredSet; distance: number } | undefined;
   let nearestOuter: { answer: AnsweredSet; distance: number } | undefined;
@@ -78,6 +78,17 @@ export function findAnswered(options: {
     }
   }
   return (nearest ?? nearestOuter)?.answer;
+}
+
+type Edges = { readonly patientCountMin: number; readonly noiseStdDev: number };
+
+function outerEdge({ patientCountMin, noiseStdDev }: Edges): number {
+  return patientCountMin + SOFT_EDGE_STD_DEVS * noiseStdDev * SEPARATION_NOISE_PART;
+}
+
+/** Sets that so many patients or more separate never answer each other, whatever the noise [patients]. */
+export function reachOf(edges: Edges): number {
+  return Math.ceil(outerEdge(edges) + NOISE_REACH_STD_DEVS * edges.noiseStdDev * SEPARATION_NOISE_PART) + 1;
 }
 
 function separationNoise(

@@ -111,6 +111,41 @@ describe('a count', () => {
     assert.deepEqual(after, before);
   });
 
+  it('finds the answer to repeat behind any number of sets that are as large and far away', async () => {
+    const inDeep = { dataset: 'deep' };
+    await site.register({ schema: { ...SCHEMA, name: 'deep' }, csv: clinicCsv(400), feasibility: 'any-project' });
+    const size = 390;
+    for (let decoy = 0; decoy < 20; decoy += 1) {
+      const patients = Buffer.alloc(200 + decoy * 50);
+      patients.fill(0xff, patients.length - Math.ceil(size / 8));
+      const row = {
+        patients,
+        patient_count: size,
+        fingerprint: Buffer.from([decoy]),
+        noise_std_dev: 6,
+        noisy_count: 1,
+      };
+      await site.db
+        .insertInto('answered_set')
+        .values({ dataset: 'deep', ...row, answered_at: new Date() })
+        .execute();
+    }
+    await ask(newId('ProjectId'), EVERYTHING, inDeep);
+    const oneOldWoman: Filter = { kind: 'all', of: [older(74), { kind: 'in', column: 'sex', values: ['0'] }] };
+    await ask(newId('ProjectId'), { kind: 'not', of: oneOldWoman }, inDeep);
+    const answered = await site.db
+      .selectFrom('answered_set')
+      .select(['patient_count', 'noisy_count'])
+      .where('dataset', '=', 'deep')
+      .where('noisy_count', '>', 1)
+      .orderBy('ordinal')
+      .execute();
+    const [first, second] = answered;
+    assert.equal(answered.length, 2);
+    assert.ok((first?.patient_count ?? 0) > (second?.patient_count ?? 0), 'they are two sets');
+    assert.equal(second?.noisy_count, first?.noisy_count);
+  });
+
   it('asked twice at once gets one answer', async () => {
     const tasks = Array.from({ length: 6 }, () => task(newId('ProjectId'), older(52)));
     for (const one of tasks) hub.send(one);

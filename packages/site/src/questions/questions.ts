@@ -14,19 +14,19 @@ import {
   answerCount,
   answerSummary,
   type CountGate,
+  isNear,
   type Keep,
   type KeyedHash,
-  PATIENT_COLUMN,
+  nearRanges,
   type PatientSet,
   type PatientTable,
-  patientSet,
   planQuestion,
   type QuestionBudget,
   type QuestionPlan,
-  type SqlQuery,
 } from '@lantern/omop';
 import type { Dataset } from '../datasets/datasets.ts';
-import type { TableEngine, TableSession } from '../datasets/table-engine.ts';
+import { readPatientCells, readPatients } from '../datasets/patients.ts';
+import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Performed } from '../exchange/performer.ts';
 import { allowsQuestion, type Refusal, type Standing } from '../governance/policy.ts';
 import type { SiteContext } from '../site-context.ts';
@@ -45,7 +45,6 @@ export type QuestionsDeps = SiteContext & {
 };
 
 export function createQuestions(deps: QuestionsDeps) {
-  const histories = new Map<string, History>();
   return {
     async answer(task: QuestionTask, signal: AbortSignal): Promise<Performed> {
       const dataset = await deps.findDataset(task.dataset);
@@ -55,9 +54,7 @@ export function createQuestions(deps: QuestionsDeps) {
       const plan = await planOrRefuse(deps, task, dataset);
       if ('body' in plan) return plan;
       const counted = await countPatients(deps, { plan, dataset, signal });
-      return deps.database.transaction((tx: SiteTx) =>
-        releaseInside(deps, tx, { task, permission, plan, counted, histories }),
-      );
+      return deps.database.transaction((tx: SiteTx) => releaseInside(deps, tx, { task, permission, plan, counted }));
     },
 
     /** May the stored answer still leave? */
@@ -111,34 +108,18 @@ async function countPatients(
   asked: { plan: QuestionPlan; dataset: Dataset; signal: AbortSignal },
 ): Promise<Counted> {
   return deps.engine.session(asked.signal, async (session) => {
-    const total = patientSet((await pairs(session, asked.plan.total, ['patient'])).map(({ patient }) => patient));
+    const total = await readPatients(session, asked.plan.total);
     const tables: PatientTable[] = [];
     for (const { column, labels, query } of asked.plan.partitions) {
-      const members = Map.groupBy(await pairs(session, query, ['cell', 'patient']), ({ cell }) => cell);
-      const cells = labels.map((label, cell) => ({
-        label,
-        patients: patientSet((members.get(cell) ?? []).map(({ patient }) => patient)),
-      }));
+      const sets = await readPatientCells(session, query, labels.length);
+      const cells = labels.flatMap((label, cell) => {
+        const patients = sets[cell];
+        return patients === undefined ? [] : [{ label, patients }];
+      });
       tables.push({ column, cells });
     }
     return { total, tables };
   });
-}
-
-/** Patient numbers, with their cell where the query yields one. */
-async function pairs(
-  session: TableSession,
-  query: SqlQuery,
-  columns: readonly ('cell' | 'patient')[],
-): Promise<{ cell: number; patient: number }[]> {
-  const found: { cell: number; patient: number }[] = [];
-  const names = columns.map((name) => `CAST(${name === 'patient' ? PATIENT_COLUMN : 'cell'} AS DOUBLE)`);
-  await session.numbers({ ...query, sql: `SELECT ${names.join(', ')} FROM (${query.sql})` }, (chunk) => {
-    const patients = chunk[columns.indexOf('patient')] ?? new Float64Array();
-    const cells = chunk[columns.indexOf('cell')];
-    for (const [row, patient] of patients.entries()) found.push({ cell: cells?.[row] ?? 0, patient });
-  });
-  return found;
 }
 
 type Asked = {
@@ -146,7 +127,6 @@ type Asked = {
   permission: { counts: CountPolicy; decisionDigest?: Digest };
   plan: QuestionPlan;
   counted: Counted;
-  histories: Map<string, History>;
 };
 
 async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Promise<Performed> {
@@ -156,7 +136,7 @@ async function releaseInside(deps: QuestionsDeps, tx: SiteTx, asked: Asked): Pro
   const gate: CountGate = {
     policy: permission.counts,
     keyedHash: keyedHashOf(deps.noiseSecret),
-    history: await historyOf(asked.histories, tx, dataset),
+    history: await nearHistory(tx, { dataset, counted, policy: permission.counts }),
     budget: await budgetOf(deps, tx, task, permission.decisionDigest !== undefined),
   };
   const decision = permission.decisionDigest === undefined ? {} : { decisionDigest: permission.decisionDigest };
@@ -193,21 +173,18 @@ async function keep(deps: QuestionsDeps, tx: SiteTx, task: QuestionTask, kept: K
   await store.insertKept(tx, { projectId: task.projectId, dataset: task.dataset, at: deps.clock.now() }, kept);
 }
 
-/** What was read of a dataset's history so far. It only grows, and only under the lock, so it is read once. */
-type History = { readonly sets: AnsweredSet[]; ordinal: number };
-
-async function historyOf(
-  histories: Map<string, History>,
+/** The sets of the dataset's history that are near one of those counted, oldest first; read one after the other. */
+async function nearHistory(
   tx: SiteTx,
-  dataset: string,
-): Promise<readonly AnsweredSet[]> {
-  const history = histories.get(dataset) ?? { sets: [], ordinal: 0 };
-  histories.set(dataset, history);
-  for (const { ordinal, set } of await store.listAnswered(tx, dataset, history.ordinal)) {
-    history.sets.push(set);
-    history.ordinal = ordinal;
+  asked: { dataset: string; counted: Counted; policy: CountPolicy },
+): Promise<AnsweredSet[]> {
+  const { dataset, counted, policy } = asked;
+  const sets = [counted.total, ...counted.tables.flatMap(({ cells }) => cells.map(({ patients }) => patients))];
+  const near: AnsweredSet[] = [];
+  for await (const earlier of store.streamAnswered(tx, dataset, nearRanges(sets, policy))) {
+    if (isNear(earlier.patients, sets, policy)) near.push(earlier);
   }
-  return history.sets;
+  return near;
 }
 
 function refused(code: Refusal['code'] | 'not-found' | 'disclosure.budget-spent', message: string): Performed {
