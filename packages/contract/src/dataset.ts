@@ -65,7 +65,10 @@ export const CategoryColumnSchema = Type.Object(
 );
 export type CategoryColumn = Static<typeof CategoryColumnSchema>;
 
-/** Says which rows are the same patient. Never leaves, cannot be filtered on. Without one, each row is a patient. */
+/**
+ * Says which rows are the same patient. Never leaves, cannot be filtered on. Without one, each row is a patient. Keys compare as
+ * text, case and leading zeros included; only a whole number written as a decimal ("7.0") is that number ("7").
+ */
 export const PatientKeyColumnSchema = Type.Object(
   {
     kind: Type.Literal('patient-key'),

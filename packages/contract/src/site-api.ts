@@ -185,7 +185,7 @@ export const SITE_API = {
     path: '/api/v1/imports/:digest',
     summary: 'Append bytes of a file at an offset',
     params: digestParams,
-    query: Type.Object({ offset: Type.Integer({ minimum: 0 }), sizeBytes: Type.Integer({ minimum: 1 }) }),
+    query: Type.Object({ offset: Type.Integer({ minimum: 0 }), sizeBytes: Type.Integer({ minimum: 0 }) }),
     response: uploadOffset,
   }),
   registerDataset: endpoint({

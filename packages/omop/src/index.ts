@@ -9,7 +9,7 @@ export {
   type TableFinding,
   type TableRule,
 } from './dataset/table-check.ts';
-export { patientKeyOf, typedTableSql } from './dataset/typed-table.ts';
+export { patientKeyOf, patientKeySql, typedTableSql } from './dataset/typed-table.ts';
 export type { QuestionBudget, QuestionPrice } from './disclosure/budget.ts';
 export {
   answerCount,

@@ -1,5 +1,5 @@
 /** A real DuckDB in memory for the tests of the SQL we print. */
-import { DuckDBInstance } from '@duckdb/node-api';
+import { DOUBLE, DuckDBInstance, VARCHAR } from '@duckdb/node-api';
 import type { SqlQuery } from '../src/dataset/sql-text.ts';
 
 export type TestDuckDb = {
@@ -14,7 +14,8 @@ export async function openTestDuckDb(): Promise<TestDuckDb> {
   const connection = await instance.connect();
   const rows: TestDuckDb['rows'] = async (query) => {
     const { sql, parameters } = typeof query === 'string' ? { sql: query, parameters: [] } : query;
-    const reader = await connection.runAndReadAll(sql, [...parameters]);
+    const types = parameters.map((value) => (typeof value === 'number' ? DOUBLE : VARCHAR));
+    const reader = await connection.runAndReadAll(sql, [...parameters], types);
     return reader.getRowObjectsJS();
   };
   return {

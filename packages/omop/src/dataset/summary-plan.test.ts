@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { EVERYTHING } from '@lantern/contract';
 import { openTestDuckDb, type TestDuckDb } from '../../test/duckdb.ts';
-import { AGE, KEYED, SCHEMA } from '../../test/schemas.ts';
+import { AGE, KEYED, SCHEMA, SEX } from '../../test/schemas.ts';
 import { patientSet } from '../disclosure/patient-set.ts';
 import { planQuestion } from './summary-plan.ts';
 
@@ -45,11 +45,18 @@ test('a category divides by its declared categories and missing, under the filte
   assert.deepEqual(table, { none: [5, 6], "at o'clock": [], 3: [1, 6], missing: [2] });
 });
 
+test('a column that allows no missing value has no cell for it, which would hide a real one', () => {
+  const labelsOf = (name: string) => planQuestion({ ...base, columns: [name] }).partitions[0]?.labels;
+  assert.deepEqual(labelsOf(SEX.name), ['0', '1']);
+  assert.equal(labelsOf(AGE.name)?.includes('missing'), false);
+  assert.equal(labelsOf('text')?.at(-1), 'missing');
+});
+
 test('a number without declared bins divides by ten equal parts of its declared range, never by the data', () => {
   const [partition] = planQuestion({ ...base, columns: [AGE.name] }).partitions;
   assert.deepEqual(partition?.labels.slice(0, 2), ['0 to below 11', '11 to below 22']);
-  assert.equal(partition?.labels.length, 11);
-  assert.equal(partition?.labels.at(-2), '99 to 110');
+  assert.equal(partition?.labels.length, 10);
+  assert.equal(partition?.labels.at(-1), '99 to 110');
 });
 
 test('the total counts patients, not rows', async () => {

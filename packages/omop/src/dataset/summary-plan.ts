@@ -3,7 +3,8 @@
  *
  * A count is one set. A summary is that set and, for each column asked, a partition of it: a number by its DECLARED bins (or
  * ten equal parts of its declared range), never by the data's own minimum or maximum, which are two patients' values; a
- * category by its declared categories; and the missing values. Every cell is planned whatever the data hold, so an empty
+ * category by its declared categories; and the missing values where the schema allows any: a cell that is always empty would be
+ * suppressed, and secondary suppression would hide a real one beside it. Every cell is planned whatever the data hold, so an empty
  * cell and a small one look alike.
  *
  * Each partition is printed as one query that yields (cell, patient) pairs, in any order and as often as a patient has rows:
@@ -65,7 +66,7 @@ function planPartition(options: { table: string; filter: FilterPlan; column: Sum
   const { table, filter, column } = options;
   const cells = [
     ...(column.kind === 'number' ? binCells(column) : categoryCells(column)),
-    { label: 'missing', filter: { kind: 'missing', column: column.name } as const },
+    ...(column.missingAllowed ? [{ label: 'missing', filter: { kind: 'missing', column: column.name } as const }] : []),
   ];
   const parameters: SqlValue[] = [];
   const branches = cells.map((cell, index) => `WHEN ${printFilter(cell.filter, parameters)} THEN ${index}`);

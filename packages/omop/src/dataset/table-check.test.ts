@@ -61,9 +61,19 @@ test('a wrong unit shows in the median although every value is in range', async 
     CAST(i AS VARCHAR) AS cell FROM range(100) AS t(i)`);
   const [finding, ...rest] = await check('kilopascal');
   assert.equal(finding?.rule, 'unit');
-  assert.match(finding?.message ?? '', /90 to 180 mm\[Hg\]; wrong unit/);
-  assert.deepEqual(finding?.firstRows, [1, 2, 3, 4, 5]);
+  assert.match(finding?.message ?? '', /90 to 180 mm\[Hg\]; wrong unit\?$/);
+  assert.deepEqual(finding?.firstRows, [], 'the whole column is wrong, no row more than another');
+  assert.equal(finding?.count, 1);
   assert.deepEqual(rest, []);
+});
+
+test('a patient key with a character that nobody can see is found, and two spellings of one number are one patient', async () => {
+  await db.run(`CREATE TABLE keys AS SELECT '120' AS value, '60' AS f0, '1' AS label, 'none' AS text, k AS cell
+    FROM (VALUES ('a' || chr(0)), ('b' || chr(9) || 'c'), ('d'), ('e f'), ('é'), ('7'), ('7.0')) AS t(k)`);
+  assert.deepEqual(short(await check('keys')), [
+    ['cell', 'type', 2, [1, 2]],
+    ['cell', 'duplicate-patient', 1, [7]],
+  ]);
 });
 
 test('a declared column that the file lacks is a finding, and the others are still checked', async () => {

@@ -3,8 +3,8 @@
  * of the site. Findings name column, rule and row numbers, never values; they stay inside the site.
  *
  * Rules: missing where not allowed; not a number; outside the declared range; a category not declared; a median outside the
- * plausible range (a wrong unit moves every value, so the median shows it where single values may still be in range); a
- * patient key that repeats (only a warning: several rows of one patient are counted as one patient).
+ * plausible range (a wrong unit moves every value, so the median shows it where single values may still be in range: one
+ * finding for the column, and no rows); a patient key with a character that nobody can see; a patient key that repeats (only a warning: several rows of one patient are counted as one patient).
  */
 import { type Column, type DatasetSchema, parse } from '@lantern/contract';
 import { Type } from 'typebox';
@@ -34,6 +34,8 @@ type RowRule = {
   readonly message: string;
   /** SQL that is true for a row that breaks the rule, over columns `_row`, `text`, `value`. */
   readonly broken: string;
+  /** The column breaks the rule as a whole: the finding counts once and names no row. */
+  readonly ofColumn?: boolean;
 };
 
 /**
@@ -75,11 +77,11 @@ const CheckRowSchema = Type.Object({
 /** Reads the one row that a check's query gave. */
 export function readTableCheck(check: TableCheck, row: unknown): readonly TableFinding[] {
   const { counts, first_rows: firstRows } = parse(CheckRowSchema, row, { what: 'Result of a table check' });
-  return check.rules.flatMap(({ rule, severity, message }, index) => {
+  return check.rules.flatMap(({ rule, severity, message, ofColumn = false }, index) => {
     const count = counts[index] ?? 0;
-    return count === 0
-      ? []
-      : [{ severity, column: check.column, rule, count, firstRows: firstRows[index] ?? [], message }];
+    if (count === 0) return [];
+    const rows = ofColumn ? { count: 1, firstRows: [] } : { count, firstRows: firstRows[index] ?? [] };
+    return [{ severity, column: check.column, rule, ...rows, message }];
   });
 }
 
@@ -90,7 +92,7 @@ function checkSql(schema: DatasetSchema, column: Column, source: string): string
   return [
     `SELECT [${counts.join(', ')}] AS counts, [${firstRows.join(', ')}] AS first_rows FROM (`,
     `SELECT ${ROW_COLUMN}, text, value, ${column.kind === 'number' ? 'median(value) OVER ()' : 'NULL'} AS middle,`,
-    `${column.kind === 'patient-key' ? `row_number() OVER (PARTITION BY text ORDER BY ${ROW_COLUMN})` : 'NULL'} AS nth`,
+    `${column.kind === 'patient-key' ? `row_number() OVER (PARTITION BY value ORDER BY ${ROW_COLUMN})` : 'NULL'} AS nth`,
     `FROM (SELECT CAST(row_number() OVER () AS DOUBLE) AS ${ROW_COLUMN}, ${textSql(schema, column.name)} AS text,`,
     `${typedValueSql(schema, column)} AS value FROM ${quoteIdentifier(source)}))`,
   ].join(' ');
@@ -108,11 +110,16 @@ function rulesOf(column: Column): RowRule[] {
     case 'patient-key':
       return [
         error('missing', `Column ${name}: every row needs a patient key.`, 'text IS NULL'),
+        error(
+          'type',
+          `Column ${name}: a character that nobody can see, such as a tab or NUL.`,
+          'text IS NOT NULL AND value IS NULL',
+        ),
         {
           rule: 'duplicate-patient',
           severity: 'warning',
           message: `Column ${name}: more than one row of the same patient; they count as one patient.`,
-          broken: 'text IS NOT NULL AND nth > 1',
+          broken: 'value IS NOT NULL AND nth > 1',
         },
       ];
     case 'category':
@@ -135,7 +142,7 @@ function rulesOf(column: Column): RowRule[] {
       ];
       if (medianRange !== undefined) {
         const message = `Column ${name}: the median is not in ${medianRange.min} to ${medianRange.max} ${unit}; wrong unit?`;
-        rules.push(error('unit', message, `value IS NOT NULL AND ${outside('middle', medianRange)}`));
+        rules.push({ ...error('unit', message, outside('middle', medianRange)), ofColumn: true });
       }
       return rules;
     }

@@ -37,6 +37,42 @@ test('rows with the same patient key are the same patient, numbered from 0', asy
   );
 });
 
+test('a number is written in digits with a point, and nothing else is taken for one', async () => {
+  const good = { '-1.50': -1.5, '+2': 2, '.5': 0.5, '3.': 3, '1e2': 100, '1.5E-1': 0.15, '007': 7 };
+  const bad = ['1_0', '1,5', '0x10', '1 0', '1e', '--1', 'inf', 'nan', 'true', '1d', '1e999', '٣'];
+  const values = [...Object.keys(good), ...bad].map((text) => `('${text}', '50', '0', 'none')`);
+  await db.run(`CREATE TABLE spelt AS SELECT * FROM (VALUES ${values.join(', ')}) AS t(value, f0, label, text)`);
+  const rows = await db.rows(typedTableSql({ schema: SCHEMA, source: 'spelt' }));
+  assert.deepEqual(
+    rows.map((row) => row['value']),
+    [...Object.values(good), ...bad.map(() => null)],
+  );
+});
+
+test('a patient key is its text: a whole number written as a decimal is that number, a leading zero counts', async () => {
+  const keys = [
+    '7',
+    '7.0',
+    ' 7.00',
+    '07',
+    '7.10',
+    '7.1',
+    '007',
+    'A7',
+    'a7',
+    '12345678901234567890',
+    '12345678901234567891',
+  ];
+  const values = keys.map((key) => `('1', '50', '0', 'none', '${key}')`);
+  await db.run(`CREATE TABLE keys AS SELECT * FROM (VALUES ${values.join(', ')}) AS t(value, f0, label, text, cell)`);
+  const rows = await db.rows(typedTableSql({ schema: KEYED, source: 'keys' }));
+  assert.deepEqual(
+    rows.map((row) => row['cell']),
+    ['7', '7', '7', '07', '7.10', '7.1', '007', 'A7', 'a7', '12345678901234567890', '12345678901234567891'],
+  );
+  assert.equal(new Set(rows.map((row) => row['_patient'])).size, 9);
+});
+
 test('a declared integer also matches its decimal spelling, and nothing else does', () => {
   const categories = [{ value: '1' }, { value: '2.0' }, { value: 'x.0' }];
   const spellings = {

@@ -7,6 +7,9 @@
 import { AppError, type Column, type DatasetSchema } from '@lantern/contract';
 import { numberLiteral, PATIENT_COLUMN, quoteIdentifier, quoteLiteral, ROW_COLUMN } from './sql-text.ts';
 
+/** RFC 8259's numbers, and the signs and points that tables have besides; DuckDB alone would take "1_0" for ten. */
+const NUMBER_PATTERN = '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?';
+
 /**
  * A SELECT over `source` (name of a table or view with the declared columns) that yields `_row`, `_patient` and the declared
  * columns, typed. It has no parameters, so it may stand in a view. `source` must keep the file's order.
@@ -17,12 +20,26 @@ export function typedTableSql(options: { schema: DatasetSchema; source: string }
   const { schema, source } = options;
   const columns = schema.columns.map((column) => `${typedValueSql(schema, column)} AS ${quoteIdentifier(column.name)}`);
   const key = patientKeyOf(schema);
-  const patient = key === undefined ? `${ROW_COLUMN} - 1` : `dense_rank() OVER (ORDER BY ${textSql(schema, key)}) - 1`;
+  const patient =
+    key === undefined ? `${ROW_COLUMN} - 1` : `dense_rank() OVER (ORDER BY ${patientKeySql(textSql(schema, key))}) - 1`;
   return [
     `SELECT ${ROW_COLUMN}, CAST(${patient} AS UINTEGER) AS ${PATIENT_COLUMN}, ${columns.join(', ')}`,
     `FROM (SELECT CAST(row_number() OVER () AS BIGINT) AS ${ROW_COLUMN}, * FROM ${quoteIdentifier(source)})`,
     `ORDER BY ${ROW_COLUMN}`,
   ].join('\n');
+}
+
+/**
+ * The key of a patient as it is compared: its text. A whole number that another program wrote as a decimal ("7.0") is that
+ * number, or every patient would be a new one in the next version. A leading zero counts ("07" is not "7"), for hospitals give
+ * both out; what is taken for one patient too few is a threshold that is kept, and too many is one that is not.
+ */
+export function patientKeySql(text: string): string {
+  return wholeSql(text);
+}
+
+function wholeSql(text: string): string {
+  return `regexp_replace(${text}, '^([+-]?[0-9]+)[.]0*$', '\\1')`;
 }
 
 /** Name of the column that says which rows are the same patient; `undefined`: each row is a patient. */
@@ -43,15 +60,15 @@ export function typedValueSql(schema: DatasetSchema, column: Column): string {
   switch (column.kind) {
     case 'number': {
       const number = `TRY_CAST(${text} AS DOUBLE)`;
-      return `CASE WHEN isfinite(${number}) THEN ${number} END`;
+      return `CASE WHEN regexp_full_match(${text}, '${NUMBER_PATTERN}') AND isfinite(${number}) THEN ${number} END`;
     }
     case 'category': {
       const declared = column.categories.map(({ value }) => quoteLiteral(value)).join(', ');
-      const whole = `regexp_replace(${text}, '^([+-]?[0-9]+)[.]0*$', '\\1')`;
+      const whole = wholeSql(text);
       return `CASE WHEN ${text} IN (${declared}) THEN ${text} WHEN ${whole} IN (${declared}) THEN ${whole} END`;
     }
     case 'patient-key':
-      return text;
+      return `CASE WHEN NOT regexp_matches(${text}, '[\\x00-\\x1f\\x7f]') THEN ${patientKeySql(text)} END`;
   }
 }
 

@@ -49,10 +49,13 @@ export function createDatasets(deps: DatasetsDeps) {
       return { offset: await deps.imports.uploadOffset(digest), complete: false };
     },
 
-    appendImport: (
+    async appendImport(
       digest: Digest,
       part: { offset: number; totalBytes: number; body: AsyncIterable<Uint8Array> },
-    ): Promise<UploadOffset> => deps.imports.appendUpload(digest, part),
+    ): Promise<UploadOffset> {
+      if (part.totalBytes === 0) throw new AppError('dataset.invalid', 'The file is empty.');
+      return deps.imports.appendUpload(digest, part);
+    },
 
     register: (dataset: NewDataset, by: { name: string; signal: AbortSignal }) => register(deps, dataset, by),
 

@@ -50,6 +50,17 @@ describe('the table engine', () => {
     assert.ok(seen.every((value, index) => value === index));
   });
 
+  it('takes every number as it is, however large or small', async () => {
+    const numbers = [1e19, -1e19, 2 ** 63, 1.7976931348623157e308, 5e-324, 2 ** 53 + 2, 0.1];
+    const sql = `SELECT [${numbers.map((_, index) => `CAST($${index + 1} AS DOUBLE)`).join(', ')}] AS numbers`;
+    const rows = await engine.session(signal, (session) => session.rows({ sql, parameters: numbers }));
+    assert.deepEqual(rows, [{ numbers }]);
+    const seen: number[] = [];
+    const query = { sql: 'SELECT CAST($1 AS DOUBLE)', parameters: [1e300] };
+    await engine.session(signal, (session) => session.numbers(query, ([a]) => void seen.push(...(a ?? []))));
+    assert.deepEqual(seen, [1e300]);
+  });
+
   it('takes values as parameters, so a text is never part of the statement', async () => {
     const query = {
       sql: "SELECT $1 || '' AS text, CAST($2 AS DOUBLE) AS number",

@@ -7,7 +7,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { type DuckDBConnection, DuckDBDoubleVector, DuckDBInstance } from '@duckdb/node-api';
+import { DOUBLE, type DuckDBConnection, DuckDBDoubleVector, DuckDBInstance, VARCHAR } from '@duckdb/node-api';
 import { AppError, type Digest } from '@lantern/contract';
 import { quoteIdentifier, type SqlQuery } from '@lantern/omop';
 import type { BlobStore } from '@lantern/service';
@@ -109,11 +109,11 @@ function sessionOf(connection: DuckDBConnection, signal: AbortSignal): TableSess
       await translated(connection.run(sql), signal);
     },
     async rows({ sql, parameters }) {
-      const reader = await translated(connection.runAndReadAll(sql, [...parameters]), signal);
+      const reader = await translated(connection.runAndReadAll(sql, [...parameters], typesOf(parameters)), signal);
       return reader.getRowObjectsJS();
     },
     async numbers({ sql, parameters }, onChunk) {
-      const result = await translated(connection.stream(sql, [...parameters]), signal);
+      const result = await translated(connection.stream(sql, [...parameters], typesOf(parameters)), signal);
       for (;;) {
         const chunk = await translated(result.fetchChunk(), signal);
         if (chunk === null || chunk.rowCount === 0) return;
@@ -122,6 +122,11 @@ function sessionOf(connection: DuckDBConnection, signal: AbortSignal): TableSess
       }
     },
   };
+}
+
+/** The driver would bind a whole number as an integer of 64 bits, and fail above 9.2e18. */
+function typesOf(parameters: SqlQuery['parameters']) {
+  return parameters.map((value) => (typeof value === 'number' ? DOUBLE : VARCHAR));
 }
 
 function doubles(vector: unknown, rowCount: number): Float64Array {

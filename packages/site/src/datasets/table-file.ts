@@ -17,6 +17,7 @@ import { AppError, type DatasetSchema, type Digest, type NewDataset, parse } fro
 import {
   PATIENT_COLUMN,
   patientKeyOf,
+  patientKeySql,
   planTableCheck,
   quoteIdentifier,
   ROW_COLUMN,
@@ -186,7 +187,7 @@ async function checkTable(
 function notAsDeclared(errors: readonly TableFinding[]): AppError {
   const shown = errors.slice(0, FINDINGS_SHOWN_MAX).map(({ message, count, firstRows }) => {
     const rows = firstRows.length === 0 ? '' : ` (${count} rows, first: ${firstRows.join(', ')})`;
-    return `${message.replace(/\.$/, '')}${rows}.`;
+    return rows === '' ? message : `${message.replace(/\.$/, '')}${rows}.`;
   });
   const more = errors.length > shown.length ? ` And ${errors.length - shown.length} more.` : '';
   return new AppError('dataset.invalid', `${shown.join(' ')}${more}`, { field: errors[0]?.column ?? '' });
@@ -227,8 +228,11 @@ function renumbered(schema: DatasetSchema, previous: PreviousVersion & { table: 
   const table = quoteIdentifier(previous.table);
   const key = patientKeyOf(schema);
   const sameKey = key !== undefined && patientKeyOf(previous.schema) === key;
-  const identity = sameKey ? `CAST(${quoteIdentifier(key)} AS VARCHAR)` : rowIdentity(schema, previous.schema);
-  const known = `SELECT DISTINCT ${identity} AS _identity, ${PATIENT_COLUMN} AS _known FROM ${table}`;
+  const identity = sameKey
+    ? patientKeySql(`CAST(${quoteIdentifier(key)} AS VARCHAR)`)
+    : rowIdentity(schema, previous.schema);
+  // A version from before keys were compared as they are now may know one patient by two numbers.
+  const known = `SELECT _identity, min(_number) AS _known FROM (SELECT ${identity} AS _identity, ${PATIENT_COLUMN} AS _number FROM ${table}) GROUP BY _identity`;
   return [
     `SELECT * EXCLUDE (_identity, _known) REPLACE (CAST(coalesce(_known,`,
     `${previous.nextPatientNumber} - 1 + dense_rank() OVER (ORDER BY _known IS NOT NULL, ${PATIENT_COLUMN}))`,
