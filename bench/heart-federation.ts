@@ -87,6 +87,7 @@ async function approvedProject(federation: Federation, bundles: ReadonlyMap<stri
         verdict: 'approved',
         reason: 'Public data of 1988, CC BY 4.0; a measurement.',
         runStatistics: { patientCountMin: 10, parameterRowRatioMax: 0.5, categoryPatientCountMin: 0 },
+        runCountMax: 1000,
       },
     });
   }

@@ -232,6 +232,7 @@ export class TestFederation {
           verdict: 'approved',
           reason: 'Synthetic data.',
           runStatistics: { patientCountMin: 10, parameterRowRatioMax: 100, categoryPatientCountMin: 10 },
+          runCountMax: 1000,
         },
       });
     }

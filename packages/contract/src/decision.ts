@@ -10,7 +10,18 @@ import { EGRESS_KINDS, EgressKindSchema, ProjectSpecSchema } from './project.ts'
 import { SignedEnvelopeSchema } from './signed-envelope.ts';
 import type { DecisionState } from './states.ts';
 
-/** What an approval allows. Never more than the project asked; may be less. */
+/** Runs under one decision when it says nothing else: a study of many settings, and not a machine that asks without end. */
+export const RUN_COUNT_MAX_DEFAULT = 100;
+const RunCountMaxSchema = Type.Integer({
+  minimum: 0,
+  maximum: 100_000,
+  description: 'runs that may be prepared under this decision',
+});
+
+/**
+ * What an approval allows. Never more than the project asked; may be less. `runCountMax` is absent in decisions from before
+ * there was such a limit; the default holds for them.
+ */
 export const ConditionsSchema = Type.Object(
   {
     datasets: Type.Array(DatasetNameSchema, { maxItems: 50, uniqueItems: true }),
@@ -18,6 +29,7 @@ export const ConditionsSchema = Type.Object(
     egress: Type.Array(EgressKindSchema, { maxItems: EGRESS_KINDS.length, uniqueItems: true }),
     counts: CountPolicySchema,
     runStatistics: RunStatisticsPolicySchema,
+    runCountMax: Type.Optional(RunCountMaxSchema),
   },
   { additionalProperties: false },
 );
@@ -52,6 +64,7 @@ export const NewDecisionSchema = Type.Object(
     bundleDigests: Type.Optional(Type.Array(DigestSchema, { maxItems: 50, uniqueItems: true })),
     counts: Type.Optional(Type.Partial(CountPolicySchema, { additionalProperties: false })),
     runStatistics: Type.Optional(Type.Partial(RunStatisticsPolicySchema, { additionalProperties: false })),
+    runCountMax: Type.Optional(RunCountMaxSchema),
   },
   { additionalProperties: false },
 );

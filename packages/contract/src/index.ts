@@ -78,6 +78,7 @@ export {
   DecisionSchema,
   type NewDecision,
   NewDecisionSchema,
+  RUN_COUNT_MAX_DEFAULT,
   type SiteProject,
   SiteProjectSchema,
 } from './decision.ts';

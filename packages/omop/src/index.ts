@@ -28,6 +28,12 @@ export {
   patientSetBytes,
   patientSetFromBytes,
 } from './disclosure/patient-set.ts';
+export {
+  compareRows,
+  createReleasedRowsBuilder,
+  nearRowsFinding,
+  type ReleasedRows,
+} from './disclosure/released-rows.ts';
 export type {
   EvaluationFacts,
   EvaluationVerdict,

@@ -124,6 +124,16 @@ export type SiteTables = {
     prepared_at: Instant;
     used_at: Instant;
   };
+  counted_run: { run_id: RunId; project_id: ProjectId; decision_digest: Digest; counted_at: Instant };
+  released_rows: {
+    ordinal: Generated<number>;
+    dataset: string;
+    patients: Buffer;
+    patient_count: number;
+    columns: Json<string[]>;
+    sums: Buffer;
+    released_at: Instant;
+  };
   run_control: { run_id: RunId; round: number; digest: Digest };
 };
 

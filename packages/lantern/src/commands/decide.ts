@@ -6,6 +6,7 @@ import {
   EGRESS_KINDS,
   type EgressKind,
   type NewDecision,
+  RUN_COUNT_MAX_DEFAULT,
   RUN_STATISTICS_POLICY_DEFAULT,
   SITE_API,
   type SiteProject,
@@ -32,6 +33,7 @@ type DecideOptions = CommonOptions & {
   runPatientCountMin?: number;
   parameterRowRatioMax?: number;
   categoryPatientCountMin?: number;
+  runCountMax?: number;
 };
 
 const COUNTS = COUNT_POLICY_DEFAULT;
@@ -101,7 +103,8 @@ function withPolicy(command: Command): Command {
       '--category-patient-count-min <n>',
       `run statistics: patients needed in every category (default ${RUNS.categoryPatientCountMin})`,
       numberOption,
-    );
+    )
+    .option('--run-count-max <n>', `runs under this decision (default ${RUN_COUNT_MAX_DEFAULT})`, numberOption);
 }
 
 function newDecision(options: DecideOptions): NewDecision {
@@ -125,6 +128,7 @@ function newDecision(options: DecideOptions): NewDecision {
     ...(options.egress === undefined ? {} : { egress: options.egress.map(egressKind) }),
     ...(counts === undefined ? {} : { counts }),
     ...(runStatistics === undefined ? {} : { runStatistics }),
+    ...(options.runCountMax === undefined ? {} : { runCountMax: options.runCountMax }),
   };
 }
 

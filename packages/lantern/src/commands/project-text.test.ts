@@ -94,6 +94,7 @@ describe("a site's decision in words", () => {
         egress: ['counts', 'moments'],
         counts: { patientCountMin: 25, rounding: 15, noiseStdDev: 6.5, questionsMax: 31 },
         runStatistics: { patientCountMin: 12, parameterRowRatioMax: 0.47, categoryPatientCountMin: 11 },
+        runCountMax: 77,
       },
     };
     const text = decisionText(decision);

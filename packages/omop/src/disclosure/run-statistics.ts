@@ -10,6 +10,7 @@
  *                           with Newton statistics also each combination of two columns, and of a column and the label: the
  *                           first Hessian and gradient hold these tables exactly (`dataset/pair-counts.ts`)
  *   label-stratum           the same for the patients with and without the label
+ *   near-duplicate-rows     not nearly the rows of an earlier run: `released-rows.ts`
  *
  * The rules and defaults follow DataSHIELD's filters (subset 3, glm ratio 0.33) with the higher threshold of this system.
  * A site relaxes them only in its signed decision, which is handed in as the policy. A category that nobody holds is refused

@@ -52,6 +52,7 @@ describe('an approval', () => {
         egress: ['counts', 'moments'],
         counts: COUNT_POLICY_DEFAULT,
         runStatistics: RUN_STATISTICS_POLICY_DEFAULT,
+        runCountMax: 100,
       },
     });
   });
@@ -92,6 +93,11 @@ describe('an approval', () => {
       ...RUN_STATISTICS_POLICY_DEFAULT,
       parameterRowRatioMax: 0.5,
     });
+  });
+
+  it('may allow fewer runs or more than usual', () => {
+    assert.equal(decisionDocument(approve({ runCountMax: 3 }), spec, head).conditions?.runCountMax, 3);
+    assert.equal(refusedField({ verdict: 'refused', reason: 'No.', runCountMax: 3 }), '/runCountMax');
   });
 });
 

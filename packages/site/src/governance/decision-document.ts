@@ -18,6 +18,7 @@ import {
   type ProjectId,
   type ProjectSpec,
   parse,
+  RUN_COUNT_MAX_DEFAULT,
   RUN_STATISTICS_POLICY_DEFAULT,
   type SiteId,
 } from '@lantern/contract';
@@ -46,7 +47,7 @@ export function decisionDocument(typed: NewDecision, spec: ProjectSpec, head: De
   if (typed.verdict === 'approved') {
     return { ...common, conditions: conditionsOf(typed, spec), expiresAt: expiryOf(typed, spec, decidedAt) };
   }
-  for (const field of ['expiresAt', 'egress', 'bundleDigests', 'counts', 'runStatistics'] as const) {
+  for (const field of ['expiresAt', 'egress', 'bundleDigests', 'counts', 'runStatistics', 'runCountMax'] as const) {
     if (typed[field] !== undefined) {
       throw new AppError('input.invalid', `Field /${field} belongs to an approval only.`, { field: `/${field}` });
     }
@@ -76,6 +77,7 @@ function conditionsOf(typed: NewDecision, spec: ProjectSpec): Conditions {
     egress: within('egress', typed.egress ?? spec.egress, spec.egress),
     counts: countPolicyOf(typed.counts ?? {}),
     runStatistics: { ...RUN_STATISTICS_POLICY_DEFAULT, ...typed.runStatistics },
+    runCountMax: typed.runCountMax ?? RUN_COUNT_MAX_DEFAULT,
   };
   return parse(ConditionsSchema, conditions, { what: 'Conditions of the decision' });
 }

@@ -12,7 +12,7 @@ import type { RoundPermission } from '../governance/policy.ts';
 import type { Outbound } from '../hub-link/outbound.ts';
 import type { SiteDb } from '../tables.ts';
 import type { Bundles } from './bundles.ts';
-import { refusedByGate } from './refusal.ts';
+import { refused, refusedByGate } from './refusal.ts';
 import type { RunFolders } from './run-folder.ts';
 import {
   effectiveRowCount,
@@ -129,6 +129,9 @@ async function evaluate(deps: ComputationDeps, step: EvaluateTask, { rows, snaps
   const verdict = answerEvaluation(step.permission.conditions.runStatistics, snapshot.facts.test);
   if (verdict.kind === 'refused') {
     return refusedByGate(verdict.findings);
+  }
+  if (snapshot.facts.test.isHeld === false) {
+    return refused('policy.refused', 'This run was prepared when no evaluation of its test rows was to leave.');
   }
   const evaluation = await evaluateModel(deps, step, rows);
   const open = verdict.withheld.length === 0 ? evaluation : withholdClasses(evaluation, verdict.withheld);

@@ -19,9 +19,12 @@ import {
 } from '@lantern/contract';
 import { localMoments, mergeMoments } from '@lantern/learning';
 import {
+  createReleasedRowsBuilder,
   type EvaluationFacts,
   type FeaturePlan,
+  PATIENT_COLUMN,
   planFeatures,
+  type ReleasedRows,
   ROW_COLUMN,
   type RowSet,
   type RunFacts,
@@ -31,8 +34,15 @@ import { Type } from 'typebox';
 import type { TableEngine, TableSession } from '../datasets/table-engine.ts';
 import { createRowFile, type RowBlock, rowBlocks } from './row-file.ts';
 
+/** Every label under one name that no column has: two labels over the same rows that differ in one patient are near. */
+const LABEL_NAME = '(label)';
+
 /** What the gate judges; the number of parameters joins when an algorithm is known. */
-export type SnapshotFacts = { readonly train: Omit<RunFacts, 'parameterCount'>; readonly test: EvaluationFacts };
+export type SnapshotFacts = {
+  readonly train: Omit<RunFacts, 'parameterCount'>;
+  /** `isHeld`: the test rows were held against those of earlier runs, since the gate let an evaluation of them leave. */
+  readonly test: EvaluationFacts & { readonly isHeld?: boolean };
+};
 
 export type SnapshotSource = {
   readonly schema: DatasetSchema;
@@ -44,6 +54,8 @@ export type SnapshotSource = {
 
 export type Snapshot = {
   readonly facts: SnapshotFacts;
+  /** Who and what stands in the rows, to be held against the rows of earlier runs. */
+  readonly held: Readonly<Record<RowSet, ReleasedRows>>;
   /** Of the training rows. */
   readonly moments: MomentsMessage;
   readonly trainRowCount: number;
@@ -71,14 +83,15 @@ export async function makeSnapshot(
 ): Promise<Snapshot> {
   const plans = await plansOf(engine, source);
   return engine.session(into.signal, async (session) => {
-    const trainRowCount = await writeRows(session, plans.train, rowsFileOf(into.dir, 'train'));
-    const testRowCount = await writeRows(session, plans.test, rowsFileOf(into.dir, 'test'));
+    const train = await writeRows(session, plans.train, rowsFileOf(into.dir, 'train'));
+    const test = await writeRows(session, plans.test, rowsFileOf(into.dir, 'test'));
     const facts = {
       train: await trainFactsOf(session, plans.train, source),
       test: await evaluationFactsOf(session, plans.test),
     };
     const moments = await momentsOf(rowsFileOf(into.dir, 'train'), plans.train.featureNames.length);
-    return { facts, moments, trainRowCount, testRowCount };
+    const held = { train: train.held, test: test.held };
+    return { facts, held, moments, trainRowCount: train.rowCount, testRowCount: test.rowCount };
   });
 }
 
@@ -148,15 +161,24 @@ async function countRows(session: TableSession, query: SqlQuery): Promise<number
 }
 
 /** The file appears under its name only when it is whole. */
-async function writeRows(session: TableSession, plan: FeaturePlan, file: string): Promise<number> {
+async function writeRows(
+  session: TableSession,
+  plan: FeaturePlan,
+  file: string,
+): Promise<{ rowCount: number; held: ReleasedRows }> {
   const featureCount = plan.featureNames.length;
   const rowCount = await countRows(session, plan.rows);
   const names = [...plan.featureNames.keys()].map((index) => `f${index}`);
-  const select = `SELECT ${[...names, 'label'].join(', ')} FROM (${plan.rows.sql}) ORDER BY ${ROW_COLUMN}`;
+  const columns = [...names, 'label', PATIENT_COLUMN].join(', ');
+  const select = `SELECT ${columns} FROM (${plan.rows.sql}) ORDER BY ${ROW_COLUMN}`;
+  const held = createReleasedRowsBuilder([...plan.featureNames, LABEL_NAME]);
   const temporary = `${file}.${randomUUID()}.new`;
   const writer = await createRowFile(temporary, { rowCount, featureCount }, 'F64');
   try {
-    await session.numbers({ ...plan.rows, sql: select }, (columns) => writer.append(rowMajor(columns, featureCount)));
+    await session.numbers({ ...plan.rows, sql: select }, (chunk) => {
+      held.add(chunk[featureCount + 1] ?? new Float64Array(), chunk);
+      return writer.append(rowMajor(chunk, featureCount));
+    });
     await writer.finish();
   } catch (caught) {
     await writer.abandon().catch(() => undefined); // closed already; the first error tells more
@@ -164,7 +186,7 @@ async function writeRows(session: TableSession, plan: FeaturePlan, file: string)
     throw caught;
   }
   await rename(temporary, file);
-  return rowCount;
+  return { rowCount, held: held.finish() };
 }
 
 function rowMajor(columns: readonly Float64Array[], featureCount: number): RowBlock {

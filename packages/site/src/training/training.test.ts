@@ -285,6 +285,61 @@ describe('a run is refused', () => {
     assert.equal((await perform(run({}), 0, { kind: 'prepare' })).kind, 'prepared');
   });
 
+  it('by the gate when its rows differ from those of an earlier run in a few patients', async () => {
+    const schema = { ...SCHEMA, name: 'growing' };
+    const features = { ...FEATURES, dataset: 'growing' };
+    const base = specOf({ datasets: ['growing'] });
+    const spec = { ...base, algorithms: base.algorithms.map((algorithm) => ({ ...algorithm, features })) };
+    const projectId = await site.project(hub, spec, APPROVE);
+    const prepared = (rest: Partial<RoundTask> = {}) =>
+      perform({ spec, projectId, runId: newId('RunId'), rest }, 0, { kind: 'prepare' });
+    const refusedFor = async (subjects: string[]) => {
+      const body = await prepared();
+      assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused', JSON.stringify(body));
+      assert.deepEqual(
+        body.findings.map(({ rule, subject, limit }) => [rule, subject, limit]),
+        subjects.map((subject) => ['near-duplicate-rows', subject, 10]),
+      );
+    };
+    const first = clinicCsv(300);
+    await site.register({ schema, csv: first });
+    assert.equal((await prepared()).kind, 'prepared');
+    assert.equal((await prepared(graphRun)).kind, 'prepared', 'another algorithm on the same rows');
+    await site.register({ schema, csv: clinicCsv(303) }); // one of the three is held back for the test
+    await refusedFor(['training rows', 'test rows']);
+    await site.register({ schema, csv: first.replace(/^(p7,\d+,)\d+(.*train)$/m, '$1199$2') });
+    await refusedFor(['training rows']);
+    await site.register({ schema, csv: first.replace(/^(p10,\d+,)\d+(.*test)$/m, '$1199$2') });
+    await refusedFor(['test rows']);
+    await site.register({ schema, csv: `${first}p7,49,120,1,0,train\n` });
+    await refusedFor(['training rows']);
+    await site.register({ schema, csv: clinicCsv(365) });
+    assert.equal((await prepared()).kind, 'prepared');
+    await site.register({ schema, csv: clinicCsv(366) });
+    await refusedFor(['test rows']);
+    await site.decide(projectId, { ...APPROVE, runStatistics: { patientCountMin: 1 } });
+    assert.equal((await prepared()).kind, 'prepared', 'the decision relaxes the rule in the open');
+  });
+
+  it('when its decision allows no more runs', async () => {
+    const run = await openRun({ decision: { ...APPROVE, runCountMax: 1 } });
+    assert.equal((await perform(run, 0, { kind: 'prepare' })).kind, 'prepared');
+    const body = await perform({ ...run, runId: newId('RunId') }, 0, { kind: 'prepare' });
+    assert.ok(body.kind === 'refused' && body.code === 'policy.refused' && /allows 1 runs/.test(body.message));
+    assert.equal((await perform(run, 1, { kind: 'newton', theta: [0, 0, 0, 0] })).kind, 'newton');
+    await site.decide(run.projectId, { ...APPROVE, runCountMax: 1 });
+    assert.equal((await perform({ ...run, runId: newId('RunId') }, 0, { kind: 'prepare' })).kind, 'prepared');
+  });
+
+  it('to evaluate, where no evaluation was to leave when it was prepared', async () => {
+    const run = await openRun({ decision: { ...APPROVE, runStatistics: { patientCountMin: 100 } } });
+    const prepared = await perform(run, 0, { kind: 'prepare' });
+    assert.ok(prepared.kind === 'prepared' && prepared.testRowCount === 0, JSON.stringify(prepared));
+    await site.decide(run.projectId, APPROVE);
+    const body = await perform(run, 2, { kind: 'evaluate', theta: [0, 0, 0, 0] });
+    assert.ok(body.kind === 'refused' && /no evaluation/.test(body.message), JSON.stringify(body));
+  });
+
   it('in its next round when the rules of the decision became stricter', async () => {
     const run = await openRun();
     await perform(run, 0, { kind: 'prepare' });

@@ -24,6 +24,7 @@ import type { SiteContext } from '../site-context.ts';
 import { holdsPairs, parameterCountOf } from './bundles.ts';
 import { type ComputationDeps, computeStep, type Step } from './computation.ts';
 import { refused, refusedByGate } from './refusal.ts';
+import { letRunIn } from './release.ts';
 import { ensureRows, makeSnapshot } from './snapshot.ts';
 import type { RunRows } from './steps.ts';
 import * as store from './store.ts';
@@ -89,8 +90,19 @@ async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): 
     await deps.folders.remove(task.runId);
     return refusedByGate(verdict.findings);
   }
-  const { trainRowCount, testRowCount } = snapshot;
+  const { trainRowCount, testRowCount, held } = snapshot;
   const testOpen = answerEvaluation(policy, snapshot.facts.test).kind === 'released';
+  const notLetIn = await letRunIn(deps, {
+    task,
+    permission,
+    dataset: schema.name,
+    held: [{ rowSet: 'train', rows: held.train }, ...(testOpen ? [{ rowSet: 'test' as const, rows: held.test }] : [])],
+  });
+  if (notLetIn !== undefined) {
+    await deps.folders.remove(task.runId);
+    return notLetIn;
+  }
+  const facts = { train: snapshot.facts.train, test: { ...snapshot.facts.test, isHeld: testOpen } };
   return {
     body: {
       kind: 'prepared',
@@ -101,6 +113,7 @@ async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): 
     onStored: (tx) =>
       store.putSnapshot(tx, {
         ...snapshot,
+        facts,
         runId: task.runId,
         projectId: task.projectId,
         contentDigest,
