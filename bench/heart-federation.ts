@@ -11,6 +11,8 @@ import {
   type RunId,
   type RunPlan,
   SITE_API,
+  STRATEGY_KINDS,
+  type TrainingBounds,
 } from '@lantern/contract';
 import {
   DATASET,
@@ -44,6 +46,14 @@ export async function withHeartFederation<T>(
   }
 }
 
+/** Of FLamby's plans and the shorter ones. */
+const TRAINING: TrainingBounds = {
+  strategies: [...STRATEGY_KINDS],
+  learningRateMax: 0.01,
+  stepsMax: 100,
+  proximalMax: 0.01,
+};
+
 async function register(site: DemoSite): Promise<void> {
   const file = path.join(path.dirname(site.process.dataDir), `${site.hospital.key}.csv`);
   await writeFile(file, await hospitalCsv(site.hospital));
@@ -65,6 +75,7 @@ async function approvedProject(federation: Federation, bundles: ReadonlyMap<stri
       bundleDigest: await pushBundle(federation.researcher, bundle),
       features: FEATURES,
       roundsMax: 1000,
+      ...(bundle.manifest.kind === 'graph' ? { training: TRAINING } : {}),
     });
   }
   const { projectId } = await federation.researcher.api.call(HUB_API.createProject, {

@@ -21,6 +21,7 @@ import {
   RUN_STATES,
   type Run,
   type SiteId,
+  type TrainingBounds,
 } from '@lantern/contract';
 import { pushBundle, startServer } from '@lantern/lantern';
 import { buildGraphBundle } from '@lantern/runner';
@@ -93,6 +94,8 @@ async function stopSites(sites: readonly Child[]): Promise<void> {
   );
 }
 
+const TRAINING: TrainingBounds = { strategies: ['fedavg'], learningRateMax: 0.1, stepsMax: 1 };
+
 async function approvedProject(
   person: TestPerson,
   sites: readonly Child[],
@@ -103,7 +106,7 @@ async function approvedProject(
     purpose: 'Measuring.',
     sites: sites.map((site) => site.siteId),
     datasets: ['heart'],
-    algorithms: [{ name: 'fit', bundleDigest, features: featuresOf(), roundsMax: 100 }],
+    algorithms: [{ name: 'fit', bundleDigest, features: featuresOf(), roundsMax: 100, training: TRAINING }],
     egress: ['cohort-size' as const, 'weight-update' as const, 'evaluation' as const],
     privacy: {},
     expiresAt: new Date(Date.now() + 86_400_000).toISOString(),

@@ -217,7 +217,13 @@ export class TestFederation {
         datasets: ['synthetic'],
         algorithms: [
           { name: 'exact', bundleDigest: await pushBundle(this.admin, exact), features: TEST_FEATURES, roundsMax: 50 },
-          { name: 'graph', bundleDigest: await pushBundle(this.admin, graph), features: TEST_FEATURES, roundsMax: 50 },
+          {
+            name: 'graph',
+            bundleDigest: await pushBundle(this.admin, graph),
+            features: TEST_FEATURES,
+            roundsMax: 50,
+            training: { strategies: ['fedavg'], learningRateMax: 0.05, epochsMax: 1 },
+          },
         ],
         egress: ['counts', 'cohort-size', 'moments', 'newton-statistics', 'weight-update', 'evaluation'],
         privacy: {},

@@ -232,6 +232,7 @@ export {
   SiteRoundSchema,
   STEP_KINDS,
   type StepKind,
+  STRATEGY_KINDS,
   StepKindSchema,
   type Strategy,
   StrategySchema,
@@ -287,3 +288,4 @@ export {
   statesAllowing,
   transition,
 } from './states.ts';
+export { type BrokenBound, brokenBound, type TrainingBounds, TrainingBoundsSchema } from './training-bounds.ts';

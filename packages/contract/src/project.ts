@@ -7,6 +7,7 @@ import { DatasetNameSchema } from './dataset.ts';
 import { FeatureSpecSchema } from './features.ts';
 import { DigestSchema, IdSchema } from './ids.ts';
 import type { ProjectState } from './states.ts';
+import { TrainingBoundsSchema } from './training-bounds.ts';
 
 /** The kinds of message that may leave a hospital for a project. Everything else is refused at the site. */
 export const EGRESS_KINDS = [
@@ -20,13 +21,17 @@ export const EGRESS_KINDS = [
 export type EgressKind = (typeof EGRESS_KINDS)[number];
 export const EgressKindSchema = Type.Unsafe<EgressKind>(Type.Enum([...EGRESS_KINDS]));
 
-/** One algorithm a project wants to run: which bundle, on which features, for how many rounds at most. */
+/**
+ * One algorithm a project wants to run: which bundle, on which features, for how many rounds at most. `training` bounds what a
+ * graph may be trained with: a graph needs it, an analysis has none.
+ */
 export const ProjectAlgorithmSchema = Type.Object(
   {
     name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,62}$' }),
     bundleDigest: DigestSchema,
     features: FeatureSpecSchema,
     roundsMax: Type.Integer({ minimum: 1, maximum: 10_000 }),
+    training: Type.Optional(TrainingBoundsSchema),
   },
   { additionalProperties: false },
 );

@@ -28,6 +28,18 @@ export const StrategySchema = Type.Union([
   Type.Object({ kind: Type.Literal('scaffold'), serverLearningRate: positive }, { additionalProperties: false }),
 ]);
 export type Strategy = Static<typeof StrategySchema>;
+export type StrategyKind = Strategy['kind'];
+export const STRATEGY_KINDS = [
+  'fedavg',
+  'fedprox',
+  'fedadam',
+  'fedyogi',
+  'fedadagrad',
+  'scaffold',
+] as const satisfies readonly StrategyKind[];
+
+export const STEP_COUNT_MAX = 1_000_000;
+export const EPOCH_COUNT_MAX = 10_000;
 
 /** Local training at a site in one round: exactly one of `steps` (mini-batches) or `epochs`. */
 export const LocalTrainingSchema = Type.Object(
@@ -35,11 +47,11 @@ export const LocalTrainingSchema = Type.Object(
     learningRate: positive,
     work: Type.Union([
       Type.Object(
-        { kind: Type.Literal('steps'), count: Type.Integer({ minimum: 1, maximum: 1_000_000 }) },
+        { kind: Type.Literal('steps'), count: Type.Integer({ minimum: 1, maximum: STEP_COUNT_MAX }) },
         { additionalProperties: false },
       ),
       Type.Object(
-        { kind: Type.Literal('epochs'), count: Type.Integer({ minimum: 1, maximum: 10_000 }) },
+        { kind: Type.Literal('epochs'), count: Type.Integer({ minimum: 1, maximum: EPOCH_COUNT_MAX }) },
         { additionalProperties: false },
       ),
     ]),

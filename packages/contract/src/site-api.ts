@@ -12,6 +12,7 @@ import { DigestSchema, IdSchema } from './ids.ts';
 import { EvaluationMetricsSchema, RunPlanSchema } from './run.ts';
 import { SignedEnvelopeSchema } from './signed-envelope.ts';
 import type { DeploymentState, SiteTaskState } from './states.ts';
+import { TrainingBoundsSchema } from './training-bounds.ts';
 
 export const IMPORT_CHUNK_BYTES_MAX = UPLOAD_CHUNK_BYTES_MAX; // the same resumable upload inside the hospital
 
@@ -239,13 +240,17 @@ export const SITE_API = {
     method: 'GET',
     path: '/api/v1/projects/:projectId/preview',
     summary:
-      "What the disclosure gate would say to each algorithm on this site's rows under its defaults; stays inside",
+      "What the disclosure gate would say to each algorithm on this site's rows under its defaults, and how far its training may go; stays inside",
     params: projectParams,
     response: Type.Object(
       {
         algorithms: Type.Array(
           Type.Object(
-            { name: Type.String(), findings: Type.Array(DisclosureFindingSchema) },
+            {
+              name: Type.String(),
+              findings: Type.Array(DisclosureFindingSchema),
+              training: Type.Optional(TrainingBoundsSchema),
+            },
             { additionalProperties: false },
           ),
         ),

@@ -15,6 +15,8 @@ import {
   type Run,
   type RunId,
   type RunPlan,
+  STRATEGY_KINDS,
+  type TrainingBounds,
 } from '@lantern/contract';
 import { buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
 import { sha256 } from '@lantern/service';
@@ -97,6 +99,14 @@ export async function registerGraph(
   return { bundleDigest, manifest: built.manifest };
 }
 
+/** Wide enough for every plan of these tests, and no wider. */
+export const GRAPH_BOUNDS: TrainingBounds = {
+  strategies: [...STRATEGY_KINDS],
+  learningRateMax: 0.1,
+  stepsMax: 5,
+  proximalMax: 0.1,
+};
+
 /** Drafts and submits a project of one algorithm over these sites, which offer its dataset. */
 export async function submitStudy(
   person: TestPerson,
@@ -108,11 +118,16 @@ export async function submitStudy(
   },
 ): Promise<Project> {
   for (const site of study.sites) await site.offer(schemaOf(study.columns));
+  const { bundles } = await person.api.call(HUB_API.listBundles, {});
+  const isGraph = bundles.some(
+    ({ bundleDigest, manifest }) => bundleDigest === study.bundleDigest && manifest.kind === 'graph',
+  );
   const algorithm = {
     name: 'fit',
     bundleDigest: study.bundleDigest,
     features: featuresOf(study.columns),
     roundsMax: study.roundsMax ?? 50,
+    ...(isGraph ? { training: GRAPH_BOUNDS } : {}),
   };
   const { projectId } = await person.api.call(HUB_API.createProject, { body: specOf(study.sites, [algorithm]) });
   return person.api.call(HUB_API.submitProject, { params: { projectId } });

@@ -17,7 +17,7 @@ import {
 } from '@lantern/contract';
 import { buildGraphBundle } from '@lantern/runner';
 import { documentDigest, newId } from '@lantern/service';
-import { clinicCsv, FEATURES, projectSpec, roundTask, SCHEMA } from './documents.ts';
+import { clinicCsv, FEATURES, projectSpec, roundTask, SCHEMA, TRAINING_BOUNDS } from './documents.ts';
 import { type ScriptedHub, startScriptedHub } from './scripted-hub.ts';
 import { startTestSite, type TestSite } from './site-harness.ts';
 
@@ -60,7 +60,9 @@ before(async () => {
   await site.register({ schema: SCHEMA, csv: clinicCsv(300) });
   hub.bundles.set(GRAPH.bundleDigest, GRAPH.manifest);
   for (const bytes of GRAPH.files.values()) hub.putBlob(bytes);
-  const algorithms = [{ name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 3 }];
+  const algorithms = [
+    { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 3, training: TRAINING_BOUNDS },
+  ];
   spec = { ...projectSpec(hub.siteId()), algorithms };
   const runStatistics = { patientCountMin: 10, parameterRowRatioMax: 100, categoryPatientCountMin: 10 };
   projectId = await site.project(hub, spec, { verdict: 'approved', reason: 'ok', runStatistics });

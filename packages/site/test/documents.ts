@@ -12,6 +12,7 @@ import {
   RUN_STATISTICS_POLICY_DEFAULT,
   type SiteId,
   type Step,
+  type TrainingBounds,
 } from '@lantern/contract';
 import { buildAnalysisBundle } from '@lantern/runner';
 import { documentDigest, newId } from '@lantern/service';
@@ -102,6 +103,14 @@ export const MOMENTS = buildAnalysisBundle({
   description: 'Mean and variance.',
   analysis: { kind: 'moments' },
 });
+
+/** Wide enough for what these tests train, and no wider. */
+export const TRAINING_BOUNDS: TrainingBounds = {
+  strategies: ['fedavg', 'scaffold'],
+  learningRateMax: 0.1,
+  stepsMax: 20,
+  epochsMax: 2,
+};
 
 export function projectSpec(siteId: SiteId, change: Partial<ProjectSpec> = {}): ProjectSpec {
   return {

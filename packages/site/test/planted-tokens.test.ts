@@ -16,7 +16,7 @@ import {
 } from '@lantern/contract';
 import { buildGraphBundle } from '@lantern/runner';
 import { newId } from '@lantern/service';
-import { clinicCsv, FEATURES, projectSpec, REGRESSION, roundTask, SCHEMA } from './documents.ts';
+import { clinicCsv, FEATURES, projectSpec, REGRESSION, roundTask, SCHEMA, TRAINING_BOUNDS } from './documents.ts';
 import { type ScriptedHub, startScriptedHub } from './scripted-hub.ts';
 import { startTestSite, type TestSite, upload } from './site-harness.ts';
 
@@ -99,7 +99,13 @@ describe('tokens planted in the patient key and in broken rows', () => {
     for (const bytes of GRAPH.files.values()) hub.putBlob(bytes);
     const algorithms = [
       { name: 'regression', bundleDigest: REGRESSION.bundleDigest, features: FEATURES, roundsMax: 3 },
-      { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 3 },
+      {
+        name: 'network',
+        bundleDigest: GRAPH.bundleDigest,
+        features: FEATURES,
+        roundsMax: 3,
+        training: TRAINING_BOUNDS,
+      },
     ];
     const spec = { ...projectSpec(hub.siteId()), algorithms };
     const projectId = await site.project(hub, spec, { verdict: 'approved', reason: 'ok' });

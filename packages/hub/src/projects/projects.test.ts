@@ -5,7 +5,7 @@ import { documentDigest, manualClock, sha256, signEnvelope } from '@lantern/serv
 import { refused } from '../../test/refusal.ts';
 import { startTestHub, type TestHub } from '../../test/running-hub.ts';
 import { decisionOf, joinSite, type ScriptedSite } from '../../test/scripted-site.ts';
-import { featuresOf, registerAnalysis, specOf } from '../../test/study.ts';
+import { featuresOf, GRAPH_BOUNDS, registerAnalysis, registerGraph, specOf, tinyModel } from '../../test/study.ts';
 
 type Setting = { hub: TestHub; zurich: ScriptedSite; budapest: ScriptedSite; project: Project };
 
@@ -50,6 +50,9 @@ test('a project that cannot be is refused, naming the field', async (t) => {
   const zurich = await joinSite(hub, 'Zurich');
   const bundleDigest = await registerAnalysis(hub.admin, { kind: 'moments' });
   const algorithm = { name: 'fit', bundleDigest, features: featuresOf(), roundsMax: 5 };
+  const graph = { ...algorithm, bundleDigest: (await registerGraph(hub.admin, tinyModel())).bundleDigest };
+  const { stepsMax: _steps, ...withoutWork } = GRAPH_BOUNDS;
+  const { proximalMax: _term, ...withoutTerm } = GRAPH_BOUNDS;
   const stranger = 'site_aaaaaaaaaaaaaaaaaaaaaaaa' as ScriptedSite['siteId'];
   const wrong: [Partial<ProjectSpec>, RegExp][] = [
     [{ expiresAt: '2020-01-01T00:00:00Z' }, /expiresAt/],
@@ -57,6 +60,10 @@ test('a project that cannot be is refused, naming the field', async (t) => {
     [{ algorithms: [{ ...algorithm, bundleDigest: sha256('none') }] }, /algorithms\/0\/bundleDigest/],
     [{ algorithms: [algorithm, algorithm] }, /algorithms\/1\/name/],
     [{ datasets: ['lungs'], algorithms: [algorithm] }, /algorithms\/0\/features\/dataset/],
+    [{ algorithms: [{ ...algorithm, training: GRAPH_BOUNDS }] }, /algorithms\/0\/training: an analysis has none/],
+    [{ algorithms: [graph] }, /algorithms\/0\/training: a graph needs bounds/],
+    [{ algorithms: [{ ...graph, training: withoutWork }] }, /algorithms\/0\/training: needs stepsMax, epochsMax/],
+    [{ algorithms: [{ ...graph, training: withoutTerm }] }, /algorithms\/0\/training\/proximalMax/],
   ];
   for (const [change, says] of wrong) {
     const body = specOf([zurich], [], change);

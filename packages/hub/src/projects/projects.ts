@@ -23,6 +23,7 @@ import {
   transition,
 } from '@lantern/contract';
 import { documentDigest, newId, openEnvelope, type PublicKey, sha256 } from '@lantern/service';
+import { manifestOf } from '../bundles/bundles.ts';
 import { activeSites } from '../enrolment/enrolment.ts';
 import { type Actor, audit, type HubContext, type Person } from '../hub-context.ts';
 import { enqueueDecisionExpiry, enqueueProjectExpiry } from '../jobs.ts';
@@ -100,6 +101,7 @@ export async function draftProject(deps: ProjectsDeps, spec: ProjectSpec, person
       const field = `/algorithms/${unknown}/bundleDigest`;
       throw new AppError('input.invalid', `${field}: no bundle of this digest is registered.`, { field });
     }
+    await checkTrainingBounds(tx, spec);
     const row = {
       project_id: newId('ProjectId'),
       spec,
@@ -135,6 +137,27 @@ function checkAlgorithms(spec: ProjectSpec): void {
       });
     }
   }
+}
+
+/** A graph names how far it may be trained, so that each site signs it; an analysis has nothing to bound. */
+async function checkTrainingBounds(tx: HubTx, spec: ProjectSpec): Promise<void> {
+  for (const [index, { bundleDigest, training }] of spec.algorithms.entries()) {
+    const kind = (await manifestOf(tx, bundleDigest))?.kind;
+    const field = `/algorithms/${index}/training`;
+    if (kind === 'analysis' && training !== undefined) throw wrong(field, 'an analysis has none');
+    if (kind !== 'graph') continue;
+    if (training === undefined) throw wrong(field, 'a graph needs bounds on its training');
+    if (training.stepsMax === undefined && training.epochsMax === undefined) {
+      throw wrong(field, 'needs stepsMax, epochsMax or both, or no round could do any work');
+    }
+    if (training.strategies.includes('fedprox') && training.proximalMax === undefined) {
+      throw wrong(`${field}/proximalMax`, 'FedProx needs it');
+    }
+  }
+}
+
+function wrong(field: string, rule: string): AppError {
+  return new AppError('input.invalid', `${field}: ${rule}.`, { field });
 }
 
 export async function submitProject(deps: ProjectsDeps, projectId: ProjectId, person: Person): Promise<Project> {

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
+  AppError,
   type Digest,
   type GraphManifest,
   HUB_API,
@@ -134,6 +135,21 @@ test('FedAvg adds the mean update, weighted by rows', async (t) => {
   assert.equal(run.state, 'completed', run.message);
   assertClose(await weightsAt(of.hub, lastWeights(run)), await expectedWeights(of, { kind: 'fedavg' }, ROWS));
   assert.equal(run.evaluation?.combined.accuracy, 0.5);
+});
+
+test('a plan beyond what the project bounds is refused, naming field and bound', async (t) => {
+  const of = await study(t, tinyModel({ proximal: true }));
+  const { work } = LOCAL;
+  const plans: [Partial<RunPlan>, string][] = [
+    [{ local: { learningRate: 0.11, work } }, 'local/learningRate: the project allows at most 0.1.'],
+    [{ local: { ...LOCAL, work: { kind: 'steps', count: 6 } } }, 'local/work/steps: the project allows at most 5.'],
+    [{ local: { ...LOCAL, work: { kind: 'epochs', count: 1 } } }, 'local/work/epochs: the project sets no bound'],
+    [{ strategy: { kind: 'fedprox', mu: 0.2 } }, 'strategy/mu: the project allows at most 0.1.'],
+  ];
+  for (const [plan, says] of plans) {
+    await assert.rejects(of.start(plan), (error) => error instanceof AppError && error.message.startsWith(says), says);
+  }
+  await of.start({ strategy: { kind: 'fedprox', mu: 0.1 } });
 });
 
 test('sites may weigh alike instead', async (t) => {

@@ -7,6 +7,7 @@
 import {
   AppError,
   type BundleManifest,
+  brokenBound,
   isFinal,
   type Project,
   type ProjectId,
@@ -86,6 +87,9 @@ function checkAlgorithm(
     throw wrong('strategy', 'SCAFFOLD needs a bundle built with the control input');
   }
   const featureCount = featureNames(algorithm.features).length;
+  if (algorithm.training === undefined) throw wrong('algorithm', 'the project sets no bounds on its training');
+  const broken = brokenBound(algorithm.training, { strategy: plan.strategy, local: plan.local });
+  if (broken !== undefined) throw wrong(broken.field, broken.rule);
   if (manifest.model.featureCount !== featureCount) {
     throw wrong(
       'algorithm',

@@ -6,7 +6,7 @@ import { numberOption } from '../cli/number-option.ts';
 import { table } from '../cli/output.ts';
 import { decideCommand } from './decide.ts';
 import { idArgument } from './id-argument.ts';
-import { decisionText, projectText } from './project-text.ts';
+import { boundsText, decisionText, projectText } from './project-text.ts';
 
 export function decisionCommands(context: CommandContext): Command[] {
   return [
@@ -67,12 +67,12 @@ function previewCommand(context: CommandContext): Command {
         const preview = await api.call(SITE_API.previewProject, {
           params: { projectId: idArgument('ProjectId', projectId) },
         });
-        const text = preview.algorithms.map(({ name, findings }) =>
-          findings.length === 0
-            ? `${name}: passes the gate's defaults`
-            : [`${name}: refused by the gate's defaults`, ...findings.map((finding) => `  - ${finding.message}`)].join(
-                '\n',
-              ),
+        const text = preview.algorithms.map(({ name, findings, training }) =>
+          [
+            findings.length === 0 ? `${name}: passes the gate's defaults` : `${name}: refused by the gate's defaults`,
+            ...findings.map((finding) => `  - ${finding.message}`),
+            ...(training === undefined ? [] : [`  trained within: ${boundsText(training)}`]),
+          ].join('\n'),
         );
         output.result(preview, text.join('\n'));
       }),

@@ -16,6 +16,7 @@ import type {
   ModelSpec,
   ProjectAlgorithm,
   ProjectSpec,
+  TrainingBounds,
 } from '@lantern/contract';
 import { printable } from '../cli/output.ts';
 
@@ -60,12 +61,13 @@ function privacyText(privacy: ProjectSpec['privacy']): string {
 }
 
 function algorithmText(algorithm: ProjectAlgorithm, manifests: Manifests): string {
-  const { name, bundleDigest, features, roundsMax, ...others } = algorithm;
+  const { name, bundleDigest, features, roundsMax, training, ...others } = algorithm;
   const { dataset, features: columns, label, trainWhere, testWhere, missing, ...otherOfFeatures } = features;
   const rows = lines(4, [
     ['bundle', bundleDigest],
     ...manifestLines(manifests.get(bundleDigest)),
     ['rounds', `at most ${roundsMax}`],
+    ...(training === undefined ? [] : [['trained within', boundsText(training)] as const]),
     ...otherFields(others),
     ['dataset', dataset],
     ['features', columns.map(featureText).join(', ')],
@@ -171,6 +173,13 @@ function conditionLines(conditions: Conditions): Line[] {
     ['run statistics', named(runStatistics)],
     ...otherFields(others),
   ];
+}
+
+/** How far a graph may be trained, in one line. */
+export function boundsText(training: TrainingBounds): string {
+  return otherFields(training)
+    .map(([name, text]) => `${name} ${text}`)
+    .join('; ');
 }
 
 /** Fields by their own names, for whatever has no sentence of its own. */

@@ -37,7 +37,13 @@ export function projectSpec(options: {
     datasets: [DATASET.name],
     algorithms: [
       { name: EXACT, bundleDigest: options.bundles.exact, features: FEATURES, roundsMax: 20 },
-      { name: NETWORK, bundleDigest: options.bundles.network, features: FEATURES, roundsMax: 60 },
+      {
+        name: NETWORK,
+        bundleDigest: options.bundles.network,
+        features: FEATURES,
+        roundsMax: 60,
+        training: { strategies: ['fedavg'], learningRateMax: 0.05, epochsMax: 2 },
+      },
     ],
     egress: ['counts', 'cohort-size', 'moments', 'newton-statistics', 'weight-update', 'evaluation'],
     privacy: { updateNormMax: 10 },

@@ -12,7 +12,6 @@ import {
   DECISION_STATES,
   type DecisionState,
   type Digest,
-  type DisclosureFinding,
   type EventOf,
   type NewDecision,
   nextState,
@@ -29,12 +28,11 @@ import { audit, type SiteContext } from '../site-context.ts';
 import type { SiteDb, SiteTx } from '../tables.ts';
 import { decisionDocument } from './decision-document.ts';
 import type { DecisionWatch } from './decision-watch.ts';
+import type { AlgorithmPreview } from '../training/preview.ts';
 import type { Standing } from './policy.ts';
 import * as store from './store.ts';
 
 const REFRESH_WAIT_MS_MAX = 5_000; // a person is waiting; without an answer the list shows what is known already
-
-export type AlgorithmPreview = { name: string; findings: DisclosureFinding[] };
 
 export type GovernanceDeps = SiteContext & {
   readonly watch: DecisionWatch;

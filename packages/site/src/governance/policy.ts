@@ -10,6 +10,7 @@
  */
 import {
   type AnswerBody,
+  brokenBound,
   COUNT_POLICY_DEFAULT,
   type Conditions,
   type CountPolicy,
@@ -98,6 +99,8 @@ export function allowsRound(
   if (trainingRoundOf(task) > algorithm.roundsMax) {
     return refused(`The project allows at most ${algorithm.roundsMax} rounds of algorithm "${algorithm.name}".`);
   }
+  const unbounded = trainingRefusal(algorithm, task);
+  if (unbounded !== undefined) return unbounded;
   return { allowed: true, conditions, decisionDigest, algorithm, spec };
 }
 
@@ -152,6 +155,15 @@ function approvalOf(standing: Standing | undefined, now: Date): Approval | Refus
     return refused('The approval is of another version of the project.');
   }
   return { allowed: true, spec, conditions, projectDigest, decisionDigest: decision.digest };
+}
+
+/** A graph is trained only as far as the signed project says, whatever the hub let pass. */
+function trainingRefusal({ name, training }: ProjectAlgorithm, { manifest, step }: RoundTask): Refusal | undefined {
+  if (manifest.kind !== 'graph') return undefined;
+  if (training === undefined) return refused(`The project sets no bounds on the training of algorithm "${name}".`);
+  if (step.kind !== 'train') return undefined;
+  const broken = brokenBound(training, step);
+  return broken === undefined ? undefined : refused(`Algorithm "${name}": ${broken.field}: ${broken.rule}.`);
 }
 
 /** Rounds are numbered with `prepare` as 0 and, with pooled standardisation, `standardise` as 1. */

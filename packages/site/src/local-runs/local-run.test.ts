@@ -4,7 +4,15 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type NewLocalRun, type ProjectId, type RunPlan, SITE_API } from '@lantern/contract';
 import { buildGraphBundle } from '@lantern/runner';
-import { clinicCsv, FEATURES, MOMENTS, projectSpec, REGRESSION, SCHEMA } from '../../test/documents.ts';
+import {
+  clinicCsv,
+  FEATURES,
+  MOMENTS,
+  projectSpec,
+  REGRESSION,
+  SCHEMA,
+  TRAINING_BOUNDS,
+} from '../../test/documents.ts';
 import { type ScriptedHub, startScriptedHub } from '../../test/scripted-hub.ts';
 import { startTestSite, type TestSite } from '../../test/site-harness.ts';
 
@@ -44,7 +52,7 @@ before(async () => {
   const algorithms = [
     { name: 'regression', bundleDigest: REGRESSION.bundleDigest, features: FEATURES, roundsMax: 20 },
     { name: 'moments', bundleDigest: MOMENTS.bundleDigest, features: FEATURES, roundsMax: 1 },
-    { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 20 },
+    { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 20, training: TRAINING_BOUNDS },
     {
       name: 'one-class',
       bundleDigest: REGRESSION.bundleDigest,

@@ -1,8 +1,14 @@
 /**
  * For the governance lead before a decision: what the gate would say to each algorithm of a project on this site's rows. The
- * preview stays inside the hospital; it shows the price of a relaxation before anybody signs one.
+ * preview stays inside the hospital; it shows the price of a relaxation before anybody signs one, and how far a graph may be trained.
  */
-import { AppError, type DisclosureFinding, type ProjectSpec, RUN_STATISTICS_POLICY_DEFAULT } from '@lantern/contract';
+import {
+  AppError,
+  type DisclosureFinding,
+  type ProjectSpec,
+  RUN_STATISTICS_POLICY_DEFAULT,
+  type TrainingBounds,
+} from '@lantern/contract';
 import { featureNames } from '@lantern/learning';
 import { answerRunStatistics } from '@lantern/omop';
 import type { Dataset } from '../datasets/datasets.ts';
@@ -16,14 +22,16 @@ type PreviewDeps = {
   readonly findDataset: (name: string) => Promise<Dataset | undefined>;
 };
 
-/** What the gate says to each algorithm of a project on this site's rows, under its defaults. */
+export type AlgorithmPreview = { name: string; findings: DisclosureFinding[]; training?: TrainingBounds };
+
+/** What the gate says to each algorithm of a project on this site's rows, under its defaults, and how far it may train. */
 export async function previewProject(
   deps: PreviewDeps,
   spec: ProjectSpec,
   signal: AbortSignal,
-): Promise<{ name: string; findings: DisclosureFinding[] }[]> {
-  const previews: { name: string; findings: DisclosureFinding[] }[] = [];
-  for (const { name, bundleDigest: digest, features } of spec.algorithms) {
+): Promise<AlgorithmPreview[]> {
+  const previews: AlgorithmPreview[] = [];
+  for (const { name, bundleDigest: digest, features, training } of spec.algorithms) {
     const dataset = await deps.findDataset(features.dataset);
     if (dataset === undefined) {
       throw new AppError(
@@ -39,7 +47,8 @@ export async function previewProject(
       signal,
     );
     const verdict = answerRunStatistics(RUN_STATISTICS_POLICY_DEFAULT, { ...facts, parameterCount });
-    previews.push({ name, findings: verdict.kind === 'refused' ? [...verdict.findings] : [] });
+    const findings = verdict.kind === 'refused' ? [...verdict.findings] : [];
+    previews.push({ name, findings, ...(training === undefined ? {} : { training }) });
   }
   return previews;
 }

@@ -17,7 +17,16 @@ import {
 import { decodeTensors } from '@lantern/learning';
 import { buildGraphBundle } from '@lantern/runner';
 import { inlineBlob, newId, sha256 } from '@lantern/service';
-import { clinicCsv, FEATURES, MOMENTS, projectSpec, REGRESSION, roundTask, SCHEMA } from '../../test/documents.ts';
+import {
+  clinicCsv,
+  FEATURES,
+  MOMENTS,
+  projectSpec,
+  REGRESSION,
+  roundTask,
+  SCHEMA,
+  TRAINING_BOUNDS,
+} from '../../test/documents.ts';
 import { type ScriptedHub, startScriptedHub } from '../../test/scripted-hub.ts';
 import { startTestSite, type TestSite } from '../../test/site-harness.ts';
 import { schemaDigestOf } from '../datasets/datasets.ts';
@@ -72,7 +81,8 @@ const APPROVE: NewDecision = { verdict: 'approved', reason: 'ok' };
 
 function specOf(change: Partial<ProjectSpec> = {}): ProjectSpec {
   const spec = projectSpec(hub.siteId(), change);
-  const graph = { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 5 };
+  const head = { features: FEATURES, roundsMax: 5, training: TRAINING_BOUNDS };
+  const graph = { ...head, name: 'network', bundleDigest: GRAPH.bundleDigest };
   const wide = { ...graph, name: 'wide', bundleDigest: WIDE.bundleDigest };
   return { ...spec, algorithms: [...spec.algorithms, graph, wide] };
 }
@@ -418,7 +428,13 @@ describe('a run is refused', () => {
     hub.bundles.set(single.bundleDigest, single.manifest);
     for (const bytes of single.files.values()) hub.putBlob(bytes);
     const base = specOf();
-    const algorithm = { name: 'single', bundleDigest: single.bundleDigest, features: FEATURES, roundsMax: 5 };
+    const algorithm = {
+      name: 'single',
+      bundleDigest: single.bundleDigest,
+      features: FEATURES,
+      roundsMax: 5,
+      training: TRAINING_BOUNDS,
+    };
     const spec = { ...base, algorithms: [...base.algorithms, algorithm] };
     const rest = { algorithm: 'single', manifest: single.manifest, bundleDigest: single.bundleDigest };
     const run: Run = { spec, projectId: await site.project(hub, spec, APPROVE), runId: newId('RunId'), rest };
@@ -605,7 +621,14 @@ describe('a graph run', () => {
   });
 
   it('is stopped at once when the approval is withdrawn in the middle of the training', async () => {
-    const run = await openRun({ rest: graphRun });
+    const spec = specOf();
+    const algorithms = spec.algorithms.map((algorithm) =>
+      algorithm.training === undefined
+        ? algorithm
+        : { ...algorithm, training: { ...TRAINING_BOUNDS, stepsMax: 1_000_000 } },
+    );
+    const projectId = await site.project(hub, { ...spec, algorithms }, APPROVE);
+    const run: Run = { spec: { ...spec, algorithms }, projectId, runId: newId('RunId'), rest: graphRun };
     await perform(run, 0, { kind: 'prepare' });
     const work = { kind: 'steps' as const, count: 1_000_000 }; // minutes of training
     const task = taskOf(run, 1, trainStep({ local: { learningRate: 0.001, work } }));
@@ -626,12 +649,49 @@ describe('a graph run', () => {
     assert.equal(body.evaluation.rowCount, test.length);
   });
 
+  it('is refused beyond the signed bounds of its training, before anything is fetched or computed', async () => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const before = await filesOf(run);
+    const weights = { digest: sha256('weights that nobody has'), sizeBytes: 100 };
+    const beyond: [Partial<Extract<Step, { kind: 'train' }>>, RegExp][] = [
+      [{ local: { ...local, learningRate: 1e9 } }, /local\/learningRate: the project allows at most 0\.1/],
+      [{ local: { ...local, work: { kind: 'steps', count: 1_000_000 } } }, /local\/work\/steps: .* at most 20/],
+      [{ local: { ...local, work: { kind: 'epochs', count: 3 } } }, /local\/work\/epochs: .* at most 2/],
+      [{ strategy: { kind: 'fedprox', mu: 0 } }, /strategy\/kind: the project allows fedavg, scaffold only/],
+    ];
+    for (const [index, [change, says]] of beyond.entries()) {
+      const body = await perform(run, index + 1, trainStep({ weights, ...change }));
+      assert.ok(body.kind === 'refused' && body.code === 'policy.refused', JSON.stringify(body));
+      assert.match(body.message, says);
+    }
+    assert.deepEqual(await filesOf(run), before);
+    const { algorithms } = await site.as('governance').call(SITE_API.previewProject, {
+      params: { projectId: run.projectId },
+    });
+    const shown = algorithms.map(({ name, training }) => [name, training]);
+    assert.deepEqual(shown.slice(1, 3), [
+      ['moments', undefined],
+      ['network', TRAINING_BOUNDS],
+    ]);
+  });
+
+  it('is refused at once where the project sets no bounds on its training', async () => {
+    const algorithm = { name: 'network', bundleDigest: GRAPH.bundleDigest, features: FEATURES, roundsMax: 5 };
+    const spec = { ...projectSpec(hub.siteId()), algorithms: [algorithm] };
+    const projectId = await site.project(hub, spec, APPROVE);
+    const body = await perform({ spec, projectId, runId: newId('RunId'), rest: graphRun }, 0, { kind: 'prepare' });
+    assert.ok(body.kind === 'refused' && body.code === 'policy.refused' && /no bounds/.test(body.message));
+  });
+
   it('is not run when a file of its bundle is not what the manifest says', async () => {
     const changed = { ...GRAPH.manifest, parameters: GRAPH.manifest.parameters.slice(1) };
     const { bundleDigest } = await import('@lantern/runner');
     const digest = bundleDigest(changed);
     hub.bundles.set(digest, changed);
-    const algorithms = [{ name: 'network', bundleDigest: digest, features: FEATURES, roundsMax: 5 }];
+    const algorithms = [
+      { name: 'network', bundleDigest: digest, features: FEATURES, roundsMax: 5, training: TRAINING_BOUNDS },
+    ];
     const spec = { ...projectSpec(hub.siteId()), algorithms };
     const projectId = await site.project(hub, spec, APPROVE);
     const rest = { algorithm: 'network', manifest: changed, bundleDigest: digest };
