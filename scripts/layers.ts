@@ -24,19 +24,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   runner: ['contract', 'learning'],
   deployment: ['contract'],
   site: ['contract', 'service', 'dicom', 'hl7', 'omop', 'learning', 'runner', 'deployment'],
-  hub: ['contract', 'service', 'omop', 'learning', 'runner', 'deployment'],
+  hub: ['contract', 'service', 'learning', 'runner'],
   web: ['contract'],
   lantern: ['contract', 'service', 'dicom', 'hl7', 'omop', 'learning', 'runner', 'deployment', 'site', 'hub', 'web'],
 };
 
-/**
- * What the hub takes from packages that also hold code for a hospital's data: definitions and gate from `omop`, the bundle
- * from `runner`, definitions from `deployment`. All else in them stays in the hospital.
- */
+/** What the hub takes from a package that also holds code for a hospital's data: the bundle. All else stays in the hospital. */
 const NAMES_BY_EDGE: Readonly<Record<string, readonly string[]>> = {
-  'hub -> omop': [],
   'hub -> runner': ['bundleDigest', 'checkBundle'],
-  'hub -> deployment': [],
 };
 
 /** Pure packages: clock, randomness and input come in as arguments, so that the same call gives the same bytes anywhere. */

@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox';
 import { BundleManifestSchema } from './bundle.ts';
 import { ColumnNameSchema, DatasetNameSchema } from './dataset.ts';
 import { DisclosureFindingSchema, ReleasedCountSchema, ReleasedTableSchema } from './disclosure.ts';
-import { StandardisationKindSchema, StandardisationSchema } from './features.ts';
+import { FEATURE_COUNT_MAX, StandardisationKindSchema, StandardisationSchema } from './features.ts';
 import { FilterSchema } from './filter.ts';
 import { DigestSchema, IdSchema } from './ids.ts';
 import { LocalTrainingSchema, StrategySchema } from './run.ts';
@@ -33,6 +33,13 @@ export const TensorRefSchema = Type.Object(
   { additionalProperties: false },
 );
 export type TensorRef = Static<typeof TensorRefSchema>;
+
+/**
+ * Coefficients that a Newton step fits at most, the intercept among them. Its Hessian is their square, up to 25 bytes each in
+ * JSON, and must fit into the 3 MiB of a signed envelope; wider models are graphs.
+ */
+export const COEFFICIENT_COUNT_MAX = 350;
+const coefficients = Type.Array(Type.Number(), { maxItems: COEFFICIENT_COUNT_MAX });
 
 const taskHead = {
   schema: Type.Literal('lantern.task/1'),
@@ -62,10 +69,7 @@ export const SummaryTaskSchema = Type.Object(
 export const StepSchema = Type.Union([
   Type.Object({ kind: Type.Literal('prepare') }, { additionalProperties: false }),
   Type.Object({ kind: Type.Literal('standardise') }, { additionalProperties: false }),
-  Type.Object(
-    { kind: Type.Literal('newton'), theta: Type.Array(Type.Number(), { maxItems: 10_001 }) },
-    { additionalProperties: false },
-  ),
+  Type.Object({ kind: Type.Literal('newton'), theta: coefficients }, { additionalProperties: false }),
   Type.Object(
     {
       kind: Type.Literal('train'),
@@ -81,7 +85,7 @@ export const StepSchema = Type.Union([
     {
       kind: Type.Literal('evaluate'),
       weights: Type.Optional(TensorRefSchema),
-      theta: Type.Optional(Type.Array(Type.Number(), { maxItems: 10_001 })),
+      theta: Type.Optional(coefficients),
     },
     { additionalProperties: false },
   ),
@@ -115,8 +119,8 @@ export type SiteTask = Static<typeof SiteTaskSchema>;
 export const MomentsSchema = Type.Object(
   {
     rowCount: Type.Integer({ minimum: 0 }),
-    mean: Type.Array(Type.Number(), { maxItems: 10_000 }),
-    m2: Type.Array(Type.Number({ minimum: 0 }), { maxItems: 10_000 }),
+    mean: Type.Array(Type.Number(), { maxItems: FEATURE_COUNT_MAX }),
+    m2: Type.Array(Type.Number({ minimum: 0 }), { maxItems: FEATURE_COUNT_MAX }),
   },
   { additionalProperties: false },
 );
@@ -164,8 +168,11 @@ export const AnswerBodySchema = Type.Union([
     {
       kind: Type.Literal('newton'),
       rowCount: Type.Integer({ minimum: 1 }),
-      gradient: Type.Array(Type.Number(), { maxItems: 10_001 }),
-      hessian: Type.Array(Type.Number(), { maxItems: 1_000_000, description: 'row-major, symmetric' }),
+      gradient: coefficients,
+      hessian: Type.Array(Type.Number(), {
+        maxItems: COEFFICIENT_COUNT_MAX ** 2,
+        description: 'row-major, symmetric',
+      }),
       logLikelihood: Type.Number(),
     },
     { additionalProperties: false },

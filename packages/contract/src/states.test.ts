@@ -4,7 +4,9 @@ import { AppError } from './errors.ts';
 import * as states from './states.ts';
 import {
   DECISION_STATES,
+  finalStates,
   isFinal,
+  liveStates,
   nextState,
   PROJECT_STATES,
   ROUND_STATES,
@@ -60,10 +62,10 @@ describe('state tables', () => {
     assert.deepEqual(statesAllowing(SITE_TASK_STATES, 'deliver'), ['done']);
   });
 
-  it('knows the final states', () => {
-    assert.deepEqual(
-      Object.keys(ROUND_STATES).filter((state) => isFinal<StateTable>(ROUND_STATES, state)),
-      ['closed', 'abandoned'],
-    );
+  it('divides each table into states that are live and states that are final', () => {
+    assert.deepEqual(liveStates(RUN_STATES), ['planned', 'running', 'waiting']);
+    assert.deepEqual(finalStates(ROUND_STATES), ['closed', 'abandoned']);
+    assert.deepEqual(finalStates(PROJECT_STATES), ['closed', 'expired']);
+    assert.equal(isFinal(ROUND_STATES, 'folding'), false);
   });
 });

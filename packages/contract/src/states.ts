@@ -123,6 +123,16 @@ export function statesAllowing<T extends StateTable>(table: T, event: EventOf<T>
   return (Object.keys(table) as StateOf<T>[]).filter((state) => nextState(table, state, event) !== undefined);
 }
 
+/** Every state in which something can still happen: for `where state in (...)`. */
+export function liveStates<T extends StateTable>(table: T): StateOf<T>[] {
+  return (Object.keys(table) as StateOf<T>[]).filter((state) => !isFinal(table, state));
+}
+
+/** Every state in which nothing can happen any more. */
+export function finalStates<T extends StateTable>(table: T): StateOf<T>[] {
+  return (Object.keys(table) as StateOf<T>[]).filter((state) => isFinal(table, state));
+}
+
 export function isFinal<T extends StateTable>(table: T, state: StateOf<T>): boolean {
   return Object.keys(table[state] ?? {}).length === 0;
 }

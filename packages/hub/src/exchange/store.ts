@@ -19,6 +19,8 @@ export type TaskRow = Selectable<HubTables['task']>;
 
 /** In which a task still waits for its answer. */
 const OPEN_STATES = statesAllowing(HUB_TASK_STATES, 'answer');
+/** The same as literals, so that the partial index over open tasks serves. */
+const OPEN_IN_SQL = sql.join(OPEN_STATES.map((state) => sql.lit(state)));
 
 export type TaskToInsert = {
   readonly taskId: TaskId;
@@ -83,7 +85,7 @@ export async function deliverDueTasks(
       update task set state = 'delivered', delivered_at = ${due.at}, delivery_count = delivery_count + 1
       where task_id in (
         select task_id from task
-        where site_id = ${due.siteId} and state in ('queued', 'delivered')
+        where site_id = ${due.siteId} and state in (${OPEN_IN_SQL})
           and (state = 'queued' or ${due.everything} or delivered_at + ${LEASE} <= ${due.at})
         order by ordinal limit ${due.countMax} for update skip locked)
       returning envelope, ordinal)
@@ -170,7 +172,7 @@ export async function uploadBytesMaxOf(db: HubDb, siteId: SiteId, cancelledAfter
   const { rows } = await sql<{ most: string | number | null }>`
     select max(upload_bytes_max) as most from task
     where site_id = ${siteId} and upload_bytes_max > 0
-      and (state in ('queued', 'delivered') or (state = 'cancelled' and ended_at > ${cancelledAfter}))`.execute(db);
+      and (state in (${OPEN_IN_SQL}) or (state = 'cancelled' and ended_at > ${cancelledAfter}))`.execute(db);
   return Number(rows[0]?.most ?? 0);
 }
 

@@ -263,3 +263,16 @@ test('a plan that cannot be is refused before any site is asked', async (t) => {
   const { runs } = await of.hub.admin.api.call(HUB_API.listRuns, { params: { projectId: of.project.projectId } });
   assert.deepEqual(runs, []);
 });
+
+test('a logistic regression whose Hessian would not fit into an answer is refused before any site is asked', async (t) => {
+  const hub = await startTestHub(t);
+  const sites = [await joinSite(hub, 'Cleveland')];
+  const bundleDigest = await registerAnalysis(hub.admin, LOGISTIC);
+  const startWith = async (featureCount: number) => {
+    const columns = Array.from({ length: featureCount }, (_, index) => `c${index}`);
+    const { projectId } = await submitStudy(hub.admin, { sites, bundleDigest, columns });
+    return hub.admin.api.call(HUB_API.createRun, { params: { projectId }, body: planOf(sites) });
+  };
+  await refused(startWith(350), 'input.invalid', /algorithm: logistic regression takes at most 349 features/);
+  assert.equal((await startWith(349)).plan.algorithm, 'fit');
+});

@@ -8,6 +8,7 @@ import {
   AppError,
   type BundleManifest,
   brokenBound,
+  COEFFICIENT_COUNT_MAX,
   isFinal,
   type Project,
   type ProjectId,
@@ -70,26 +71,30 @@ function checkAlgorithm(
   { manifest, algorithm }: { manifest: BundleManifest; algorithm: Project['spec']['algorithms'][number] },
 ): void {
   if (plan.rounds > algorithm.roundsMax) throw wrong('rounds', `the project allows at most ${algorithm.roundsMax}`);
+  const featureCount = featureNames(algorithm.features).length;
   if (manifest.kind === 'analysis') {
     if (plan.strategy !== undefined) throw wrong('strategy', 'an analysis has none');
     if (plan.local !== undefined) throw wrong('local', 'an analysis has none');
     if (manifest.analysis.kind === 'moments' && plan.standardisation !== 'pooled') {
       throw wrong('standardisation', 'an analysis of moments needs "pooled", which is what computes them');
     }
+    if (manifest.analysis.kind === 'logistic-regression' && featureCount >= COEFFICIENT_COUNT_MAX) {
+      const most = COEFFICIENT_COUNT_MAX - 1;
+      throw wrong('algorithm', `logistic regression takes at most ${most} features, the project names ${featureCount}`);
+    }
     return;
   }
   if (plan.strategy === undefined) throw wrong('strategy', 'a graph needs one');
   if (plan.local === undefined) throw wrong('local', 'a graph needs it');
+  if (algorithm.training === undefined) throw wrong('algorithm', 'the project sets no bounds on its training');
+  const broken = brokenBound(algorithm.training, { strategy: plan.strategy, local: plan.local });
+  if (broken !== undefined) throw wrong(broken.field, broken.rule);
   if (plan.strategy.kind === 'fedprox' && !manifest.model.proximal) {
     throw wrong('strategy', 'FedProx needs a bundle built with the proximal term');
   }
   if (plan.strategy.kind === 'scaffold' && !manifest.model.control) {
     throw wrong('strategy', 'SCAFFOLD needs a bundle built with the control input');
   }
-  const featureCount = featureNames(algorithm.features).length;
-  if (algorithm.training === undefined) throw wrong('algorithm', 'the project sets no bounds on its training');
-  const broken = brokenBound(algorithm.training, { strategy: plan.strategy, local: plan.local });
-  if (broken !== undefined) throw wrong(broken.field, broken.rule);
   if (manifest.model.featureCount !== featureCount) {
     throw wrong(
       'algorithm',

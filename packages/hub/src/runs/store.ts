@@ -1,18 +1,20 @@
 /** Rows of runs and rounds, and what their tasks came to. */
-import type {
-  AnswerBody,
-  Digest,
-  DisclosureFinding,
-  HubTaskState,
-  ProjectId,
-  Round,
-  RoundState,
-  Run,
-  RunId,
-  RunPlan,
-  RunState,
-  SiteId,
-  StepKind,
+import {
+  type AnswerBody,
+  type Digest,
+  type DisclosureFinding,
+  type HubTaskState,
+  liveStates,
+  type ProjectId,
+  type Round,
+  type RoundState,
+  RUN_STATES,
+  type Run,
+  type RunId,
+  type RunPlan,
+  type RunState,
+  type SiteId,
+  type StepKind,
 } from '@lantern/contract';
 import { type Selectable, sql } from 'kysely';
 import type { HubDb, HubTables } from '../tables.ts';
@@ -58,11 +60,7 @@ export async function listRunRows(db: HubDb, projectId: ProjectId): Promise<RunR
 }
 
 export async function listLiveRunIds(db: HubDb): Promise<RunId[]> {
-  const rows = await db
-    .selectFrom('run')
-    .select('run_id')
-    .where('state', 'in', ['planned', 'running', 'waiting'])
-    .execute();
+  const rows = await db.selectFrom('run').select('run_id').where('state', 'in', liveStates(RUN_STATES)).execute();
   return rows.map((row) => row.run_id);
 }
 
@@ -71,7 +69,7 @@ export async function lockLiveRunsOf(tx: HubDb, projectId: ProjectId): Promise<R
     .selectFrom('run')
     .selectAll()
     .where('project_id', '=', projectId)
-    .where('state', 'in', ['planned', 'running', 'waiting'])
+    .where('state', 'in', liveStates(RUN_STATES))
     .orderBy('run_id')
     .forUpdate()
     .execute();

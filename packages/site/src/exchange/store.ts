@@ -2,6 +2,7 @@
 import {
   type AnswerBody,
   type EgressKind,
+  liveStates,
   type RunId,
   SITE_TASK_STATES,
   type SignedEnvelope,
@@ -162,7 +163,7 @@ export async function listOpenTaskIds(db: SiteDb): Promise<TaskId[]> {
   const rows = await db
     .selectFrom('task')
     .select('task_id')
-    .where('state', 'in', ['received', 'performing', 'done'])
+    .where('state', 'in', liveStates(SITE_TASK_STATES))
     .orderBy('ordinal')
     .execute();
   return rows.map((row) => row.task_id);

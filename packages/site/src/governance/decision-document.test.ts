@@ -85,6 +85,8 @@ describe('an approval', () => {
     assert.equal(refusedField(approve({ counts: { rounding: 5 } })), '/counts/rounding');
     assert.equal(refusedField(approve({ counts: { noiseStdDev: 0 } })), '/counts/noiseStdDev');
     assert.equal(refusedField(approve({ counts: { patientCountMin: 9 } })), '/counts/patientCountMin');
+    const more = COUNT_POLICY_DEFAULT.questionsMax + 1;
+    assert.equal(refusedField(approve({ counts: { questionsMax: more } })), '/counts/questionsMax');
   });
 
   it('may relax the rules for statistics of its own runs, in the open', () => {

@@ -2,7 +2,8 @@
  * From what a governance lead typed to the document that the site signs.
  *
  * Invariant: an approval never allows more than the project asked. Conditions that are not typed are those the project asked
- * for, with the gate's defaults. The rules for counts may only be made stricter, since they are shared by everybody who asks;
+ * for, with the gate's defaults. The rules for counts may only be made stricter, since they are shared by everybody who asks:
+ * more questions are granted one by one, after a person looked;
  * the rules for statistics of this project's runs may be relaxed, in the open, inside the signed document.
  */
 import {
@@ -89,18 +90,23 @@ function within<T>(field: string, wanted: readonly T[], asked: readonly T[]): T[
   return [...wanted];
 }
 
-const STRICTER = ['patientCountMin', 'rounding', 'noiseStdDev'] as const satisfies readonly (keyof CountPolicy)[];
+/** Which way is stricter. Every rule has a row, so that one added to the contract cannot be forgotten here. */
+const STRICTER: Readonly<Record<keyof CountPolicy, 'raised' | 'lowered'>> = {
+  patientCountMin: 'raised',
+  rounding: 'raised',
+  noiseStdDev: 'raised',
+  questionsMax: 'lowered',
+};
 
 function countPolicyOf(typed: Partial<CountPolicy>): CountPolicy {
-  for (const field of STRICTER) {
-    const value = typed[field];
-    if (value !== undefined && value < COUNT_POLICY_DEFAULT[field]) {
-      throw new AppError(
-        'input.invalid',
-        `Field /counts/${field} may be raised above ${COUNT_POLICY_DEFAULT[field]}, not lowered.`,
-        { field: `/counts/${field}` },
-      );
-    }
+  const policy = { ...COUNT_POLICY_DEFAULT, ...typed };
+  for (const [field, stricter] of Object.entries(STRICTER) as [keyof CountPolicy, 'raised' | 'lowered'][]) {
+    const [value, least] = [policy[field], COUNT_POLICY_DEFAULT[field]];
+    if (stricter === 'raised' ? value >= least : value <= least) continue;
+    const looser = stricter === 'raised' ? 'lowered' : 'raised';
+    throw new AppError('input.invalid', `Field /counts/${field} may be ${stricter} from ${least}, not ${looser}.`, {
+      field: `/counts/${field}`,
+    });
   }
-  return { ...COUNT_POLICY_DEFAULT, ...typed };
+  return policy;
 }

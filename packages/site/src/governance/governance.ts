@@ -13,9 +13,11 @@ import {
   type DecisionState,
   type Digest,
   type EventOf,
+  finalStates,
   type NewDecision,
   nextState,
   PAYLOAD_TYPES,
+  PROJECT_STATES,
   type ProjectId,
   type ProjectSpec,
   type SignedEnvelope,
@@ -26,9 +28,9 @@ import { documentDigest, enqueue, newId, signEnvelope } from '@lantern/service';
 import { JOBS } from '../jobs.ts';
 import { audit, type SiteContext } from '../site-context.ts';
 import type { SiteDb, SiteTx } from '../tables.ts';
+import type { AlgorithmPreview } from '../training/preview.ts';
 import { decisionDocument } from './decision-document.ts';
 import type { DecisionWatch } from './decision-watch.ts';
-import type { AlgorithmPreview } from '../training/preview.ts';
 import type { Standing } from './policy.ts';
 import * as store from './store.ts';
 
@@ -49,7 +51,7 @@ const EVENT_OF_VERDICT = { approved: 'approve', refused: 'refuse', withdrawn: 'w
   EventOf<typeof DECISION_STATES>
 >;
 
-const HUB_STATES_OVER: ReadonlySet<string> = new Set(['closed', 'expired']);
+const HUB_STATES_OVER: ReadonlySet<string> = new Set(finalStates(PROJECT_STATES));
 
 export type Governance = ReturnType<typeof createGovernance>;
 
