@@ -45,6 +45,11 @@ export async function setAccountRoles(
   return rows[0];
 }
 
+/** Keeps an account as it is until the transaction ends. */
+export async function shareAccount(tx: QueryExecutorProvider, userId: string): Promise<void> {
+  await sql`SELECT FROM account WHERE user_id = ${userId} FOR SHARE`.execute(tx);
+}
+
 /** False when the password is no longer `oldHash`, or the account is disabled. */
 export async function replacePassword(
   db: QueryExecutorProvider,

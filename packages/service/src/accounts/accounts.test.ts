@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm, stat, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { HUB_ROLES } from '@lantern/contract';
+import { AppError, HUB_ROLES } from '@lantern/contract';
 import { manualClock } from '../clock.ts';
 import { sha256 } from '../identity/digest.ts';
 import { migrateService } from '../identity/service-migrations.ts';
@@ -208,6 +208,34 @@ describe('a new password', () => {
     committed.resolve();
     await change1;
     assert.equal((await late).kind, 'rejected');
+  });
+
+  test('leaves no token behind that is being made at that moment by one that it ends', async () => {
+    const { accounts } = setUp();
+    await accounts.createUser({ name: 'spied-on', password: PASSWORD, roles: ['viewer'] });
+    const { holder, keptToken } = await holderOf(accounts, 'spied-on');
+    const { holder: thief, keptToken: presentedToken } = await holderOf(accounts, 'spied-on');
+    const changed = Promise.withResolvers<void>();
+    const committed = Promise.withResolvers<void>();
+    const changing = db.transaction(async (tx) => {
+      await accounts.changePassword(holder, { ...change, keptToken }, tx);
+      changed.resolve();
+      await committed.promise;
+    });
+    await changed.promise;
+    const make = (token: string) =>
+      accounts.createToken(thief, { roles: ['viewer'], expiresInMs: DAY_MS, presentedToken: token });
+    const late = make(presentedToken); // was recognised before the change commits
+    const outcome = late.then(
+      () => 'made',
+      (error: unknown) => (error instanceof AppError ? error.code : error),
+    );
+    await waitingForLock();
+    committed.resolve();
+    await changing;
+    assert.equal(await outcome, 'auth.rejected');
+    await assert.rejects(make(presentedToken), { code: 'auth.rejected' });
+    assert.ok(await accounts.authenticate((await make(keptToken)).token));
   });
 
   /** Until some statement of this database waits for a row that another transaction holds. */

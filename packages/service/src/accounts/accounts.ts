@@ -5,7 +5,8 @@
  * *now*, narrowed by the token, so a role taken away or an account disabled takes effect on the next request; a token is
  * never given more roles than its maker holds.
  *
- * A new password ends every other token of its account, also one that is being made from the old password at that moment.
+ * A new password ends every other token of its account, also one that is being made at that moment, from the old password or
+ * from a token that the change ends.
  *
  * Sign-in answers alike, and after the same time, for an unknown name, a disabled account and a wrong password. Attempts
  * are counted per name before the password is looked at, so that guessing in parallel gains nothing; asking for the old
@@ -44,6 +45,7 @@ import {
   setAccountDisabled,
   setAccountRoles,
   setTokenRevoked,
+  shareAccount,
 } from './account-store.ts';
 import { createPasswordHasher, type PasswordHasher } from './password.ts';
 
@@ -83,10 +85,13 @@ export type Accounts = {
   ) => Promise<PasswordChangeResult>;
   /** A token for 12 h with whatever roles the account has. `auth.rate-limited` after too many attempts for a name. */
   readonly signIn: (credentials: SignIn) => Promise<SignInResult>;
-  /** A token for its maker, with some of the roles the maker holds now. `auth.forbidden` for another role. */
+  /**
+   * A token for its maker, with some of the roles the maker holds now. `auth.forbidden` for another role, `auth.rejected` when
+   * `presentedToken`, by which the maker is known, was revoked meanwhile.
+   */
   readonly createToken: (
     maker: Principal,
-    grant: { readonly roles: readonly string[]; readonly expiresInMs: number },
+    grant: { readonly roles: readonly string[]; readonly expiresInMs: number; readonly presentedToken?: string },
     tx?: AnyTx,
   ) => Promise<Token>;
   /** `undefined`: unknown, revoked, expired, or its account is disabled. */
@@ -206,7 +211,7 @@ async function authenticate(context: Context, token: string): Promise<Principal 
 async function createToken(
   context: Context,
   maker: Principal,
-  grant: { roles: readonly string[]; expiresInMs: number },
+  grant: { roles: readonly string[]; expiresInMs: number; presentedToken?: string },
   tx: QueryExecutorProvider,
 ): Promise<Token> {
   checkRoles(context, grant.roles);
@@ -215,9 +220,22 @@ async function createToken(
       field: '/roles',
     });
   }
-  const token = await addToken(context, { userId: maker.userId, ...grant }, tx);
+  const { roles, expiresInMs, presentedToken } = grant;
+  if (presentedToken !== undefined) await requireUnrevoked(tx, maker, presentedToken);
+  const token = await addToken(context, { userId: maker.userId, roles, expiresInMs }, tx);
   assert(token !== undefined, 'without a password to check, a token of a known account is always made');
-  return { ...token, roles: [...grant.roles] };
+  return { ...token, roles: [...roles] };
+}
+
+/**
+ * A change of the password holds the account until it has revoked the tokens: whoever waits for the account, and looks only
+ * then, sees the revocation; a change that comes later revokes the token made here.
+ */
+async function requireUnrevoked(tx: QueryExecutorProvider, maker: Principal, token: string): Promise<void> {
+  await shareAccount(tx, maker.userId);
+  const holder = await findTokenHolder(tx, sha256(token));
+  if (holder !== undefined && holder.revokedAt === null) return;
+  throw new AppError('auth.rejected', 'The token of this request was revoked meanwhile.');
 }
 
 /** `roles` are all roles of this side (`HUB_ROLES` or `SITE_ROLES`). Needs the tables of `migrateService`. */
@@ -234,6 +252,8 @@ export function createAccounts(options: {
     roles: options.roles,
     passwords: options.passwords ?? createPasswordHasher(),
   };
+  const inTransaction = <T>(work: (tx: AnyTx) => Promise<T>, tx: AnyTx | undefined): Promise<T> =>
+    tx === undefined ? options.db.transaction(work) : work(tx);
   return {
     async createUser(newUser, tx) {
       const { name, password, roles } = parse(NewUserSchema, newUser, { what: 'account' });
@@ -248,7 +268,7 @@ export function createAccounts(options: {
     },
     signIn: (credentials) => signIn(context, credentials),
     changePassword: (holder, change, tx) => changePassword(context, holder, change, tx ?? db),
-    createToken: (maker, grant, tx) => createToken(context, maker, grant, tx ?? db),
+    createToken: (maker, grant, tx) => inTransaction((own) => createToken(context, maker, grant, own), tx),
     authenticate: (token) => authenticate(context, token),
     revokeToken: (token, tx) => setTokenRevoked(tx ?? db, sha256(token), options.clock.now()),
     async createTokenAccount({ name, roles, expiresInMs }, tx) {

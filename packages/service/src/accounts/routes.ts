@@ -53,9 +53,10 @@ export function accountRoutes(options: AccountRoutesOptions): readonly Route[] {
     defineRoute(COMMON_API.createToken)({
       access: { kind: 'roles', roles: options.roles },
       status: 201,
-      handler: async ({ body, caller }) =>
+      handler: async ({ body, caller, headers }) =>
         db.transaction(async (tx) => {
-          const grant = { roles: body.roles, expiresInMs: body.expiresInDays * DAY_MS };
+          const presentedToken = bearerToken(headers.authorization) ?? '';
+          const grant = { roles: body.roles, expiresInMs: body.expiresInDays * DAY_MS, presentedToken };
           const token = await accounts.createToken(caller, grant, tx);
           const details = { roles: token.roles.join(' '), expiresAt: token.expiresAt };
           const event = { action: 'token.create', object: caller.userId, outcome: 'success', details } as const;
