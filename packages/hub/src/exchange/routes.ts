@@ -1,6 +1,7 @@
 /** What enrolled sites call: tasks, answers, blobs. Every request is signed. */
 import { AppError, HUB_API, type SiteId, UPLOAD_CHUNK_BYTES_MAX } from '@lantern/contract';
 import { type BlobStore, defineRoute, type Route } from '@lantern/service';
+import { personOf } from '../hub-context.ts';
 import { EVERYBODY } from '../roles.ts';
 import { SITE, siteOf } from '../site-caller.ts';
 import { type AnswersDeps, receiveAnswer } from './answers.ts';
@@ -56,8 +57,10 @@ export function exchangeRoutes(deps: ExchangeDeps): Route[] {
     }),
     defineRoute(HUB_API.readBlob)({
       access: EVERYBODY,
-      handler: async ({ params, headers }) => {
-        if (!(await personMayRead(deps.db, params.digest))) throw new AppError('not-found', 'There is no such blob.');
+      handler: async ({ params, headers, caller }) => {
+        if (!(await personMayRead(deps.db, params.digest, personOf(caller)))) {
+          throw new AppError('not-found', 'There is no such blob.');
+        }
         return blobResponse(deps.blobs, params.digest, headers.range);
       },
     }),

@@ -13,6 +13,7 @@ import {
 } from '@lantern/contract';
 import { changeAudited, type NewAudit } from '@lantern/service';
 import { type Selectable, sql } from 'kysely';
+import type { Person } from '../hub-context.ts';
 import type { HubDb, HubTables } from '../tables.ts';
 
 export type TaskRow = Selectable<HubTables['task']>;
@@ -189,11 +190,17 @@ export async function siteMayRead(db: HubDb, siteId: SiteId, digest: Digest): Pr
   return rows[0]?.allowed ?? false;
 }
 
-/** Whether people may read a blob: files of bundles and global weights, never the update of one site. */
-export async function personMayRead(db: HubDb, digest: Digest): Promise<boolean> {
+/**
+ * Whether a person may read a blob: files of bundles and weights of released models, as everybody who may list them; the
+ * weights of a round only who made its project, and administrators; the update of one site nobody.
+ */
+export async function personMayRead(db: HubDb, digest: Digest, person: Person): Promise<boolean> {
   const { rows } = await sql<{ allowed: boolean }>`
     select exists (select from bundle_file where digest = ${digest})
-      or exists (select from round where weights_digest = ${digest})
+      or exists (select from model_version where weights_digest = ${digest})
+      or exists (
+        select from round join run using (run_id) join project using (project_id)
+        where weights_digest = ${digest} and (${person.isAdmin} or project.created_by = ${person.name}))
       as allowed`.execute(db);
   return rows[0]?.allowed ?? false;
 }

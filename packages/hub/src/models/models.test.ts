@@ -3,11 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
+  type Digest,
   HUB_API,
   type InputSource,
   ModelVersionSchema,
   type NewModelVersion,
   PAYLOAD_TYPES,
+  pathOf,
   type Run,
   type RunPlan,
 } from '@lantern/contract';
@@ -15,7 +17,7 @@ import { loadOrCreateKeyPair, openEnvelope, sha256 } from '@lantern/service';
 import { HEART_COLUMNS, loadHeartDisease } from '../../test/heart-disease.ts';
 import { analysisScript } from '../../test/learning-site.ts';
 import { refused } from '../../test/refusal.ts';
-import { startTestHub, type TestHub } from '../../test/running-hub.ts';
+import { startTestHub, type TestHub, type TestPerson } from '../../test/running-hub.ts';
 import { joinSite, type ScriptedSite } from '../../test/scripted-site.ts';
 import { endOfRun, planOf, registerAnalysis, schemaOf, submitStudy } from '../../test/study.ts';
 
@@ -36,7 +38,7 @@ const CARD = {
   contact: 'the authors',
 };
 
-type Finished = { hub: TestHub; sites: ScriptedSite[]; run: Run };
+type Finished = { hub: TestHub; sites: ScriptedSite[]; run: Run; maker: TestPerson };
 
 async function finishedRun(t: TestContext, plan: Partial<RunPlan>): Promise<Finished> {
   const hub = await startTestHub(t);
@@ -44,8 +46,9 @@ async function finishedRun(t: TestContext, plan: Partial<RunPlan>): Promise<Fini
   const sites: ScriptedSite[] = [];
   for (const centre of centres) sites.push(await joinSite(hub, centre.name));
   const bundleDigest = await registerAnalysis(hub.admin, { kind: 'logistic-regression', ridge: 1, damping: 1 });
-  const project = await submitStudy(hub.admin, { sites, bundleDigest });
-  const { runId } = await hub.admin.api.call(HUB_API.createRun, {
+  const maker = await hub.person('maria', 'researcher');
+  const project = await submitStudy(maker, { sites, bundleDigest });
+  const { runId } = await maker.api.call(HUB_API.createRun, {
     params: { projectId: project.projectId },
     body: planOf(sites, { rounds: 2, standardisation: 'pooled', ...plan }),
   });
@@ -53,7 +56,7 @@ async function finishedRun(t: TestContext, plan: Partial<RunPlan>): Promise<Fini
   const run = await endOfRun(hub.admin, runId);
   for (const stop of stops) await stop();
   assert.equal(run.state, 'completed', run.message);
-  return { hub, sites, run };
+  return { hub, sites, run, maker };
 }
 
 const wanted = (run: Run, change: Partial<NewModelVersion> = {}): NewModelVersion => ({
@@ -150,4 +153,22 @@ test('a retired version stays readable, is not retired twice, and only its maker
     ['retired'],
   );
   assert.match(await readFile(join(hub.dataDir, 'hub.key'), 'utf8'), /PRIVATE KEY/);
+});
+
+test('weights of a round are read by who made its project and by administrators, those of a model by everybody', async (t) => {
+  const { hub, run, maker } = await finishedRun(t, {});
+  const [first, last] = run.rounds.flatMap(({ weightsDigest }) => weightsDigest ?? []);
+  assert.ok(first !== undefined && last !== undefined && first !== last);
+  const read = async (person: TestPerson, digest: Digest) => {
+    const { body } = await person.http.download(pathOf(HUB_API.readBlob, { digest }));
+    assert.equal(sha256(Buffer.concat(await body.toArray())), digest);
+  };
+  const others = [await hub.person('otto', 'researcher'), await hub.person('vera', 'viewer')];
+  for (const person of [maker, hub.admin]) for (const digest of [first, last]) await read(person, digest);
+  for (const person of others) for (const digest of [first, last]) await refused(read(person, digest), 'not-found');
+  await hub.admin.api.call(HUB_API.releaseModelVersion, { body: wanted(run) });
+  for (const person of others) {
+    await read(person, last);
+    await refused(read(person, first), 'not-found');
+  }
 });
