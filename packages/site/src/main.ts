@@ -203,7 +203,7 @@ async function openMachinery(
   return { outbound, blobs, imports, engine, executor, noiseSecret: await loadNoiseSecret(dataDir) };
 }
 
-/** The secret from which the noise of every count is drawn; a new one would let an old question be asked anew. */
+/** Draws the noise of every count and the order of rows in training; a new one would let an old question be asked anew. */
 async function loadNoiseSecret(dataDir: string): Promise<string> {
   const file = path.join(dataDir, NOISE_SECRET_FILE);
   const present = (await readSecretFile(file))?.trim();

@@ -2,6 +2,7 @@
  * The computation of one step of a run: fetches what the hub sends along, computes on the rows that were prepared, and gives
  * the answer with the files that belong to it.
  */
+import { createHmac } from 'node:crypto';
 import { AppError, type DisclosureFinding, type RoundTask } from '@lantern/contract';
 import { withholdClasses } from '@lantern/learning';
 import { answerEvaluation } from '@lantern/omop';
@@ -31,6 +32,8 @@ export type ComputationDeps = {
   readonly outbound: Outbound;
   readonly bundles: Bundles;
   readonly folders: RunFolders;
+  /** Made at this site, never leaves. */
+  readonly noiseSecret: string;
 };
 
 export type Step = { readonly task: RoundTask; readonly permission: RoundPermission; readonly signal: AbortSignal };
@@ -103,8 +106,7 @@ async function train(
       ...(updateNormMax === undefined ? {} : { updateNormMax }),
       strategy: step.strategy,
       local: step.local,
-      // The same plan gives the same weights, whoever the sites are; their rows differ, so the shared shuffle tells nothing.
-      seed: `${step.seed}/${round}`,
+      seed: orderSeed(deps.noiseSecret, { seed: step.seed, round }),
       oneClassAllowed: true,
     },
     { name: task.taskId, signal },
@@ -121,6 +123,16 @@ async function train(
       ? {}
       : { onStored: (tx) => store.putControl(tx, { runId, round, digest: clientControl.digest }) }),
   };
+}
+
+/**
+ * The seed of the order in which rows form batches: the same for the same plan at this site, so that a repeated round gives the
+ * same bytes, and unknown outside. Whoever knew which rows stand in which batch could ask for one step at the same weights
+ * under many seeds: each update is the sum over a known part of the rows, and as many of them as there are rows give the
+ * gradient of every single one, which for a linear model is the row.
+ */
+function orderSeed(secret: string, { seed, round }: { seed: number; round: number }): string {
+  return createHmac('sha256', secret).update(`batch-order\0${seed}/${round}`).digest('hex');
 }
 
 type EvaluateTask = Step & { readonly evaluate: Extract<RoundTask['step'], { kind: 'evaluate' }> };

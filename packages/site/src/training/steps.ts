@@ -71,6 +71,25 @@ export async function effectiveRowCount(rows: RunRows, theta: readonly number[])
   return Math.min(...counts);
 }
 
+/**
+ * On how many rows the update of a round rests, counted the same way. A step takes the mean over its batch, so that a row
+ * weighs one over the rows of its batch: one row left over in a batch of its own, beside a hundred in theirs, outweighs them
+ * all, and its gradient could be taken out of the update. Counted as if steps added up, which they do at small learning rates,
+ * and over the first epoch: whole further ones cannot lower it (Cauchy-Schwarz).
+ */
+export function rowCountBehindUpdate(round: {
+  readonly rowCount: number;
+  readonly batchSize: number;
+  readonly work: LocalTraining['work'];
+}): number {
+  const { rowCount, batchSize, work } = round;
+  const fullCount = Math.floor(rowCount / batchSize);
+  const shortSize = rowCount % batchSize;
+  const steps = work.kind === 'steps' ? work.count : Number.POSITIVE_INFINITY;
+  if (shortSize === 0 || steps <= fullCount) return Math.min(steps, fullCount) * batchSize;
+  return (fullCount + 1) ** 2 / (fullCount / batchSize + 1 / shortSize);
+}
+
 /** How well theta predicts the test rows. */
 export async function evaluateTheta(rows: RunRows, theta: readonly number[]): Promise<EvaluationMessage> {
   assertTheta(rows, theta);

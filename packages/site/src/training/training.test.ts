@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { access, readdir } from 'node:fs/promises';
+import { createHmac } from 'node:crypto';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import {
@@ -15,7 +16,7 @@ import {
   type TensorRef,
 } from '@lantern/contract';
 import { decodeTensors } from '@lantern/learning';
-import { buildGraphBundle } from '@lantern/runner';
+import { buildGraphBundle, createGraphExecutor } from '@lantern/runner';
 import { inlineBlob, newId, sha256 } from '@lantern/service';
 import {
   clinicCsv,
@@ -595,6 +596,63 @@ describe('a graph run', () => {
     }
     assert.equal(digests[0], digests[1]);
     assert.ok(digests[0] !== undefined);
+  });
+
+  it('takes its rows in an order that its seed alone does not tell', async (t) => {
+    const run = await openRun({ rest: graphRun });
+    await perform(run, 0, { kind: 'prepare' });
+    const body = await perform(run, 1, trainStep());
+    assert.ok(body.kind === 'update' && GRAPH.manifest.kind === 'graph');
+    const dir = path.join(site.settings.dataDir, 'work', 'runs', run.runId);
+    const rows = (await filesOf(run)).find((name) => /^train\.\w+\.safetensors$/.test(name)) ?? assert.fail();
+    const files = { train: path.join(dir, 'own-train.onnx'), weights: path.join(dir, 'own.safetensors') };
+    await writeFile(files.train, GRAPH.files.get('train.onnx') ?? assert.fail());
+    await writeFile(files.weights, initial);
+    const executor = createGraphExecutor();
+    t.after(() => executor.close());
+    const secret = (await readFile(path.join(site.settings.dataDir, 'noise.key'), 'utf8')).trim();
+    const byHand = async (seed: string) => {
+      const deltaOutFile = path.join(dir, 'own-delta.safetensors');
+      const { manifest } = GRAPH;
+      assert.ok(manifest.kind === 'graph');
+      const fixed = {
+        manifest,
+        strategy: { kind: 'fedavg' as const },
+        local,
+        deltaOutFile,
+        weightsFile: files.weights,
+      };
+      await executor.train({ ...fixed, trainModelFile: files.train, rowsFile: path.join(dir, rows), seed });
+      return sha256(await readFile(deltaOutFile));
+    };
+    assert.notEqual(await byHand('7/1'), body.delta.digest, 'what the hub can compute');
+    const keyed = createHmac('sha256', secret).update('batch-order\u00007/1').digest('hex');
+    assert.equal(await byHand(keyed), body.delta.digest);
+  });
+
+  it('is refused where one short batch would outweigh all others', async () => {
+    const leaving = (count: number) => train.length - count;
+    for (const [batchSize, kind] of [
+      [leaving(1), 'refused'],
+      [leaving(20), 'update'],
+    ] as const) {
+      const bundle = buildGraphBundle({
+        name: 'uneven',
+        version: '1.0.0',
+        description: 'Two batches.',
+        seed: 3,
+        model: { ...GRAPH_MODEL, batchSize },
+      });
+      hub.bundles.set(bundle.bundleDigest, bundle.manifest);
+      for (const bytes of bundle.files.values()) hub.putBlob(bytes);
+      const head = { name: 'uneven', features: FEATURES, roundsMax: 5, training: TRAINING_BOUNDS };
+      const spec = { ...projectSpec(hub.siteId()), algorithms: [{ ...head, bundleDigest: bundle.bundleDigest }] };
+      const rest = { algorithm: 'uneven', manifest: bundle.manifest, bundleDigest: bundle.bundleDigest };
+      const run: Run = { spec, projectId: await site.project(hub, spec, APPROVE), runId: newId('RunId'), rest };
+      await perform(run, 0, { kind: 'prepare' });
+      const body = await perform(run, 1, trainStep({ weights: hub.putBlob(initialOf(bundle)) }));
+      assert.equal(body.kind, kind, JSON.stringify(body));
+    }
   });
 
   it('clips the update to the norm the project asked for', async () => {

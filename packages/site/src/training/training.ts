@@ -26,7 +26,7 @@ import { type ComputationDeps, computeStep, type Step } from './computation.ts';
 import { refused, refusedByGate } from './refusal.ts';
 import { letRunIn } from './release.ts';
 import { ensureRows, makeSnapshot } from './snapshot.ts';
-import type { RunRows } from './steps.ts';
+import { type RunRows, rowCountBehindUpdate } from './steps.ts';
 import * as store from './store.ts';
 
 const USED_NOTED_EVERY_MS = 24 * 3600 * 1000; // fine enough for a limit of a month
@@ -166,21 +166,20 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
 
 /**
  * An update over fewer rows than the gate asks patients for is those rows: one step of one row is the row itself, times a
- * number. Rows are patients or fewer, so the rows that a step reads bound the patients in its update from above.
+ * number. Rows are patients or fewer, so the rows behind an update bound the patients in it from above.
  */
 function narrowTraining(
   { step, manifest }: RoundTask,
   limits: { rowCount: number; patientCountMin: number },
 ): DisclosureFinding | undefined {
   if (step.kind !== 'train' || manifest.kind !== 'graph') return undefined;
-  const { work } = step.local;
-  const rowCount = work.kind === 'epochs' ? limits.rowCount : work.count * manifest.model.batchSize;
-  if (rowCount >= limits.patientCountMin) return undefined;
+  const round = { rowCount: limits.rowCount, batchSize: manifest.model.batchSize, work: step.local.work };
+  if (rowCountBehindUpdate(round) >= limits.patientCountMin) return undefined;
   return {
     rule: 'patient-count',
     subject: 'rows',
     limit: limits.patientCountMin,
-    message: `A round of training reads ${rowCount} rows; the update must be over at least ${limits.patientCountMin}.`,
+    message: `The update of this round would rest on fewer than ${limits.patientCountMin} rows.`,
   };
 }
 
