@@ -205,6 +205,8 @@ export {
   NewModelVersionSchema,
   type RegisteredModelVersion,
   RegisteredModelVersionSchema,
+  type Retirement,
+  RetirementSchema,
 } from './model-version.ts';
 export { matches, parse } from './parse.ts';
 export {

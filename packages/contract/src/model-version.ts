@@ -107,6 +107,19 @@ export const NewModelVersionSchema = Type.Object(
 );
 export type NewModelVersion = Static<typeof NewModelVersionSchema>;
 
+/** The hub's word that a version should not be used any more. What it means at a bedside is decided there. */
+export const RetirementSchema = Type.Object(
+  {
+    schema: Type.Literal('lantern.retirement/1'),
+    modelVersionId: IdSchema('ModelVersionId'),
+    retiredBy: Type.String(),
+    retiredAt: Type.String({ format: 'date-time' }),
+  },
+  { additionalProperties: false },
+);
+export type Retirement = Static<typeof RetirementSchema>;
+
+/** `retirement`: a signed `Retirement`, there when the state is `retired`. */
 export const RegisteredModelVersionSchema = Type.Object(
   {
     modelVersionId: IdSchema('ModelVersionId'),
@@ -114,6 +127,7 @@ export const RegisteredModelVersionSchema = Type.Object(
     version: Type.Integer(),
     state: Type.Unsafe<ModelVersionState>(Type.String()),
     envelope: SignedEnvelopeSchema,
+    retirement: Type.Optional(SignedEnvelopeSchema),
   },
   { additionalProperties: false },
 );

@@ -2,7 +2,7 @@
  * A signed document: DSSE (Dead Simple Signing Envelope, v1.0.2) with Ed25519. The signature covers the type and the exact
  * payload bytes, so nobody needs to agree on how JSON is spelt to verify it.
  *
- * Lantern signs three kinds: the hub's tasks and model versions, and a site's decisions and answers.
+ * Lantern signs the hub's tasks, model versions and retirements of these, and a site's decisions and answers.
  */
 import { type Static, Type } from 'typebox';
 
@@ -11,6 +11,7 @@ export const PAYLOAD_TYPES = {
   answer: 'application/vnd.lantern.answer+json',
   decision: 'application/vnd.lantern.decision+json',
   modelVersion: 'application/vnd.lantern.model-version+json',
+  retirement: 'application/vnd.lantern.retirement+json',
 } as const;
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
 

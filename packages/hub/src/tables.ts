@@ -170,6 +170,7 @@ export type HubTables = {
     envelope: Json<SignedEnvelope>;
     created_by: string;
     created_at: Instant;
+    retirement: Json<SignedEnvelope> | null;
   };
 };
 

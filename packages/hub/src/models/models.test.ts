@@ -10,6 +10,7 @@ import {
   type NewModelVersion,
   PAYLOAD_TYPES,
   pathOf,
+  RetirementSchema,
   type Run,
   type RunPlan,
 } from '@lantern/contract';
@@ -145,7 +146,12 @@ test('a retired version stays readable, is not retired twice, and only its maker
   const rosa = await hub.person('rosa', 'researcher');
   await refused(rosa.api.call(HUB_API.retireModelVersion, { params }), 'auth.forbidden');
   await refused(rosa.api.call(HUB_API.releaseModelVersion, { body: wanted(run) }), 'auth.forbidden', /creator/);
-  assert.equal((await hub.admin.api.call(HUB_API.retireModelVersion, { params })).state, 'retired');
+  const { state, retirement } = await hub.admin.api.call(HUB_API.retireModelVersion, { params });
+  assert.equal(state, 'retired');
+  const signer = await loadOrCreateKeyPair(join(hub.dataDir, 'hub.key'));
+  const trusted = { payloadType: PAYLOAD_TYPES.retirement, schema: RetirementSchema, signer };
+  const word = openEnvelope(retirement ?? assert.fail('unsigned'), trusted);
+  assert.deepEqual([word.modelVersionId, word.retiredBy], [modelVersionId, 'admin']);
   await refused(hub.admin.api.call(HUB_API.retireModelVersion, { params }), 'state.transition-refused');
   const { modelVersions } = await rosa.api.call(HUB_API.listModelVersions, {});
   assert.deepEqual(

@@ -19,6 +19,7 @@ import {
   PAYLOAD_TYPES,
   type ProjectAlgorithm,
   type RegisteredModelVersion,
+  type Retirement,
   type Standardisation,
   transition,
 } from '@lantern/contract';
@@ -38,6 +39,7 @@ function registered(row: store.ModelVersionRow): RegisteredModelVersion {
     version: row.version,
     state: row.state,
     envelope: row.envelope,
+    ...(row.retirement === null ? {} : { retirement: row.retirement }),
   };
 }
 
@@ -194,7 +196,17 @@ export async function retireModelVersion(
       throw new AppError('auth.forbidden', 'Only who released a model version or an administrator may retire it.');
     }
     const state = transition(MODEL_VERSION_STATES, { what: 'model version', state: row.state, event: 'retire' });
-    await store.updateModelVersionState(tx, id, state);
+    const retirement = signEnvelope({
+      payloadType: PAYLOAD_TYPES.retirement,
+      payload: {
+        schema: 'lantern.retirement/1',
+        modelVersionId: id,
+        retiredBy: person.name,
+        retiredAt: context.clock.now().toISOString(),
+      } satisfies Retirement,
+      keyPair: context.keyPair,
+    });
+    await store.retireModelVersion(tx, id, { state, retirement });
     audit(context, tx, { actor: person.userId, action: 'model-version.retire', object: id });
   });
   return readModelVersion(context.db, id);

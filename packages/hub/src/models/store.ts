@@ -82,8 +82,17 @@ export async function listModelVersionRows(db: HubDb): Promise<ModelVersionRow[]
   return db.selectFrom('model_version').selectAll().orderBy('model').orderBy('version').execute();
 }
 
-export async function updateModelVersionState(tx: HubDb, id: ModelVersionId, state: ModelVersionState): Promise<void> {
-  await tx.updateTable('model_version').set({ state }).where('model_version_id', '=', id).execute();
+export async function retireModelVersion(
+  tx: HubDb,
+  id: ModelVersionId,
+  to: { state: ModelVersionState; retirement: SignedEnvelope },
+): Promise<void> {
+  const retirement = JSON.stringify(to.retirement);
+  await tx
+    .updateTable('model_version')
+    .set({ state: to.state, retirement })
+    .where('model_version_id', '=', id)
+    .execute();
 }
 
 export type RoundLineage = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { AppError, type Deployment, type ModelVersion, SITE_API } from '@lantern/contract';
-import { readAudit } from '@lantern/service';
+import { AppError, type Deployment, type ModelVersion, PAYLOAD_TYPES, SITE_API } from '@lantern/contract';
+import { readAudit, signEnvelope } from '@lantern/service';
 import { type BedsideSite, createRegistry, record, request, startBedsideSite } from '../../test/bedside-site.ts';
 
 let site: BedsideSite;
@@ -21,10 +21,14 @@ async function deploy(serviceId: string): Promise<{ version: ModelVersion; deplo
   return { version, deployment: await site.as('governance').call(SITE_API.deploy, { body }) };
 }
 
-function retire({ modelVersionId }: ModelVersion): void {
+/** `named`: the version that the signed word is about; `by`: whose key signed it. */
+function retire({ modelVersionId }: ModelVersion, { named = modelVersionId, by = registry.keyPair } = {}): void {
   const registered = registry.versions.get(modelVersionId);
   assert.ok(registered);
-  registry.versions.set(modelVersionId, { ...registered, state: 'retired' });
+  const retiredAt = '2026-03-01T10:00:00.000Z';
+  const payload = { schema: 'lantern.retirement/1', modelVersionId: named, retiredBy: 'rosa', retiredAt };
+  const retirement = signEnvelope({ payloadType: PAYLOAD_TYPES.retirement, payload, keyPair: by });
+  registry.versions.set(modelVersionId, { ...registered, state: 'retired', retirement });
 }
 
 async function shownOf({ deploymentId }: Deployment): Promise<Deployment | undefined> {
@@ -60,6 +64,25 @@ describe('a version that the hub retired while it is at work here', () => {
       'user:test.governance deployment.deploy',
       'hub deployment.version-retired',
     ]);
+  });
+
+  test('is not believed to be retired unless the hub signed it, about this very version', async () => {
+    const forged = [
+      await deploy('unsigned'),
+      await deploy('signed-by-another'),
+      await deploy('about-another'),
+    ] as const;
+    const [unsigned, byAnother, aboutAnother] = forged.map(({ version }) => version);
+    assert.ok(unsigned !== undefined && byAnother !== undefined && aboutAnother !== undefined);
+    const registered = registry.versions.get(unsigned.modelVersionId) ?? assert.fail();
+    registry.versions.set(unsigned.modelVersionId, { ...registered, state: 'retired' });
+    retire(byAnother, { by: createRegistry().keyPair });
+    retire(aboutAnother, { named: unsigned.modelVersionId });
+    const { version, deployment } = await deploy('signed');
+    retire(version);
+    await site.deployments.noticeRetirements(signal);
+    for (const one of forged) assert.equal((await shownOf(one.deployment))?.retirementNoticedAt, undefined);
+    assert.ok((await shownOf(deployment))?.retirementNoticedAt !== undefined);
   });
 
   test('is asked about no more once it was stopped here', async () => {
