@@ -10,7 +10,8 @@
  * number is computed here from the final weights; the four centres' are the run's own federated evaluation.
  *
  * Not the same: a seed draws other first weights and another order of rows than it does in PyTorch (and the order is drawn anew in
- * each round, where FLamby's goes on in the middle of an epoch). So five seeds are compared as samples of the same quantity, not
+ * each round, from a secret of each site besides the seed, where FLamby's goes on in the middle of an epoch). So five seeds are
+ * compared as samples of the same quantity, not
  * seed by seed. FedAvg, FedProx and SCAFFOLD come out alike in FLamby's table, seed by seed, and nearly so here: at
  * these rates their weights end close to each other, but not equal (fact `distanceToFedAvg`). FedYogi's v grows by
  * 0.001 D^2 and its rate is 0.01, FedAdagrad's by D^2 and its rate is 0.01 sqrt(1000): the same step as long as v stays below D^2.

@@ -5,6 +5,6 @@ export { pushBundle } from './commands/bundle.ts';
 export { followRun } from './commands/run.ts';
 export { type DemoSite, type Federation, startFederation } from './demo/federation.ts';
 export { HOSPITALS, type Hospital, hospitalCsv } from './demo/fixtures.ts';
-export { DATASET, FEATURES } from './demo/heart-disease.ts';
+export { DATASET, FEATURES, INPUTS } from './demo/heart-disease.ts';
 export { heartRows } from './demo/heart-rows.ts';
 export { type ProcessSettings, runLantern, type ServerProcess, startServer } from './demo/processes.ts';

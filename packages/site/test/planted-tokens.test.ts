@@ -19,6 +19,7 @@ import { newId } from '@lantern/service';
 import { clinicCsv, FEATURES, projectSpec, REGRESSION, roundTask, SCHEMA, TRAINING_BOUNDS } from './documents.ts';
 import { type ScriptedHub, startScriptedHub } from './scripted-hub.ts';
 import { startTestSite, type TestSite, upload } from './site-harness.ts';
+import { encodings } from './token-encodings.ts';
 
 const GRAPH = buildGraphBundle({
   name: 'network',
@@ -52,25 +53,6 @@ after(async () => {
   await site?.close();
   await hub?.close();
 });
-
-/** Each way in which a text could stand in what leaves. */
-function encodings(token: string): Buffer[] {
-  const forms = [token, token.toLowerCase()].flatMap((text) => {
-    const utf8 = Buffer.from(text, 'utf8');
-    const utf16 = Buffer.from(text, 'utf16le');
-    return [utf8, utf16, Buffer.from(utf16).swap16(), Buffer.from(utf8.toString('hex'))];
-  });
-  // Signed documents travel as base64, which depends on where a text starts in them: drop what its neighbours change.
-  const base64 = forms.flatMap((form) =>
-    [0, 1, 2].map((shift) => {
-      const encoded = Buffer.concat([Buffer.alloc(shift), form])
-        .toString('base64')
-        .replace(/=+$/, '');
-      return Buffer.from(encoded.slice(shift === 0 ? 0 : 4, -2));
-    }),
-  );
-  return [...forms, ...base64];
-}
 
 function csvWithTokens(): string {
   return clinicCsv(300).replaceAll(/^p(\d+),/gm, (_, index) => `${tokens[Number(index)]},`);
