@@ -39,6 +39,7 @@ export function readDataSet(
     encoding: options.encoding,
     depth: 0,
     characterSets: [],
+    isSigned: false,
     isOpen: false,
   });
 }
@@ -49,6 +50,8 @@ type Place = {
   readonly encoding: Encoding;
   readonly depth: number;
   readonly characterSets: readonly string[];
+  /** PixelRepresentation in force is 1: decides the VR of some elements in implicit VR. */
+  readonly isSigned: boolean;
   /** Inside an item of undefined length, which its delimitation ends. */
   readonly isOpen: boolean;
 };
@@ -68,27 +71,29 @@ class Reader {
   /** Elements up to `end`, or inside an item of undefined length up to its delimitation. */
   dataSet(place: Place): ReadResult {
     const elements = new Map<Tag, Element>();
-    let { at, characterSets } = place;
+    let { at } = place;
+    let here = place;
     while (at < place.end) {
-      const header = this.#header(at, place);
+      const header = this.#header(at, here);
       if (header.tag === TAGS.itemDelimitation && place.isOpen) {
-        const dataSet = { elements, littleEndian: place.encoding.littleEndian, characterSets };
-        return { dataSet, end: header.valueStart };
+        return { dataSet: dataSetAt(here, elements), end: header.valueStart };
       }
       if (place.depth === 0 && this.#limits.stopsAt?.(header.tag) === true) break;
-      const { value, end } = this.#value(header, { ...place, characterSets });
+      const { value, end } = this.#value(header, here);
       this.#elementCount += 1;
       if (this.#elementCount > ELEMENT_COUNT_MAX)
         throw new DicomError('limit', `More than ${ELEMENT_COUNT_MAX} elements.`);
       elements.set(header.tag, { tag: header.tag, vr: header.vr, value });
-      if (header.tag === TAGS.specificCharacterSet) characterSets = characterSetsOf(elements, characterSets);
+      if (header.tag === TAGS.pixelRepresentation) here = { ...here, isSigned: isOne(value, here.encoding) };
+      if (header.tag === TAGS.specificCharacterSet)
+        here = { ...here, characterSets: characterSetsOf(elements, here.characterSets) };
       at = end;
     }
     if (place.isOpen) throw notEnded();
-    return { dataSet: { elements, littleEndian: place.encoding.littleEndian, characterSets }, end: at };
+    return { dataSet: dataSetAt(here, elements), end: at };
   }
 
-  #header(at: number, { encoding, end }: Place): Header {
+  #header(at: number, { encoding, end, isSigned }: Place): Header {
     const { littleEndian } = encoding;
     const bytes = this.#within(at, HEADER_BYTES, end);
     const word = (offset: number) => (littleEndian ? bytes.readUInt16LE(offset) : bytes.readUInt16BE(offset));
@@ -99,7 +104,12 @@ class Reader {
     const isDelimiter = tag >>> 16 === 0xfffe;
     if (isDelimiter || !encoding.explicit || !/^[A-Z]{2}$/.test(name)) {
       // An element without VR among explicit ones: writers that forget it fall back to implicit VR.
-      return { tag, vr: isDelimiter ? 'UN' : implicitVr(tag), length: long(bytes, 4), valueStart: at + HEADER_BYTES };
+      return {
+        tag,
+        vr: isDelimiter ? 'UN' : implicitVr(tag, isSigned),
+        length: long(bytes, 4),
+        valueStart: at + HEADER_BYTES,
+      };
     }
     const vr = isVr(name) ? name : 'UN';
     if (isVr(name) && !vrRule(vr).long) return { tag, vr, length: word(6), valueStart: at + HEADER_BYTES };
@@ -178,6 +188,15 @@ class Reader {
   #assertInside(at: number, length: number, end: number): void {
     if (at + length > end) throw new DicomError('truncated', 'An element is longer than what it lies in.');
   }
+}
+
+function dataSetAt({ encoding, characterSets }: Place, elements: ReadonlyMap<Tag, Element>): DataSet {
+  return { elements, littleEndian: encoding.littleEndian, characterSets };
+}
+
+function isOne(value: Value, { littleEndian }: Encoding): boolean {
+  if (value.kind !== 'bytes' || value.bytes.byteLength !== 2) return false;
+  return (littleEndian ? value.bytes.readUInt16LE(0) : value.bytes.readUInt16BE(0)) === 1;
 }
 
 function notEnded(): DicomError {

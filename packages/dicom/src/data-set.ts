@@ -6,7 +6,7 @@ import { DicomError } from './dicom-error.ts';
 import { implicitVr } from './dictionary.ts';
 import { TAGS, type Tag } from './tag.ts';
 import { decodeText } from './text.ts';
-import { type Vr, vrRule } from './vr.ts';
+import { type Vr, vrRule, type WordBytes, wordBytes } from './vr.ts';
 
 /** Bytes of the source, from `start` on. */
 export type ByteRange = { readonly start: number; readonly length: number };
@@ -56,7 +56,7 @@ export function textOf(dataSet: DataSet, tag: Tag): string | undefined {
   return first === '' ? undefined : first;
 }
 
-/** The numbers of an element with a binary number VR; 64-bit ones that no double holds exactly come as bigint. */
+/** The numbers of an element with a binary number VR, UN being little endian in every encoding (PS3.5 6.2.2); 64-bit ones that no double holds exactly come as bigint. */
 export function numbersIn(element: Element, littleEndian: boolean): (number | bigint)[] {
   const { value } = element;
   const vr = effectiveVr(element);
@@ -68,7 +68,7 @@ export function numbersIn(element: Element, littleEndian: boolean): (number | bi
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: bytes.byteLength / rule.bytes }, (_, index) => {
-    const number = rule.read(view, index * rule.bytes, littleEndian);
+    const number = rule.read(view, index * rule.bytes, littleEndian || element.vr === 'UN');
     return typeof number === 'bigint' && isSafe(number) ? Number(number) : number;
   });
 }
@@ -78,10 +78,10 @@ function isSafe(number: bigint): boolean {
 }
 
 /** The tags in an element of VR AT. */
-export function tagsIn({ value }: Element, littleEndian: boolean): Tag[] {
+export function tagsIn({ vr, value }: Element, littleEndian: boolean): Tag[] {
   if (value.kind !== 'bytes') return [];
   const { bytes } = value;
-  const word = (at: number) => (littleEndian ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at));
+  const word = (at: number) => (littleEndian || vr === 'UN' ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at));
   return Array.from(
     { length: Math.floor(bytes.byteLength / 4) },
     (_, index) => ((word(index * 4) << 16) | word(index * 4 + 2)) >>> 0,
@@ -92,4 +92,34 @@ export function tagsIn({ value }: Element, littleEndian: boolean): Tag[] {
 export function characterSetsOf(elements: ReadonlyMap<Tag, Element>, inherited: readonly string[]): readonly string[] {
   const declared = elements.get(TAGS.specificCharacterSet);
   return declared === undefined ? inherited : textsIn(declared, []);
+}
+
+/** A value in little endian, as the JSON model and UN have it whatever the data set is written in. */
+export function inLittleEndian(element: Element, bytes: Buffer, dataSet: DataSet): Buffer {
+  const word = dataSet.littleEndian || element.vr === 'UN' ? undefined : wordBytesOf(element, dataSet);
+  return word === undefined ? bytes : swapped(bytes, word);
+}
+
+/**
+ * What is turned round when the byte order of a value changes; `undefined` where it has none. Pixels wider than a word of OW are
+ * turned round as a whole: so they are read (rtdose_expb.dcm of pydicom is rtdose.dcm that way only).
+ */
+export function wordBytesOf(element: Element, dataSet: DataSet): WordBytes | undefined {
+  const bits = dataSet.elements.get(TAGS.bitsAllocated);
+  if (element.tag === TAGS.pixelData && element.vr === 'OW' && bits !== undefined) {
+    const [bitsAllocated] = numbersIn(bits, dataSet.littleEndian);
+    if (bitsAllocated === 32) return 4;
+    if (bitsAllocated === 64) return 8;
+  }
+  return wordBytes(effectiveVr(element));
+}
+
+/** A copy with every word turned round; a rest shorter than a word is left as it is. */
+export function swapped(bytes: Buffer, word: WordBytes): Buffer {
+  const copy = Buffer.from(bytes);
+  const whole = copy.subarray(0, copy.byteLength - (copy.byteLength % word));
+  if (word === 2) whole.swap16();
+  else if (word === 4) whole.swap32();
+  else whole.swap64();
+  return copy;
 }

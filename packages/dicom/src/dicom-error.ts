@@ -5,6 +5,8 @@ export type DicomErrorCode =
   | 'truncated'
   /** The bytes break a rule of PS3.5, PS3.7, PS3.8 or PS3.10. */
   | 'malformed'
+  /** A value that is to be written breaks a rule of its VR. */
+  | 'value'
   /** A limit of ours: nesting, number of elements, inflated size, length of a message. */
   | 'limit'
   /** No connection could be made, or it was lost. */

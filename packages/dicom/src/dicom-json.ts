@@ -1,5 +1,5 @@
 /** A data set in the DICOM JSON model (PS3.18 annex F). Bulk that stayed in the source is given by its length alone. */
-import { type DataSet, type Element, effectiveVr, numbersIn, tagsIn, textsIn } from './data-set.ts';
+import { type DataSet, type Element, effectiveVr, inLittleEndian, numbersIn, tagsIn, textsIn } from './data-set.ts';
 import { tagHex } from './tag.ts';
 import { type Vr, vrRule } from './vr.ts';
 
@@ -23,7 +23,7 @@ export function dicomJson(dataSet: DataSet): JsonDataSet {
 
 function jsonElement(element: Element, dataSet: DataSet): JsonElement {
   const { value } = element;
-  const vr = effectiveVr(element);
+  const vr = jsonVr(element);
   switch (value.kind) {
     case 'items':
       return { vr: 'SQ', ...valuesOf(value.items.map(dicomJson)) };
@@ -36,12 +36,9 @@ function jsonElement(element: Element, dataSet: DataSet): JsonElement {
   }
 }
 
-function inlineValue(
-  element: Element,
-  bytes: Buffer,
-  { littleEndian, characterSets }: DataSet,
-): Omit<JsonElement, 'vr'> {
-  const vr = effectiveVr(element);
+function inlineValue(element: Element, bytes: Buffer, dataSet: DataSet): Omit<JsonElement, 'vr'> {
+  const { littleEndian, characterSets } = dataSet;
+  const vr = jsonVr(element);
   if (vr === 'AT') return valuesOf(tagsIn(element, littleEndian).map(tagHex));
   switch (vrRule(vr).kind) {
     case 'text':
@@ -50,8 +47,15 @@ function inlineValue(
       return valuesOf(numbersIn(element, littleEndian).map(jsonNumber));
     default:
       if (bytes.byteLength > INLINE_BYTES_MAX) return { omittedBytes: bytes.byteLength };
-      return bytes.byteLength === 0 ? {} : { InlineBinary: bytes.toString('base64') };
+      if (bytes.byteLength === 0) return {};
+      return { InlineBinary: inLittleEndian(element, bytes, dataSet).toString('base64') };
   }
+}
+
+/** A sequence that was passed on as UN with a length is bytes still. */
+function jsonVr(element: Element): Vr {
+  const vr = effectiveVr(element);
+  return vr === 'SQ' && element.value.kind !== 'items' ? 'UN' : vr;
 }
 
 /** An empty value among others is null; an element of empty values has none (PS3.18 F.2.5). */

@@ -3,7 +3,14 @@ import { ELEMENT_LINES } from './generated/dictionary.ts';
 import { isPrivate, isPrivateCreator, type Tag } from './tag.ts';
 import { isVr, type Vr } from './vr.ts';
 
-type Entry = { readonly vr: Vr; readonly keyword: string; readonly retired: boolean };
+type Entry = {
+  readonly vr: Vr;
+  readonly keyword: string;
+  readonly retired: boolean;
+  /** US or SS, by PixelRepresentation; and whether OW is among the alternatives. */
+  readonly signedAlternative: boolean;
+  readonly wordAlternative: boolean;
+};
 
 /** Elements whose VR depends on others (US or SS, OB or OW): the first named is what implicit VR little endian means most often. */
 function vrOf(alternatives: string): Vr {
@@ -27,7 +34,13 @@ function dictionary(): Dictionary {
   const repeating: { mask: Tag; value: Tag; entry: Entry }[] = [];
   for (const line of ELEMENT_LINES.split('\n')) {
     const [tag = '', vr = '', , keyword = '', retired] = line.split(' ');
-    const entry = { vr: vrOf(vr), keyword, retired: retired === 'R' };
+    const entry = {
+      vr: vrOf(vr),
+      keyword,
+      retired: retired === 'R',
+      signedAlternative: vr.startsWith('US/SS'),
+      wordAlternative: vr.endsWith('/OW'),
+    };
     if (!tag.includes('x')) byTag.set(Number.parseInt(tag, 16), entry);
     else {
       const mask = Number.parseInt(tag.replace(/[^x]/g, 'F').replaceAll('x', '0'), 16) >>> 0;
@@ -44,11 +57,15 @@ function find(tag: Tag): Entry | undefined {
   return byTag.get(tag) ?? repeating.find(({ mask, value }) => (tag & mask) >>> 0 === value)?.entry;
 }
 
-/** The VR that implicit VR means for a tag; UN where the standard names none. */
-export function implicitVr(tag: Tag): Vr {
+/**
+ * The VR that implicit VR means for a tag; UN where the standard names none. `isSigned`: PixelRepresentation is 1, which makes
+ * values that are compared with pixels signed too (PS3.5 A.1, PS3.3 C.7.6.3.1.1).
+ */
+export function implicitVr(tag: Tag, isSigned = false): Vr {
   if (isPrivate(tag)) return isPrivateCreator(tag) ? 'LO' : 'UN';
   if ((tag & 0xffff) === 0) return 'UL'; // group length
-  return find(tag)?.vr ?? 'UN';
+  const entry = find(tag);
+  return isSigned && entry?.signedAlternative === true ? 'SS' : (entry?.vr ?? 'UN');
 }
 
 /** The keyword of a tag, such as PatientName; `undefined` for private and unknown ones. */
@@ -60,6 +77,11 @@ export function keywordOf(tag: Tag): string | undefined {
 /** The VR that PS3.6 gives a standard element; `undefined` for private and unknown ones. */
 export function vrInDictionary(tag: Tag): Vr | undefined {
   return isPrivate(tag) ? undefined : find(tag)?.vr;
+}
+
+/** Whether the values of an element may also be written as OW, whose length has four bytes. */
+export function isWordData(tag: Tag): boolean {
+  return !isPrivate(tag) && find(tag)?.wordAlternative === true;
 }
 
 export function isRetired(tag: Tag): boolean {

@@ -11,7 +11,16 @@ export type { DeidentificationReport } from './deidentify/report.ts';
 export { findTesseract } from './deidentify/tesseract-reader.ts';
 export { DicomError } from './dicom-error.ts';
 export { dicomJson, type JsonDataSet, type JsonElement } from './dicom-json.ts';
+export { dataSetOfJson } from './dicom-json-reader.ts';
 export { keywordOf } from './dictionary.ts';
+export {
+  bytesElement,
+  dataSetOf,
+  numberElement,
+  sequenceElement,
+  textElement,
+  withElements,
+} from './element-values.ts';
 export type {
   Destination,
   Instance,
@@ -29,3 +38,5 @@ export { type DicomServer, type DicomServerOptions, startDicomServer } from './n
 export { SOP_CLASSES, STORAGE_COMMITMENT_INSTANCE } from './network/sop-classes.ts';
 export { STATUS } from './network/status.ts';
 export { readPart10 } from './part10.ts';
+export { writePart10 } from './part10-writer.ts';
+export { transferSyntaxOf } from './transfer-syntax.ts';

@@ -26,6 +26,8 @@ export function isPrivateCreator(tag: Tag): boolean {
 export const TAGS = {
   transferSyntaxUid: 0x00020010,
   specificCharacterSet: 0x00080005,
+  bitsAllocated: 0x00280100,
+  pixelRepresentation: 0x00280103,
   pixelData: 0x7fe00010,
   item: 0xfffee000,
   itemDelimitation: 0xfffee00d,

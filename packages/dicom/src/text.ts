@@ -113,3 +113,55 @@ function shifted(bytes: Buffer, { high, prefix }: Designated): Uint8Array {
   for (let at = 0; at < raised.length; at += 2) prefixed.push(prefix, raised[at] ?? 0, raised[at + 1] ?? 0);
   return Uint8Array.from(prefixed);
 }
+
+const encoders = new Map<string, ReadonlyMap<string, number>>();
+
+/**
+ * Text in the first of `characterSets`, without code extensions; `undefined` where that set lacks a character. Letters with a code
+ * of four bytes in GB18030 count as lacking.
+ */
+export function encodeText(text: string, characterSets: readonly string[]): Buffer | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is what every set has in common
+  if (/^[\x00-\x7f]*$/.test(text)) return Buffer.from(text, 'latin1');
+  const term = characterSets[0] ?? '';
+  const label = labelOf(term);
+  if (label === 'utf-8') return Buffer.from(text, 'utf8');
+  if (!isNamed(term) || term === '' || /IR 6$/.test(term)) return undefined; // ASCII alone
+  const codes = encoderOf(label);
+  const bytes: number[] = [];
+  for (const character of text) {
+    const code = codes.get(character);
+    if (code === undefined) return undefined;
+    if (code > 0xff) bytes.push(code >>> 8);
+    bytes.push(code & 0xff);
+  }
+  return Buffer.from(bytes);
+}
+
+function isNamed(term: string): boolean {
+  return term.replace(/^ISO 2022 IR /, 'ISO_IR ').trim() in DECODERS;
+}
+
+/** Character -> code of one or two bytes, from what the decoder makes of each code. */
+function encoderOf(label: string): ReadonlyMap<string, number> {
+  const known = encoders.get(label);
+  if (known !== undefined) return known;
+  const codes = new Map<string, number>();
+  const decoder = label === 'latin1' ? undefined : new TextDecoder(label, { fatal: true });
+  const add = (bytes: Uint8Array, code: number) => {
+    try {
+      const character = decoder === undefined ? String.fromCharCode(code) : decoder.decode(bytes);
+      if ([...character].length === 1 && !codes.has(character)) codes.set(character, code);
+    } catch {
+      // No character has this code.
+    }
+  };
+  for (let code = 0; code < 0x100; code += 1) add(Uint8Array.of(code), code);
+  if (MULTI_BYTE.has(label)) {
+    for (let code = 0x8140; code < 0xff00; code += 1) add(Uint8Array.of(code >>> 8, code & 0xff), code);
+  }
+  encoders.set(label, codes);
+  return codes;
+}
+
+const MULTI_BYTE: ReadonlySet<string> = new Set(['gbk', 'gb18030']);

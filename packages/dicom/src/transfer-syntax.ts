@@ -8,12 +8,17 @@ export type TransferSyntax = {
   readonly explicit: boolean;
   readonly littleEndian: boolean;
   readonly deflated: boolean;
+  /** How PixelData is written: as one value, or in fragments (PS3.5 A.4); `undefined` for syntaxes of a maker's own. */
+  readonly pixels: 'native' | 'encapsulated' | undefined;
 };
 
 export const IMPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2';
 export const EXPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
 const DEFLATED = new Set(['1.2.840.10008.1.2.1.99', '1.2.840.10008.1.2.4.95', '1.2.840.10008.1.2.4.205']);
 export const EXPLICIT_BIG_ENDIAN = '1.2.840.10008.1.2.2';
+
+/** JPEG and its relatives, MPEG and RLE; not the JPIP ones, whose pixels are elsewhere. */
+const ENCAPSULATED = /^1\.2\.840\.10008\.1\.2\.(1\.98|4\.(?!9[45]$|20[45]$)[\d.]+|5)$/;
 
 let names: ReadonlyMap<string, string> | undefined;
 
@@ -36,5 +41,12 @@ export function transferSyntaxOf(uid: string): TransferSyntax {
     explicit: uid !== IMPLICIT_LITTLE_ENDIAN,
     littleEndian: uid !== EXPLICIT_BIG_ENDIAN,
     deflated: DEFLATED.has(uid),
+    pixels: pixelsOf(uid),
   };
+}
+
+function pixelsOf(uid: string): TransferSyntax['pixels'] {
+  if (ENCAPSULATED.test(uid)) return 'encapsulated';
+  const isNative = [IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN].includes(uid);
+  return isNative || DEFLATED.has(uid) ? 'native' : undefined;
 }
