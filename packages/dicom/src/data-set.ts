@@ -56,6 +56,27 @@ export function textOf(dataSet: DataSet, tag: Tag): string | undefined {
   return first === '' ? undefined : first;
 }
 
+/** The first number of an element, also of one whose numbers are written out (DS, IS); `undefined` for none. */
+export function numberOf(dataSet: DataSet, tag: Tag): number | undefined {
+  return numbersOf(dataSet, tag)[0];
+}
+
+/** The numbers of an element, also of one whose numbers are written out; what is no number is left out. */
+export function numbersOf(dataSet: DataSet, tag: Tag): number[] {
+  const element = dataSet.elements.get(tag);
+  if (element === undefined) return [];
+  const isText = vrRule(effectiveVr(element)).kind === 'text';
+  const texts = () => textsIn(element, []).filter((text) => text !== '');
+  const numbers = isText ? texts().map(Number) : numbersIn(element, dataSet.littleEndian).map(Number);
+  return numbers.filter((number) => !Number.isNaN(number));
+}
+
+/** The items of a sequence; none where it is absent. */
+export function itemsOf(dataSet: DataSet, tag: Tag): readonly DataSet[] {
+  const value = dataSet.elements.get(tag)?.value;
+  return value?.kind === 'items' ? value.items : [];
+}
+
 /** The numbers of an element with a binary number VR, UN being little endian in every encoding (PS3.5 6.2.2); 64-bit ones that no double holds exactly come as bigint. */
 export function numbersIn(element: Element, littleEndian: boolean): (number | bigint)[] {
   const { value } = element;

@@ -5,6 +5,8 @@ export type DicomErrorCode =
   | 'truncated'
   /** The bytes break a rule of PS3.5, PS3.7, PS3.8 or PS3.10. */
   | 'malformed'
+  /** Pixels are coded or coloured in a way that we have no code for. */
+  | 'unsupported'
   /** A value that is to be written breaks a rule of its VR. */
   | 'value'
   /** A limit of ours: nesting, number of elements, inflated size, length of a message. */

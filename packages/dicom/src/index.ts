@@ -39,4 +39,8 @@ export { SOP_CLASSES, STORAGE_COMMITMENT_INSTANCE } from './network/sop-classes.
 export { STATUS } from './network/status.ts';
 export { readPart10 } from './part10.ts';
 export { writePart10 } from './part10-writer.ts';
+export { jpegOf, pngOf } from './pixel/image-formats.ts';
+export { openPixels } from './pixel/pixels.ts';
+export { render } from './pixel/render.ts';
+export { transcoded } from './pixel/transcode.ts';
 export { transferSyntaxOf } from './transfer-syntax.ts';
