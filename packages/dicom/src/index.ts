@@ -44,3 +44,5 @@ export { openPixels } from './pixel/pixels.ts';
 export { render } from './pixel/render.ts';
 export { transcoded } from './pixel/transcode.ts';
 export { transferSyntaxOf } from './transfer-syntax.ts';
+export { niftiGzOf } from './volume/nifti.ts';
+export { volumeOf } from './volume/volume.ts';

@@ -136,7 +136,7 @@ describe('a rendered image', () => {
       ]),
     ];
     const object = image(
-      [10, 20, 10, 20],
+      [25, 20, 25, 20],
       [
         numberElement('Columns', 2),
         numberElement('NumberOfFrames', 2),
