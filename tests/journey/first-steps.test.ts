@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { SignJWT } from 'jose';
+import { postAsRecordSystem } from './record-system.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const MAIN = path.join(ROOT, 'packages/lantern/src/main.ts');
@@ -132,20 +132,7 @@ async function typeAll(newcomer: Newcomer, file: string, before: (command: strin
 
 /** The record system asks about a patient without results and says what the clinician did with the answer. */
 async function askAsRecordSystem(siteUrl: string, key: KeyObject): Promise<string> {
-  const post = async (place: string, body: unknown): Promise<unknown> => {
-    const token = await new SignJWT({})
-      .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT' })
-      .setIssuer(ISSUER)
-      .setAudience(`${siteUrl}${place}`)
-      .setIssuedAt()
-      .setExpirationTime('2m')
-      .setJti(randomUUID())
-      .sign(key);
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
-    const response = await fetch(`${siteUrl}${place}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    assert.equal(response.status, 200, await response.clone().text());
-    return response.json();
-  };
+  const client = { issuer: ISSUER, key, siteUrl };
   const service = '/cds-services/heart-disease';
   const patient = { resourceType: 'Patient', id: 'p1', gender: 'female', birthDate: '1960-02-03' };
   const asked = {
@@ -154,11 +141,14 @@ async function askAsRecordSystem(siteUrl: string, key: KeyObject): Promise<strin
     context: { userId: 'Practitioner/carl', patientId: 'p1' },
     prefetch: { patient, observations: { resourceType: 'Bundle', type: 'searchset', entry: [] } },
   };
-  const { cards } = (await post(service, asked)) as { cards: { uuid: string; summary: string }[] };
+  const { cards } = (await postAsRecordSystem(client, service, asked)) as {
+    cards: { uuid: string; summary: string }[];
+  };
   const [card] = cards;
   assert.ok(card !== undefined);
   const outcome = { card: card.uuid, outcome: 'overridden', outcomeTimestamp: new Date().toISOString() };
-  await post(`${service}/feedback`, { feedback: [{ ...outcome, overrideReason: { reason: { code: 'not-useful' } } }] });
+  const feedback = [{ ...outcome, overrideReason: { reason: { code: 'not-useful' } } }];
+  await postAsRecordSystem(client, `${service}/feedback`, { feedback });
   return card.summary;
 }
 

@@ -6,7 +6,7 @@
  * The patients of one table share the beginning of their tokens, so that one search finds any of them.
  */
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, type KeyObject, randomBytes, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -14,8 +14,8 @@ import { AppError, HUB_API, type ProjectId, type ProjectSpec, type Run, SITE_API
 import { DATASET, FEATURES, followRun, HOSPITALS, hospitalCsv, INPUTS, pushBundle, uploadFile } from '@lantern/lantern';
 import { buildGraphBundle } from '@lantern/runner';
 import { createLogger, openDatabase } from '@lantern/service';
-import { SignJWT } from 'jose';
 import { encodings } from '../../packages/site/test/token-encodings.ts';
+import { postAsRecordSystem } from './record-system.ts';
 import { TestFederation, type TestSite } from './test-federation.ts';
 
 const ISSUER = 'https://ehr.journey.example';
@@ -164,8 +164,9 @@ async function deployAndConsult(modelVersionId: Awaited<ReturnType<typeof releas
   const site = federation.sites[0] ?? assert.fail();
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const publicKeyPem = String(publicKey.export({ type: 'spki', format: 'pem' }));
-  const client = { issuer: ISSUER, publicKeyPem, algorithm: 'EdDSA' as const };
-  await site.admin.api.call(SITE_API.registerCdsClient, { body: client });
+  const known = { issuer: ISSUER, publicKeyPem, algorithm: 'EdDSA' as const };
+  await site.admin.api.call(SITE_API.registerCdsClient, { body: known });
+  const client = { issuer: ISSUER, key: privateKey, siteUrl: site.process.url };
   const body = { modelVersionId, serviceId: 'planted', reason: 'To test.' };
   await site.admin.api.call(SITE_API.deploy, { body });
   const place = '/cds-services/planted';
@@ -173,7 +174,7 @@ async function deployAndConsult(modelVersionId: Awaited<ReturnType<typeof releas
   const name = [{ family: plant('name at a bedside'), given: [plant('given name at a bedside')] }];
   const identifier = [{ system: 'urn:mrn', value: plant('record number at a bedside') }];
   const patient = { resourceType: 'Patient', id, name, identifier, gender: 'female', birthDate: '1960-02-03' };
-  const { cards } = (await postAsClient(site.process.url, place, privateKey, {
+  const { cards } = (await postAsRecordSystem(client, place, {
     hook: 'patient-view',
     hookInstance: randomUUID(),
     context: { userId: `Practitioner/${plant('user at a bedside')}`, patientId: id },
@@ -183,25 +184,10 @@ async function deployAndConsult(modelVersionId: Awaited<ReturnType<typeof releas
   const outcomeTimestamp = new Date().toISOString();
   const card = cards[0]?.uuid ?? assert.fail('no card');
   const feedback = [{ card, outcome: 'overridden', outcomeTimestamp, overrideReason }];
-  await postAsClient(site.process.url, `${place}/feedback`, privateKey, { feedback });
+  await postAsRecordSystem(client, `${place}/feedback`, { feedback });
   // A request that is refused is where a careless server logs what it was sent.
   const refused = { hook: plant('hook of a refused request'), patient };
-  await assert.rejects(postAsClient(site.process.url, place, privateKey, refused), /400/);
-}
-
-async function postAsClient(siteUrl: string, place: string, key: KeyObject, body: unknown): Promise<unknown> {
-  const token = await new SignJWT({})
-    .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT' })
-    .setIssuer(ISSUER)
-    .setAudience(`${siteUrl}${place}`)
-    .setIssuedAt()
-    .setExpirationTime('2m')
-    .setJti(randomUUID())
-    .sign(key);
-  const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
-  const response = await fetch(`${siteUrl}${place}`, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!response.ok) throw new Error(`${place} answered ${response.status}`);
-  return response.json();
+  await assert.rejects(postAsRecordSystem(client, place, refused), /400/);
 }
 
 /** The hub's database as text, its files (but those of the database, which are that text again), and the logs of all. */

@@ -6,7 +6,7 @@ import { memorySource } from '../byte-source.ts';
 import { type DataSet, textOf } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
 import { type Part10File, readPart10 } from '../part10.ts';
-import type { Tag } from '../tag.ts';
+import { TAGS, type Tag } from '../tag.ts';
 import { createDeidentifier, type DeidentifiedObject, type QuarantinedObject } from './deidentify.ts';
 import { outputFile } from './output-file.ts';
 import { PROFILE_DEFAULT, parseDeidentificationProfile } from './profile.ts';
@@ -54,6 +54,12 @@ async function released(file: Part10File, document: unknown = {}): Promise<Deide
 
 const bytesOf = (object: DeidentifiedObject) => Buffer.concat([...outputFile(object)]);
 const again = (object: DeidentifiedObject) => readPart10(memorySource(bytesOf(object)));
+
+function pixelsOf({ dataSet, source }: Part10File): Buffer {
+  const value = dataSet.elements.get(TAGS.pixelData)?.value;
+  assert.ok(value?.kind === 'bytes' || value?.kind === 'range');
+  return value.kind === 'bytes' ? value.bytes : source.bytes(value.range.start, value.range.length);
+}
 
 function* readable(folder: string): Generator<readonly [string, Part10File]> {
   for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted()) {
@@ -137,6 +143,32 @@ describe('a de-identified object', () => {
     assert.ok(moved <= -1 && moved >= -1825);
     assert.equal(day(shifted, 0x00080012) - day(dataSet, 0x00080012), moved);
     assert.equal(textOf(shifted, TAG.studyTime), textOf(dataSet, TAG.studyTime));
+  });
+
+  test('is blacked out where it was compressed as where it was not, and every other pixel stays', async () => {
+    const rule = {
+      label: 'corner',
+      all: [[{ how: 'equals', field: 'Rows', values: ['64'] }]],
+      regions: [[0, 0, 20, 10]],
+    };
+    const native = fileOf('MR_small.dcm');
+    const reference = pixelsOf(again(await released(native, { pixelRules: [rule] })));
+    const before = pixelsOf(native);
+    const isInside = (at: number) => Math.floor(at / 2) % 64 < 20 && Math.floor(at / 128) < 10;
+    assert.ok(before.some((byte, at) => isInside(at) && byte !== reference[at]));
+    assert.ok(before.every((byte, at) => isInside(at) || byte === reference[at]));
+    for (const name of ['MR_small_RLE.dcm', 'MR_small_jp2klossless.dcm']) {
+      const output = again(await released(fileOf(name), { pixelRules: [rule] }));
+      assert.equal(output.transferSyntax.uid, '1.2.840.10008.1.2.1');
+      assert.equal(output.dataSet.elements.get(TAGS.pixelData)?.vr, 'OW');
+      assert.ok(pixelsOf(output).equals(reference), name);
+    }
+  });
+
+  test('is held back where it lacks the UIDs without which it is no object', async () => {
+    const outcome = await run(fileOf('nested_priv_SQ.dcm'));
+    assert.ok(outcome.kind === 'quarantined');
+    assert.deepEqual(outcome.reasons, ['no-object']);
   });
 
   test('is left as it is by a second run, byte for byte, whatever the profile', async () => {

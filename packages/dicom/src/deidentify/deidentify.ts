@@ -84,7 +84,11 @@ export function createDeidentifier(options: {
       ];
       const entries = [...withoutPaths(cleaned.entries, added), ...added.map(setEntry), ...maskEntries(pixels)];
       const report = { profile: profile.name, methodCodes: codes, entries, keptCount: cleaned.keptCount };
-      const reasons = [...(pixels.kind === 'quarantined' ? pixels.reasons : []), ...uncleanReasons(cleaned.unclean)];
+      const reasons = [
+        ...(pixels.kind === 'quarantined' ? pixels.reasons : []),
+        ...uncleanReasons(cleaned.unclean),
+        ...namelessReasons(cleaned.dataSet),
+      ];
       if (pixels.kind === 'quarantined' || reasons.length > 0) return { kind: 'quarantined', reasons, report };
       const { source, transferSyntaxUid } = pixels;
       return { kind: 'deidentified', dataSet: withElements(cleaned.dataSet, added), source, transferSyntaxUid, report };
@@ -93,6 +97,7 @@ export function createDeidentifier(options: {
 }
 
 const SOP_CLASS = 0x00080016;
+const SOP_INSTANCE = 0x00080018;
 const STUDY_INSTANCE_UID = 0x0020000d;
 const PATIENT_NAME = 0x00100010;
 const PATIENT_ID = 0x00100020;
@@ -165,6 +170,11 @@ function maskEntries(pixels: Awaited<ReturnType<typeof cleanPixels>>): ReportEnt
 
 function uncleanReasons(unclean: readonly string[]): QuarantineReason[] {
   return unclean.length > 0 ? ['identifier-in-binary'] : [];
+}
+
+function namelessReasons(dataSet: DataSet): QuarantineReason[] {
+  const isNamed = [SOP_CLASS, SOP_INSTANCE].every((tag) => textOf(dataSet, tag) !== undefined);
+  return isNamed ? [] : ['no-object'];
 }
 
 /** In the order of tags, as they are written (PS3.5 7.1). */

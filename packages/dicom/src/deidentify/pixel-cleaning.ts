@@ -1,26 +1,30 @@
 /** Blacks out and reads the pixels of an object as judged, and leaves those of all others alone. */
 import type { ByteSource } from '../byte-source.ts';
-import type { DataSet, Element, Value } from '../data-set.ts';
+import { type DataSet, type Element, numberOf, type Value } from '../data-set.ts';
+import { DicomError } from '../dicom-error.ts';
 import type { Part10File } from '../part10.ts';
+import { transcoded } from '../pixel/transcode.ts';
 import { TAGS } from '../tag.ts';
+import { EXPLICIT_LITTLE_ENDIAN } from '../transfer-syntax.ts';
 import { commentPatches, patchedSource } from './compressed-comments.ts';
-import { numberIn, type PixelGeometry, pixelBytes, pixelGeometryOf } from './pixel-geometry.ts';
+import { type PixelGeometry, pixelBytes, pixelGeometryOf } from './pixel-geometry.ts';
 import { judgePixels, type PixelJudgement, type QuarantineReason } from './pixel-judgement.ts';
 import { blackOut, maskedPixels, withoutUnusedBits } from './pixel-mask.ts';
 import type { DeidentificationProfile } from './profile.ts';
 import type { Scrubber } from './scrubber.ts';
 import { framesToRead, greyFrame, isTelling, type TextReader } from './text-reader.ts';
 
-/** Uncompressed pixels of a compressed object, in the order of PixelData, with the header elements that then differ. */
-export type DecodedPixels = {
+export type PixelTools = { readonly readText?: TextReader };
+
+/** Pixels are treated in memory, all frames of them; a claim of more is quarantined. */
+const PIXEL_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** Pixels in the order of PixelData, with the header that says how they lie. */
+type UncompressedPixels = {
   readonly dataSet: DataSet;
   readonly pixelData: Buffer;
   readonly transferSyntaxUid: string;
 };
-/** `undefined` where there is no decoder, or it fails. */
-export type PixelDecoder = (file: Part10File) => Promise<DecodedPixels | undefined>;
-
-export type PixelTools = { readonly readText?: TextReader; readonly decode?: PixelDecoder };
 
 export type CleanedPixels = {
   readonly kind: 'cleaned';
@@ -61,7 +65,7 @@ export async function cleanPixels(job: Job): Promise<PixelOutcome> {
 
 async function treatPixels(job: Job, judgement: PixelJudgement): Promise<PixelOutcome> {
   const { file, tools, scrubber } = job;
-  const pixels = await uncompressedPixels(file, tools);
+  const pixels = uncompressedPixels(file);
   const geometry = pixels === undefined ? undefined : pixelGeometryOf(pixels.dataSet);
   if (pixels === undefined || geometry === undefined || pixels.pixelData.byteLength < pixelBytes(geometry))
     return { kind: 'quarantined', reasons: ['undecodable-pixels'] };
@@ -77,7 +81,7 @@ async function treatPixels(job: Job, judgement: PixelJudgement): Promise<PixelOu
   const wasRead = tools.readText !== undefined;
   if (masks.length === 0) return { ...untouched(file), wasCleaned: wasRead };
   const elements = new Map(pixels.dataSet.elements);
-  elements.set(TAGS.pixelData, pixelElement(file.dataSet, pixelData.subarray(0, evenLength(geometry))));
+  elements.set(TAGS.pixelData, pixelElement(pixels.dataSet, pixelData.subarray(0, evenLength(geometry))));
   return {
     kind: 'cleaned',
     dataSet: { ...pixels.dataSet, elements },
@@ -102,13 +106,20 @@ async function readsText(
   return false;
 }
 
-async function uncompressedPixels(file: Part10File, { decode }: PixelTools): Promise<DecodedPixels | undefined> {
-  const { dataSet, source, transferSyntax } = file;
-  const value = dataSet.elements.get(TAGS.pixelData)?.value;
-  if (value === undefined || value.kind === 'items') return undefined;
-  if (value.kind === 'fragments') return decode?.(file);
-  const pixelData = value.kind === 'bytes' ? value.bytes : source.bytes(value.range.start, value.range.length);
-  return { dataSet, pixelData, transferSyntaxUid: transferSyntax.uid };
+/** `undefined` where there are none, or no codec reads them; frames are decoded as they are read. */
+function uncompressedPixels(file: Part10File): UncompressedPixels | undefined {
+  const isCompressed = file.dataSet.elements.get(TAGS.pixelData)?.value.kind === 'fragments';
+  try {
+    const { dataSet, source, transferSyntax } = isCompressed ? transcoded(file, EXPLICIT_LITTLE_ENDIAN) : file;
+    const value = dataSet.elements.get(TAGS.pixelData)?.value;
+    if (value?.kind === 'bytes') return { dataSet, pixelData: value.bytes, transferSyntaxUid: transferSyntax.uid };
+    if (value?.kind !== 'range' || value.range.length > PIXEL_BYTES_MAX) return undefined;
+    const pixelData = source.bytes(value.range.start, value.range.length);
+    return { dataSet, pixelData, transferSyntaxUid: transferSyntax.uid };
+  } catch (caught) {
+    if (caught instanceof DicomError) return undefined;
+    throw caught;
+  }
 }
 
 /** Untouched but for what is no pixel: data beyond the last frame, overlays in unused bits, comments in compressed frames. */
@@ -155,7 +166,7 @@ function hasHiddenOverlay(dataSet: DataSet): boolean {
   for (let group = 0x6000; group <= 0x601e; group += 2) {
     const tag = group * 0x10000;
     if (!dataSet.elements.has(tag + 0x0100) && !dataSet.elements.has(tag + 0x0102)) continue;
-    const isInPixels = (numberIn(dataSet, tag + 0x0100) ?? 1) > 1 || (numberIn(dataSet, tag + 0x0102) ?? 0) > 0;
+    const isInPixels = (numberOf(dataSet, tag + 0x0100) ?? 1) > 1 || (numberOf(dataSet, tag + 0x0102) ?? 0) > 0;
     if (isInPixels) return true;
   }
   return false;

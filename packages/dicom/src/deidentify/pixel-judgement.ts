@@ -16,6 +16,8 @@ export type QuarantineReason =
   | 'encapsulated-document'
   /** A DICOMDIR: it describes other files. */
   | 'directory'
+  /** It lacks the UID of its class or its own, without which it cannot be a file (PS3.10 7.1). */
+  | 'no-object'
   | 'burned-in-annotation'
   | 'secondary-capture'
   | 'screen-or-report'

@@ -13,7 +13,7 @@ const GEOMETRY: PixelGeometry = {
   highBit: 11,
   isSigned: false,
   isPlanar: false,
-  photometric: 'MONOCHROME2',
+  photometricInterpretation: 'MONOCHROME2',
 };
 const MASKS: readonly Mask[] = [
   { regions: [{ x: 1, y: 2, width: 3, height: 2 }], where: 'inside' },
@@ -37,14 +37,14 @@ function eachPixel(geometry: PixelGeometry, check: (pixel: { frame: number; x: n
 
 describe('blacking out', () => {
   for (const littleEndian of [true, false]) {
-    for (const [photometric, isSigned] of [
+    for (const [photometricInterpretation, isSigned] of [
       ['MONOCHROME2', false],
       ['MONOCHROME2', true],
       ['MONOCHROME1', false],
       ['MONOCHROME1', true],
     ] as const) {
-      test(`sets exactly the pixels of the regions in every frame, ${photometric}, ${isSigned ? 'signed' : 'unsigned'}, ${littleEndian ? 'little' : 'big'} endian`, () => {
-        const geometry = { ...GEOMETRY, photometric, isSigned };
+      test(`sets exactly the pixels of the regions in every frame, ${photometricInterpretation}, ${isSigned ? 'signed' : 'unsigned'}, ${littleEndian ? 'little' : 'big'} endian`, () => {
+        const geometry = { ...GEOMETRY, photometricInterpretation, isSigned };
         const before = noise(2 * 7 * 5 * 3 + 2);
         const after = blackOut(before, geometry, { masked: maskedPixels(geometry, MASKS), littleEndian });
         assert.equal(after.length, before.length);
@@ -53,7 +53,7 @@ describe('blacking out', () => {
         const all = Array.from({ length: 105 }, (_, index) =>
           stored(littleEndian ? before.readUInt16LE(2 * index) : before.readUInt16BE(2 * index)),
         );
-        const black = photometric === 'MONOCHROME1' ? Math.max(...all) : Math.min(...all);
+        const black = photometricInterpretation === 'MONOCHROME1' ? Math.max(...all) : Math.min(...all);
         eachPixel(geometry, ({ frame, x, y }) => {
           const at = 2 * (frame * 35 + y * 7 + x);
           const value = littleEndian ? after.readUInt16LE(at) : after.readUInt16BE(at);
@@ -66,12 +66,19 @@ describe('blacking out', () => {
   }
 
   for (const isPlanar of [true, false]) {
-    for (const [photometric, black] of [
+    for (const [photometricInterpretation, black] of [
       ['RGB', [0, 0, 0]],
       ['YBR_FULL', [0, 128, 128]],
     ] as const) {
-      test(`takes all samples of a pixel, ${photometric}, ${isPlanar ? 'by plane' : 'by pixel'}`, () => {
-        const geometry = { ...GEOMETRY, photometric, isPlanar, samplesPerPixel: 3, bitsAllocated: 8, bitsStored: 8 };
+      test(`takes all samples of a pixel, ${photometricInterpretation}, ${isPlanar ? 'by plane' : 'by pixel'}`, () => {
+        const geometry = {
+          ...GEOMETRY,
+          photometricInterpretation,
+          isPlanar,
+          samplesPerPixel: 3,
+          bitsAllocated: 8,
+          bitsStored: 8,
+        };
         const before = noise(3 * 35 * 3);
         const after = blackOut(before, geometry, { masked: maskedPixels(geometry, MASKS), littleEndian: true });
         eachPixel(geometry, ({ frame, x, y }) => {
@@ -94,7 +101,7 @@ describe('blacking out', () => {
       columns: 4,
       rows: 1,
       frameCount: 1,
-      photometric: 'YBR_FULL_422',
+      photometricInterpretation: 'YBR_FULL_422',
       samplesPerPixel: 3,
       bitsAllocated: 8,
       bitsStored: 8,

@@ -5,7 +5,8 @@
  * colour it is no luminance. Where two pixels share their colour
  * (YBR_FULL_422), it is removed when either goes: the other one keeps its luminance.
  */
-import { frameBits, isSubsampled, type PixelGeometry, pixelBytes } from './pixel-geometry.ts';
+import { frameBits, isSubsampled } from '../pixel/pixel-description.ts';
+import { type PixelGeometry, pixelBytes } from './pixel-geometry.ts';
 import type { Region } from './pixel-rules.ts';
 
 /** Inside of regions, or all outside of them, as with ultrasound. */
@@ -54,8 +55,8 @@ function blackenPixel(
   geometry: PixelGeometry,
   write: SampleWriter,
 ): void {
-  const { samplesPerPixel, isPlanar, photometric, columns, rows } = geometry;
-  if (isSubsampled(photometric)) {
+  const { samplesPerPixel, isPlanar, photometricInterpretation, columns, rows } = geometry;
+  if (isSubsampled(photometricInterpretation)) {
     const pair = frameStart + 4 * Math.floor(pixel / 2); // Y1 Y2 Cb Cr
     write(pair + (pixel % 2), 0);
     write(pair + 2, colourless(geometry));
@@ -75,17 +76,17 @@ function colourless({ bitsStored }: PixelGeometry): number {
 /** As unsigned bits of the sample. */
 function blackOf(sample: number, geometry: PixelGeometry, extreme: number): number {
   if (geometry.samplesPerPixel === 1) return extreme;
-  return geometry.photometric.startsWith('YBR') && sample > 0 ? colourless(geometry) : 0;
+  return geometry.photometricInterpretation.startsWith('YBR') && sample > 0 ? colourless(geometry) : 0;
 }
 
 /** The lowest value of all samples, or the highest for MONOCHROME1; bits beside the stored ones do not count. */
 function extremeOf(pixelData: Buffer, geometry: PixelGeometry, littleEndian: boolean): number {
-  const { bitsAllocated, bitsStored, isSigned, photometric } = geometry;
-  if (geometry.samplesPerPixel > 1 || photometric === 'PALETTE COLOR' || bitsAllocated === 1) return 0;
+  const { bitsAllocated, bitsStored, isSigned, photometricInterpretation } = geometry;
+  if (geometry.samplesPerPixel > 1 || photometricInterpretation === 'PALETTE COLOR' || bitsAllocated === 1) return 0;
   const view = new DataView(pixelData.buffer, pixelData.byteOffset, pixelData.byteLength);
   const bytes = bitsAllocated / 8;
   const shift = 32 - bitsStored;
-  const sign = photometric === 'MONOCHROME1' ? -1 : 1;
+  const sign = photometricInterpretation === 'MONOCHROME1' ? -1 : 1;
   let [extreme, extremeBits] = [Number.POSITIVE_INFINITY, 0];
   for (let at = 0; at + bytes <= pixelData.byteLength; at += bytes) {
     const bits =

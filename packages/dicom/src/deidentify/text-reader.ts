@@ -2,8 +2,10 @@
  * Reading text in pixels. The reader itself is passed in, as it is a program of its own; here is what it is given and how its answer
  * is judged. Only words of radiology and small numbers may stay legible: depth scales, L, R, kV. Anything else may be a name.
  */
+
+import { frameBits, isSubsampled } from '../pixel/pixel-description.ts';
 import { isKnownWord, knownWordsOf } from './known-words.ts';
-import { frameBits, isSubsampled, type PixelGeometry } from './pixel-geometry.ts';
+import type { PixelGeometry } from './pixel-geometry.ts';
 import type { Scrubber } from './scrubber.ts';
 
 /** Eight bits per pixel, row by row, the frame's darkest value 0 and its brightest 255. */
@@ -48,23 +50,23 @@ export function greyFrame(
   geometry: PixelGeometry,
   { frame, littleEndian }: { frame: number; littleEndian: boolean },
 ): GreyImage | undefined {
-  const { columns, rows, samplesPerPixel, isPlanar, photometric, bitsAllocated } = geometry;
+  const { columns, rows, samplesPerPixel, isPlanar, photometricInterpretation, bitsAllocated } = geometry;
   const samplesPerFrame = frameBits(geometry) / bitsAllocated;
   if ((frame + 1) * frameBits(geometry) > 8 * pixelData.byteLength) return undefined;
   const read = sampleReader(pixelData, geometry, littleEndian);
   const count = columns * rows;
   const values = new Float64Array(count);
-  const isColour = samplesPerPixel === 3 && photometric === 'RGB';
+  const isColour = samplesPerPixel === 3 && photometricInterpretation === 'RGB';
   const sampleAt = (pixel: number, sample: number) =>
     isPlanar ? sample * count + pixel : pixel * samplesPerPixel + sample;
   for (let pixel = 0; pixel < count; pixel += 1) {
     const base = frame * samplesPerFrame;
-    if (isSubsampled(photometric)) values[pixel] = read(base + 4 * Math.floor(pixel / 2) + (pixel % 2));
+    if (isSubsampled(photometricInterpretation)) values[pixel] = read(base + 4 * Math.floor(pixel / 2) + (pixel % 2));
     else if (isColour)
       values[pixel] = Math.max(...[0, 1, 2].map((sample) => read(base + sampleAt(pixel, sample)))); // red text too
     else values[pixel] = read(base + sampleAt(pixel, 0));
   }
-  return { width: columns, height: rows, pixels: scaled(values, photometric === 'MONOCHROME1') };
+  return { width: columns, height: rows, pixels: scaled(values, photometricInterpretation === 'MONOCHROME1') };
 }
 
 /** How much wider than all else a gap above the lowest value must be for that value to be padding, not a shade. */

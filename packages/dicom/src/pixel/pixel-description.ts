@@ -122,18 +122,19 @@ function bitsOf(dataSet: DataSet): Bits {
 }
 
 /** Of one native frame in bits: frames of single bits follow each other without padding (PS3.5 8.1.1). */
-export function frameBits(
-  description: Pick<
-    PixelDescription,
-    'rows' | 'columns' | 'samplesPerPixel' | 'bitsAllocated' | 'photometricInterpretation'
-  >,
-): number {
+export function frameBits(description: {
+  readonly rows: number;
+  readonly columns: number;
+  readonly samplesPerPixel: number;
+  readonly bitsAllocated: number;
+  readonly photometricInterpretation: string;
+}): number {
   const { rows, columns, bitsAllocated } = description;
   const samples = isSubsampled(description.photometricInterpretation) ? 2 : description.samplesPerPixel;
   return rows * columns * samples * bitsAllocated;
 }
 
 /** Native pixels of which two share their chrominance: four samples for two pixels (PS3.3 C.7.6.3.1.2). */
-export function isSubsampled(photometric: PhotometricInterpretation): boolean {
+export function isSubsampled(photometric: string): boolean {
   return photometric === 'YBR_FULL_422' || photometric === 'YBR_PARTIAL_422';
 }

@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type Dirent, existsSync, statSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '@lantern/contract';
 import {
@@ -184,10 +184,13 @@ async function write(object: DeidentifiedObject, file: string): Promise<void> {
   const handle = await open(part, 'w');
   try {
     for (const piece of outputFile(object)) await handle.writeFile(piece);
+    await rename(part, file);
+  } catch (caught) {
+    await rm(part, { force: true });
+    throw caught;
   } finally {
     await handle.close();
   }
-  await rename(part, file);
 }
 
 function reportText(treated: readonly Treated[], profile: DeidentificationProfile): string {
