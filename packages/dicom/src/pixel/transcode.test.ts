@@ -8,6 +8,7 @@ import { DicomError } from '../dicom-error.ts';
 import { readPart10 } from '../part10.ts';
 import { writePart10 } from '../part10-writer.ts';
 import { openPixels } from './pixels.ts';
+import { render } from './render.ts';
 import { transcoded } from './transcode.ts';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../../../../fixtures/dicom');
@@ -70,6 +71,15 @@ describe('an image in another transfer syntax', () => {
       frames.map(({ start }) => start - 8 - first),
       Array.from({ length: 25 }, (_, index) => offsets.readUInt32LE(index * 4)),
     );
+  });
+
+  test('is RGB where its chrominance was coded at half its width, in the colours that are shown of it', () => {
+    const { original, made } = rewritten('pixels/SC_rgb_dcmtk_+eb+cy+np.dcm', EXPLICIT);
+    assert.equal(textOf(original.dataSet, 0x00280004), 'YBR_FULL_422');
+    const frame = openPixels(made).frame(0);
+    assert.equal(frame.photometricInterpretation, 'RGB');
+    const shown = render(openPixels(original), { ...original, frameIndex: 0 });
+    assert.deepEqual(Buffer.from(frame.values), shown.bytes);
   });
 
   test('is decoded to what it was before it was compressed, with attributes that say so', () => {

@@ -9,6 +9,7 @@ import { DicomError } from '../dicom-error.ts';
 import { numberElement, type Removal, textElement, withElements } from '../element-values.ts';
 import { transferSyntaxOf } from '../transfer-syntax.ts';
 import { canEncode, encodeFrame } from './codecs.ts';
+import { rgbOfYbr } from './colour.ts';
 import { PIXEL_TAGS, type PixelDescription } from './pixel-description.ts';
 import { bytesOfValues } from './pixel-values.ts';
 import { openPixels, type PixelSource, type Pixels } from './pixels.ts';
@@ -42,7 +43,7 @@ function decoded(object: PixelSource): Content {
   const { description } = pixels;
   const frames = frameSource(pixels);
   const range = { start: object.source.sizeBytes, length: frames.sizeBytes };
-  const { photometricInterpretation } = pixels.frame(0);
+  const photometricInterpretation = becomesRgb(description) ? 'RGB' : pixels.frame(0).photometricInterpretation;
   const dataSet = withElements(object.dataSet, [
     textElement('PhotometricInterpretation', photometricInterpretation),
     numberElement('HighBit', description.bitsStored - 1),
@@ -51,6 +52,14 @@ function decoded(object: PixelSource): Content {
     () => ({ tag: PIXEL_TAGS.pixelData, vr: nativeVr(description), value: { kind: 'range', range } }),
   ]);
   return { dataSet, source: joined(object.source, frames) };
+}
+
+/**
+ * Colour whose chrominance was coded at half its width comes out at full width, as YBR_FULL. Ultrasound and other images may not
+ * have that uncompressed (PS3.3 C.8.5.6.1.2), but all may be RGB; no exact value is lost, as the coding kept none.
+ */
+function becomesRgb({ photometricInterpretation, bitsAllocated }: PixelDescription): boolean {
+  return photometricInterpretation === 'YBR_FULL_422' && bitsAllocated === 8;
 }
 
 /** PS3.5 A.2: OB for cells of up to eight bits may be, OW for larger ones must be. */
@@ -69,7 +78,9 @@ function frameSource({ description, frame }: Pixels): ByteSource {
   const frameBytes = (rows * columns * samplesPerPixel * bitsAllocated) / 8;
   let last: { readonly index: number; readonly bytes: Buffer } | undefined;
   const at = (index: number): Buffer => {
-    if (last?.index !== index) last = { index, bytes: bytesOfValues(frame(index).values, bitsAllocated) };
+    if (last?.index === index) return last.bytes;
+    const decoded = bytesOfValues(frame(index).values, bitsAllocated);
+    last = { index, bytes: becomesRgb(description) ? rgbOfYbr(decoded) : decoded };
     return last.bytes;
   };
   return {
