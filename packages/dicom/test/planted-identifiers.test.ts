@@ -14,6 +14,9 @@ const KIND_COUNT_MIN = 300;
 const KEY = Buffer.from('the key of a project with 32 bytes');
 const SEED = Number(process.env['LANTERN_SEED'] ?? newSeed());
 
+/** Thirty-nine digits of a keyed hash: among half a million of them some date of eight digits turns up by chance now and then. */
+const MADE_UID = /2\.25\.\d{36,39}/g;
+
 const DAYS_BETWEEN_DATES_MAX = 20;
 const PSEUDONYMS = createPseudonyms(KEY);
 const daysOf = (patientId: string) => PSEUDONYMS.dateShiftDays(patientId, 1825);
@@ -43,9 +46,10 @@ describe(`identifiers planted with LANTERN_SEED=${SEED}`, () => {
         const outcome = await deidentifier.deidentify(readPart10(memorySource(object.bytes)));
         assert.ok(outcome.kind === 'deidentified', object.name);
         const bytes = Buffer.concat([...outputFile(outcome), Buffer.from(JSON.stringify(outcome.report))]);
+        const withoutMadeUids = Buffer.from(bytes.toString('latin1').replace(MADE_UID, '2.25.'), 'latin1');
         for (const planted of object.planted) {
           kinds.add(planted.kind);
-          const ways = waysFound(bytes, planted);
+          const ways = waysFound(/^\d+$/.test(planted.text) ? withoutMadeUids : bytes, planted);
           const isDate = /^\d{8}$/.test(planted.text);
           if (isDate && daysOf(object.patientId) < DAYS_BETWEEN_DATES_MAX) continue; // another date may have become this one
           if (ways.length > 0) leaks.set(`${planted.kind}: ${ways.join(', ')}`, object.name);
