@@ -99,6 +99,7 @@ export const ERROR_TABLE = {
   ),
   'database.unavailable': row(503, 'transient', 'The database is not reachable; it is tried again.'),
   'peer.unreachable': row(503, 'transient', 'The other side does not answer; it is tried again.'),
+  'peer.refused': row(502, 'permanent', 'The other side refuses this; its administrator has to allow it.'),
   'peer.ambiguous': row(504, 'ambiguous', 'The other side may or may not have acted; the same request is sent again.'),
   'executor.failed': row(500, 'transient', 'The algorithm process ended early; it is started again.'),
   'config.invalid': row(500, 'permanent', 'Correct the named setting.'),

@@ -265,6 +265,8 @@ export {
   SiteActivitySchema,
 } from './site-api.ts';
 export {
+  ARRIVAL_STATES,
+  type ArrivalState,
   DECISION_STATES,
   DEPLOYMENT_STATES,
   type DecisionState,

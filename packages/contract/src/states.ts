@@ -83,6 +83,12 @@ export const DEPLOYMENT_STATES = {
   stopped: { start: 'live' },
 } as const satisfies StateTable;
 
+/** What arrives at one AE title for one study. A late instance begins the next revision; a complete one never opens again. */
+export const ARRIVAL_STATES = {
+  receiving: { complete: 'complete' },
+  complete: {},
+} as const satisfies StateTable;
+
 export type ProjectState = StateOf<typeof PROJECT_STATES>;
 export type DecisionState = StateOf<typeof DECISION_STATES>;
 export type RunState = StateOf<typeof RUN_STATES>;
@@ -92,6 +98,7 @@ export type SiteTaskState = StateOf<typeof SITE_TASK_STATES>;
 export type SiteState = StateOf<typeof SITE_STATES>;
 export type ModelVersionState = StateOf<typeof MODEL_VERSION_STATES>;
 export type DeploymentState = StateOf<typeof DEPLOYMENT_STATES>;
+export type ArrivalState = StateOf<typeof ARRIVAL_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
 export function nextState<T extends StateTable>(

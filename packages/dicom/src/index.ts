@@ -1,5 +1,6 @@
-export { memorySource, openFileSource } from './byte-source.ts';
-export { type DataSet, type Element, textOf } from './data-set.ts';
+export { type ByteSource, memorySource, openFileSource } from './byte-source.ts';
+export { type DataSet, type Element, numberOf, textOf } from './data-set.ts';
+export { encodeDataSet } from './data-set-writer.ts';
 export { createDeidentifier, type DeidentifiedObject, type Deidentifier } from './deidentify/deidentify.ts';
 export { outputFile } from './deidentify/output-file.ts';
 export {
@@ -12,7 +13,7 @@ export { findTesseract } from './deidentify/tesseract-reader.ts';
 export { DicomError } from './dicom-error.ts';
 export { dicomJson, type JsonDataSet, type JsonElement } from './dicom-json.ts';
 export { dataSetOfJson } from './dicom-json-reader.ts';
-export { keywordOf } from './dictionary.ts';
+export { keywordOf, tagOfKeyword } from './dictionary.ts';
 export {
   bytesElement,
   dataSetOf,
@@ -23,9 +24,11 @@ export {
 } from './element-values.ts';
 export type {
   Destination,
+  DimseHandlers,
   Instance,
   Match,
   MoveRetrieval,
+  Peer,
   QueryRequest,
   Retrieval,
   StoreRequest,
@@ -34,11 +37,13 @@ export { decodeDataSet } from './network/incoming.ts';
 export { instanceOfFile } from './network/instance-file.ts';
 export { type AssociationOptions, openAssociation } from './network/open-association.ts';
 export { fetchingContext, identifierContext, storingContexts } from './network/proposal.ts';
-export { type DicomServer, type DicomServerOptions, startDicomServer } from './network/server.ts';
+export { type Admission, type DicomServer, type DicomServerOptions, startDicomServer } from './network/server.ts';
+export type { Outcome as DimseOutcome } from './network/session.ts';
 export { SOP_CLASSES, STORAGE_COMMITMENT_INSTANCE } from './network/sop-classes.ts';
 export { STATUS } from './network/status.ts';
-export { readPart10 } from './part10.ts';
-export { writePart10 } from './part10-writer.ts';
+export { isUid } from './network/uid.ts';
+export { readHead, readPart10 } from './part10.ts';
+export { metaFor, writePart10 } from './part10-writer.ts';
 export { jpegOf, pngOf } from './pixel/image-formats.ts';
 export { openPixels } from './pixel/pixels.ts';
 export { render } from './pixel/render.ts';

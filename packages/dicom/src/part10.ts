@@ -4,7 +4,7 @@ import { type ByteSource, memorySource } from './byte-source.ts';
 import { type DataSet, textOf } from './data-set.ts';
 import { readDataSet } from './data-set-reader.ts';
 import { DicomError } from './dicom-error.ts';
-import { TAGS } from './tag.ts';
+import { TAGS, type Tag } from './tag.ts';
 import {
   EXPLICIT_BIG_ENDIAN,
   EXPLICIT_LITTLE_ENDIAN,
@@ -46,6 +46,21 @@ export function readPart10(source: ByteSource, rangeBytesMin = RANGE_BYTES_MIN):
     limits: { rangeBytesMin },
   });
   return { meta, dataSet, transferSyntax, source: body.source };
+}
+
+export type HeadOptions = {
+  readonly start: number;
+  readonly transferSyntaxUid: string;
+  readonly rangeBytesMin: number;
+  readonly stopsAt: (tag: Tag) => boolean;
+};
+
+/** The beginning of a data set; the source may end behind it. Throws as `readPart10`. */
+export function readHead(source: ByteSource, options: HeadOptions): DataSet {
+  const { start, transferSyntaxUid, ...limits } = options;
+  const encoding = transferSyntaxOf(transferSyntaxUid);
+  const body = encoding.deflated ? inflated(source, start) : { source, start };
+  return readDataSet(body.source, { start: body.start, encoding, limits }).dataSet;
 }
 
 function hasPrefix(source: ByteSource): boolean {

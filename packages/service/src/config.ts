@@ -7,6 +7,7 @@
  */
 import { AppError, parse } from '@lantern/contract';
 import type { Static, TObject, TSchema } from 'typebox';
+import { Default } from 'typebox/value';
 
 export type ConfigSources<S extends TObject> = {
   readonly schema: S;
@@ -18,13 +19,8 @@ export type ConfigSources<S extends TObject> = {
 
 /** Reads the settings; throws `config.invalid` naming the key and the rule, never the value. */
 export function loadConfig<S extends TObject>(sources: ConfigSources<S>): Static<S> {
-  const merged = {
-    ...defaultsOf(sources.schema),
-    ...fromFile(sources.fileText),
-    ...fromEnvironment(sources),
-    ...sources.overrides,
-  };
-  return parse(sources.schema, merged, { what: 'Settings', code: 'config.invalid' });
+  const given = { ...fromFile(sources.fileText), ...fromEnvironment(sources), ...sources.overrides };
+  return parse(sources.schema, Default(sources.schema, given), { what: 'Settings', code: 'config.invalid' });
 }
 
 /** The settings as they may be printed at start: secrets are replaced. */
@@ -34,15 +30,6 @@ export function redactConfig(
 ): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(config).map(([key, value]) => [key, secretKeys.includes(key) ? '(secret)' : value]),
-  );
-}
-
-function defaultsOf(schema: TObject): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(schema.properties).flatMap(([key, property]) => {
-      const value: unknown = 'default' in property ? property.default : undefined;
-      return value === undefined ? [] : [[key, value]];
-    }),
   );
 }
 

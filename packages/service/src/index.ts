@@ -30,6 +30,7 @@ export {
   openBlobStore,
 } from './blobs/blob-store.ts';
 export type { BlobWriter, StoredBlob } from './blobs/blob-writer.ts';
+export { makeFolder, removeIfThere, syncFolder } from './blobs/durable-file.ts';
 export { inlineBlob, inlineBytes } from './blobs/inline-blob.ts';
 export { type Clock, type ManualClock, manualClock, systemClock } from './clock.ts';
 export { loadConfig, redactConfig } from './config.ts';

@@ -1,5 +1,6 @@
 /** Settings of a site: read once in `main`, unknown keys refused. */
 import { type Static, Type } from 'typebox';
+import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
 
 export const SiteConfigSchema = Type.Object(
   {
@@ -24,6 +25,7 @@ export const SiteConfigSchema = Type.Object(
     taskConcurrency: Type.Integer({ default: 4, minimum: 1, maximum: 64, description: 'tasks of the hub at once' }),
     aucMin: Type.Number({ default: 0.5, minimum: 0, maximum: 1, description: 'below it no model is deployed here' }),
     siteCountMin: Type.Integer({ default: 1, minimum: 1, maximum: 1000, description: 'sites behind a deployed model' }),
+    dicom: Type.Optional(DicomSettingsSchema),
     faultPoint: Type.Optional(Type.String({ description: 'for crash tests only' })),
   },
   { additionalProperties: false },

@@ -40,6 +40,7 @@ import { startHubLink } from './hub-link/hub-link.ts';
 import { KEY_FILE, type LinkFile, readLinkFile } from './hub-link/link-file.ts';
 import { createOutbound, type Outbound } from './hub-link/outbound.ts';
 import { hubLinkRoutes } from './hub-link/routes.ts';
+import { createImaging, type Imaging } from './imaging.ts';
 import { queueTasks } from './jobs.ts';
 import type { SiteContext } from './site-context.ts';
 import { startSweeper } from './sweeper.ts';
@@ -101,7 +102,8 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const queue = createQueue({ db: database, tasks: queueTasks(site.jobs), concurrency: settings.taskConcurrency, log });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
-  const sweeper = startSweeper(site.sweeps, log);
+  const imaging = await openImaging(settings, { ...process, database });
+  const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
   shutdown.onClose('sweeper', () => sweeper.close());
   const hubLink = startHubLink({
     ...site.hubLink,
@@ -132,19 +134,28 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
       token: (token) => accounts.authenticate(token),
       cdsClient: createCdsClientVerifier({ database, clock, publicUrl: () => address }),
     },
-    log,
-    metrics,
-    clock,
-    title: 'Lantern site',
-    version: VERSION,
+    ...{ log, metrics, clock, title: 'Lantern site', version: VERSION },
     readyChecks: [{ name: 'database', check: async () => void (await database.pool.query('select 1')) }],
     ...(tls === undefined ? {} : { tls }),
   });
   shutdown.onClose('http', () => server.close());
   const url = await server.listen({ host: settings.httpHost, port: settings.httpPort });
   address ||= url;
-  log.info({ url, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
+  const dicomPort = await imaging?.listen();
+  log.info({ url, dicomPort, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
   return { url, routes: server.routes };
+}
+
+/** Images only where the site has a place in its hospital's DICOM network. */
+async function openImaging(
+  settings: SiteConfig,
+  { clock, log, shutdown, database }: Process & { database: Database },
+): Promise<Imaging | undefined> {
+  if (settings.dicom === undefined) return undefined;
+  const dir = path.join(settings.dataDir, 'images');
+  const imaging = await createImaging({ database, clock, log, dir, settings: settings.dicom });
+  shutdown.onClose('imaging', () => imaging.close());
+  return imaging;
 }
 
 async function requireLink(dataDir: string): Promise<LinkFile> {

@@ -10,6 +10,7 @@ export const STATUS = {
 
   // PS3.7 annex C.5
   processingFailure: 0x0110,
+  duplicateSopInstance: 0x0111,
   noSuchEventType: 0x0113,
   noSuchObjectInstance: 0x0112,
   invalidArgument: 0x0115,

@@ -1,0 +1,183 @@
+/**
+ * The files of the archive: one per instance, a file of PS3.10 that any DICOM program reads, in a folder of the hour in which it
+ * began to arrive. A name is chance, so that nothing that a peer sends can name a file.
+ *
+ *   incoming ──finish()──► durable, not yet known ──row committed──► stored
+ *      │                        │
+ *      └─discard()──► gone ◄────┘      a crash leaves either behind; the check of that hour removes it (archive-check.ts)
+ *
+ * Invariant: when `finish` has resolved, content, size and name survive the loss of power.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import path from 'node:path';
+import { AppError } from '@lantern/contract';
+import { metaFor } from '@lantern/dicom';
+import {
+  assertFreeBytes,
+  type Clock,
+  FREE_BYTES_MIN,
+  fromDiskError,
+  makeFolder,
+  removeIfThere,
+  syncFolder,
+} from '@lantern/service';
+
+/** Gathered before a write: a call for each piece of the socket costs more than the copy. */
+const WRITE_BYTES = 512 * 1024;
+/** Written between two looks at the free space. */
+const SPACE_CHECK_BYTES = 64 * 1024 * 1024;
+const SPACE_CHECK_MS = 1000;
+/** The head that is kept for the index; a header that is longer is read from the file. */
+const HEAD_BYTES_MAX = 128 * 1024;
+const NAME_BYTES = 12;
+
+export type IncomingUids = {
+  readonly sopClassUid: string;
+  readonly sopInstanceUid: string;
+  readonly transferSyntaxUid: string;
+};
+
+export type WrittenFile = {
+  /** Below the folder of the archive, with '/'. */
+  readonly file: string;
+  readonly dataSetStart: number;
+  readonly dataSetBytes: number;
+  /** SHA-256 of the data set, hex. */
+  readonly contentDigest: string;
+  /** The beginning of the data set. */
+  readonly head: Buffer;
+};
+
+export type ImageFiles = {
+  readonly dir: string;
+  /**
+   * Writes the data set behind a header of our own. Durable when it resolves. On any error nothing is left. Throws `storage.full`,
+   * and what the data set throws.
+   */
+  write(uids: IncomingUids, dataSet: AsyncIterable<readonly Uint8Array[]>): Promise<WrittenFile>;
+  discard(file: string): Promise<void>;
+  pathOf(file: string): string;
+  /** Whether it is being written, or waits for its row. */
+  isInWork(file: string): boolean;
+  /** When the oldest of those was begun. */
+  oldestInWork(): Date | undefined;
+  /** Told when its row is there, or it was discarded. */
+  settled(file: string): void;
+};
+
+type ImageFilesOptions = { readonly dir: string; readonly clock: Clock; readonly freeBytesMin?: number };
+
+export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: ImageFilesOptions): ImageFiles {
+  const durable = new Set<string>();
+  const inWork = new Map<string, Date>(); // in the order in which they were begun
+  const assertSpace = createSpaceCheck(dir, freeBytesMin);
+  const pathOf = (file: string) => path.join(dir, ...file.split('/'));
+  const discard = async (file: string) => {
+    await removeIfThere(pathOf(file));
+    inWork.delete(file);
+  };
+  return {
+    dir,
+    pathOf,
+    discard,
+    isInWork: (file) => inWork.has(file),
+    oldestInWork: () => inWork.values().next().value,
+    settled: (file) => void inWork.delete(file),
+    async write(uids, dataSet) {
+      await assertSpace(0);
+      const startedAt = clock.now();
+      const hour = hourFolder(startedAt);
+      const folder = pathOf(hour);
+      if (!durable.has(folder)) await makeFolder(folder, dir, durable);
+      const file = `${hour}/${randomBytes(NAME_BYTES).toString('hex')}.dcm`;
+      inWork.set(file, startedAt);
+      try {
+        const handle = await open(pathOf(file), 'wx', 0o600);
+        try {
+          const written = await writeInstance(handle, { uids, dataSet, assertSpace });
+          await handle.datasync(); // with what is needed to read it back: size and place
+          await syncFolder(folder);
+          return { file, ...written };
+        } finally {
+          await handle.close();
+        }
+      } catch (caught) {
+        await discard(file);
+        throw fromDiskError(caught);
+      }
+    },
+  };
+}
+
+/** "20261127/04": the folder of an hour, in UTC. */
+export function hourFolder(at: Date): string {
+  const iso = at.toISOString();
+  return `${iso.slice(0, 10).replaceAll('-', '')}/${iso.slice(11, 13)}`;
+}
+
+type Instance = {
+  readonly uids: IncomingUids;
+  readonly dataSet: AsyncIterable<readonly Uint8Array[]>;
+  readonly assertSpace: (sizeBytes: number) => Promise<void>;
+};
+
+async function writeInstance(handle: FileHandle, { uids, dataSet, assertSpace }: Instance) {
+  const meta = metaFor(uids);
+  const hash = createHash('sha256');
+  const head = new Head();
+  let waiting: Uint8Array[] = [meta];
+  let waitingBytes = meta.byteLength;
+  let dataSetBytes = 0;
+  let checkedBytes = 0;
+  const flush = async () => {
+    const { bytesWritten } = await handle.writev(waiting);
+    if (bytesWritten !== waitingBytes)
+      throw new AppError('storage.full', 'The disk took only a part of what was written.');
+    waiting = [];
+    waitingBytes = 0;
+  };
+  for await (const pieces of dataSet) {
+    for (const piece of pieces) {
+      hash.update(piece);
+      head.add(piece);
+      waiting.push(piece);
+      waitingBytes += piece.byteLength;
+      dataSetBytes += piece.byteLength;
+    }
+    if (waitingBytes >= WRITE_BYTES) await flush();
+    if (dataSetBytes - checkedBytes > SPACE_CHECK_BYTES) {
+      await assertSpace(SPACE_CHECK_BYTES);
+      checkedBytes = dataSetBytes;
+    }
+  }
+  if (waitingBytes > 0) await flush();
+  return { dataSetStart: meta.byteLength, dataSetBytes, contentDigest: hash.digest('hex'), head: head.bytes() };
+}
+
+/** Copies the beginning, as the pieces are views of what the socket reuses no more but keeps alive whole. */
+class Head {
+  #pieces: Buffer[] = [];
+  #sizeBytes = 0;
+
+  add(piece: Uint8Array): void {
+    if (this.#sizeBytes >= HEAD_BYTES_MAX) return;
+    const copy = Buffer.from(piece.subarray(0, HEAD_BYTES_MAX - this.#sizeBytes));
+    this.#pieces.push(copy);
+    this.#sizeBytes += copy.byteLength;
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#pieces);
+  }
+}
+
+/** Asks the file system at most once a second: a question per instance would cost more than it prevents. */
+function createSpaceCheck(dir: string, freeBytesMin: number): (sizeBytes: number) => Promise<void> {
+  let checkedAtMs = Number.NEGATIVE_INFINITY;
+  return async (sizeBytes) => {
+    if (sizeBytes === 0 && performance.now() - checkedAtMs < SPACE_CHECK_MS) return;
+    await assertFreeBytes(dir, sizeBytes, freeBytesMin);
+    checkedAtMs = performance.now();
+  };
+}

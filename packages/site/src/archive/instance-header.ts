@@ -1,0 +1,187 @@
+/**
+ * What the index keeps of an instance: read from the head of its data set, so that no pixel is looked at. The attributes are
+ * those that PS3.4 C.6 and PS3.18 10.6.3.3 want of the levels patient, study and series.
+ */
+import { AppError } from '@lantern/contract';
+import {
+  type ByteSource,
+  type DataSet,
+  dicomJson,
+  isUid,
+  type JsonDataSet,
+  numberOf,
+  readHead,
+  tagOfKeyword,
+  textOf,
+} from '@lantern/dicom';
+
+const STUDY_KEYWORDS = [
+  'TimezoneOffsetFromUTC',
+  'StudyInstanceUID',
+  'StudyID',
+  'StudyDate',
+  'StudyTime',
+  'StudyDescription',
+  'AccessionNumber',
+  'IssuerOfAccessionNumberSequence',
+  'ReferringPhysicianName',
+  'PatientName',
+  'PatientID',
+  'IssuerOfPatientID',
+  'PatientBirthDate',
+  'PatientSex',
+  'PatientAge',
+] as const;
+
+const SERIES_KEYWORDS = [
+  'SeriesInstanceUID',
+  'SeriesNumber',
+  'Modality',
+  'SeriesDescription',
+  'SeriesDate',
+  'SeriesTime',
+  'BodyPartExamined',
+  'Laterality',
+  'ProtocolName',
+  'Manufacturer',
+  'ManufacturerModelName',
+  'StationName',
+  'InstitutionName',
+  'PerformedProcedureStepStartDate',
+  'PerformedProcedureStepStartTime',
+  'RequestAttributesSequence',
+] as const;
+
+/** Content items and waveforms begin here (PS3.6 group 0040); the request attributes of a series stand before. */
+const HEAD_ENDS_AT = 0x0040a000;
+/** Values of the head are short; a large one belongs to pixels and stays where it is. */
+const VALUE_BYTES_MAX = 16 * 1024;
+/** PS3.5 6.2: no VR that the index keeps is longer. Longer ones break the standard, and an index entry would not hold them. */
+const TEXT_LENGTH_MAX = 1024;
+
+export type StudyHeader = {
+  readonly studyInstanceUid: string;
+  readonly patientId: string;
+  readonly patientName: string;
+  readonly patientBirthDate: string;
+  readonly patientSex: string;
+  readonly studyDate: string;
+  readonly studyTime: string;
+  readonly accessionNumber: string;
+  readonly studyId: string;
+  readonly studyDescription: string;
+  readonly referringPhysicianName: string;
+  readonly attributes: JsonDataSet;
+};
+
+export type SeriesHeader = {
+  readonly seriesInstanceUid: string;
+  readonly modality: string;
+  readonly seriesNumber: number | null;
+  readonly seriesDescription: string;
+  readonly bodyPartExamined: string;
+  readonly attributes: JsonDataSet;
+};
+
+export type InstanceHeader = {
+  readonly study: StudyHeader;
+  readonly series: SeriesHeader;
+  readonly sopInstanceUid: string;
+  readonly sopClassUid: string;
+  readonly instanceNumber: number | null;
+  readonly rows: number | null;
+  readonly columns: number | null;
+  readonly frameCount: number | null;
+};
+
+/**
+ * start   where the data set begins in `source`, which need not hold all of it
+ *
+ * Throws `input.invalid` where a UID is missing or none, and what the reader throws; `truncated` may mean that `source` is short.
+ */
+export function readInstanceHeader(source: ByteSource, start: number, transferSyntaxUid: string): InstanceHeader {
+  const head = readHead(source, {
+    start,
+    transferSyntaxUid,
+    rangeBytesMin: VALUE_BYTES_MAX,
+    stopsAt: (tag) => tag >= HEAD_ENDS_AT,
+  });
+  return {
+    study: studyHeader(head),
+    series: seriesHeader(head),
+    sopInstanceUid: requiredUid(head, 'SOPInstanceUID'),
+    sopClassUid: requiredUid(head, 'SOPClassUID'),
+    instanceNumber: wholeNumber(head, 'InstanceNumber'),
+    rows: wholeNumber(head, 'Rows'),
+    columns: wholeNumber(head, 'Columns'),
+    frameCount: wholeNumber(head, 'NumberOfFrames'),
+  };
+}
+
+function studyHeader(head: DataSet): StudyHeader {
+  const text = (keyword: string) => textIn(head, keyword);
+  return {
+    studyInstanceUid: requiredUid(head, 'StudyInstanceUID'),
+    patientId: text('PatientID'),
+    patientName: text('PatientName'),
+    patientBirthDate: text('PatientBirthDate'),
+    patientSex: text('PatientSex'),
+    studyDate: text('StudyDate'),
+    studyTime: text('StudyTime'),
+    accessionNumber: text('AccessionNumber'),
+    studyId: text('StudyID'),
+    studyDescription: text('StudyDescription'),
+    referringPhysicianName: text('ReferringPhysicianName'),
+    attributes: attributesOf(head, STUDY_KEYWORDS),
+  };
+}
+
+function seriesHeader(head: DataSet): SeriesHeader {
+  return {
+    seriesInstanceUid: requiredUid(head, 'SeriesInstanceUID'),
+    modality: textIn(head, 'Modality'),
+    seriesNumber: wholeNumber(head, 'SeriesNumber'),
+    seriesDescription: textIn(head, 'SeriesDescription'),
+    bodyPartExamined: textIn(head, 'BodyPartExamined'),
+    attributes: attributesOf(head, SERIES_KEYWORDS),
+  };
+}
+
+function tagOf(keyword: string): number {
+  const tag = tagOfKeyword(keyword);
+  if (tag === undefined) throw new AppError('internal', `PS3.6 has no element ${keyword}.`);
+  return tag;
+}
+
+/** PostgreSQL holds no NUL in a text. */
+function textIn(head: DataSet, keyword: string): string {
+  return (textOf(head, tagOf(keyword)) ?? '').replaceAll('\0', '').slice(0, TEXT_LENGTH_MAX);
+}
+
+function requiredUid(head: DataSet, keyword: string): string {
+  const uid = textOf(head, tagOf(keyword))?.trim();
+  if (uid === undefined) throw new AppError('input.invalid', `${keyword}: is missing.`, { field: keyword });
+  if (!isUid(uid)) throw new AppError('input.invalid', `${keyword}: is no UID.`, { field: keyword });
+  return uid;
+}
+
+/** `null` where it is none, or larger than the standard allows (IS: 32 bits). */
+function wholeNumber(head: DataSet, keyword: string): number | null {
+  const number = numberOf(head, tagOf(keyword));
+  return number !== undefined && Number.isInteger(number) && Math.abs(number) < 2 ** 31 ? number : null;
+}
+
+function attributesOf(head: DataSet, keywords: readonly string[]): JsonDataSet {
+  const elements = new Map(
+    keywords.flatMap((keyword) => {
+      const element = head.elements.get(tagOf(keyword));
+      return element === undefined ? [] : [[element.tag, element] as const];
+    }),
+  );
+  return withoutNul(dicomJson({ ...head, elements }));
+}
+
+function withoutNul(json: JsonDataSet): JsonDataSet {
+  const text = JSON.stringify(json);
+  return text.includes('\\u0000') ? JSON.parse(text.replaceAll('\\u0000', '')) : json;
+}

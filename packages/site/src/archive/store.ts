@@ -1,0 +1,65 @@
+/** Rows of the archive. */
+
+import type { Database } from '@lantern/service';
+import { sql } from 'kysely';
+import type { InstanceHeader } from './instance-header.ts';
+
+/** The mirror of `migrations/012-archive.sql`; written by its function `index_instances`. */
+export type ArchiveTables = {
+  archive_check: { only_row: boolean; checked_until: Date };
+};
+
+export type IndexEntry = InstanceHeader & {
+  readonly transferSyntaxUid: string;
+  readonly file: string;
+  readonly dataSetStart: number;
+  readonly dataSetBytes: number;
+  readonly contentDigest: string;
+  readonly callingAe: string;
+  readonly calledAe: string;
+  readonly receivedAt: Date;
+  /** Whether an instance after the end of its arrival opens a new revision. */
+  readonly lateOpensRevision: boolean;
+};
+
+export type IndexOutcome = {
+  readonly outcome: 'stored' | 'duplicate' | 'conflict';
+  /** Whether a row points to the file now. */
+  readonly keepsFile: boolean;
+  readonly arrivalId: string;
+};
+
+/** One statement and one commit; outcomes in the order of `entries`. */
+export async function indexInstances(database: Database, entries: readonly IndexEntry[]): Promise<IndexOutcome[]> {
+  const { rows } = await sql<IndexOutcome>`
+    select outcome, keeps_file as "keepsFile", arrival as "arrivalId"
+    from index_instances(${JSON.stringify(entries)}::jsonb) order by place`.execute(database.kysely<ArchiveTables>());
+  return rows;
+}
+
+/** Those of `files` that a row points to. */
+export async function knownFiles(database: Database, files: readonly string[]): Promise<ReadonlySet<string>> {
+  const { rows } = await sql<{ file: string }>`
+    select file from image_instance where file = any(${files}::text[])
+    union all
+    select file from image_conflict where file = any(${files}::text[])`.execute(database.kysely<ArchiveTables>());
+  return new Set(rows.map(({ file }) => file));
+}
+
+export async function readCheckedUntil(database: Database): Promise<Date | undefined> {
+  const row = await database
+    .kysely<ArchiveTables>()
+    .selectFrom('archive_check')
+    .select('checked_until')
+    .executeTakeFirst();
+  return row?.checked_until;
+}
+
+export async function writeCheckedUntil(database: Database, checkedUntil: Date): Promise<void> {
+  await database
+    .kysely<ArchiveTables>()
+    .insertInto('archive_check')
+    .values({ only_row: true, checked_until: checkedUntil })
+    .onConflict((conflict) => conflict.column('only_row').doUpdateSet({ checked_until: checkedUntil }))
+    .execute();
+}

@@ -1,0 +1,72 @@
+/**
+ * The imaging plane of a site, wired: what receives, keeps, finds and hands on images. It stands on a database, a folder and its
+ * settings alone, so that it serves a whole site and `lantern dicom serve` alike.
+ *
+ *   dimse, dicomweb ──► archive ──► study assembly ──► followers (research copies, workflows)
+ */
+import { mkdir } from 'node:fs/promises';
+import type { Clock, Database, Logger } from '@lantern/service';
+import { type Archive, createArchive } from './archive/archive.ts';
+import { createAdmittedPeers } from './dimse/admission.ts';
+import { assertDicomSettings, type DicomSettings } from './dimse/dicom-settings.ts';
+import { startDicomStation } from './dimse/dicom-station.ts';
+import { createStoreScp } from './dimse/store-scp.ts';
+import { createStudyAssembly, type OnStudyComplete } from './study-assembly/study-assembly.ts';
+import type { Sweep } from './sweeper.ts';
+
+const ASSEMBLY_SWEEP_MS = 500; // adds to the quiet time
+const CHECK_SWEEP_MS = 3_600_000; // what a crash left; nothing waits for it
+
+export type ImagingDeps = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Folder of the files. */
+  readonly dir: string;
+  readonly settings: DicomSettings;
+  readonly freeBytesMin?: number;
+  readonly followers?: readonly OnStudyComplete[];
+};
+
+export type Imaging = {
+  readonly archive: Archive;
+  readonly sweeps: readonly Sweep[];
+  /** Opens the DICOM port, which it gives. */
+  listen(): Promise<number>;
+  /** Takes no more, and waits for what is on its way. */
+  close(): Promise<void>;
+};
+
+export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
+  const { settings, log } = deps;
+  assertDicomSettings(settings);
+  await mkdir(deps.dir, { recursive: true });
+  const archive = createArchive(deps);
+  const peers = createAdmittedPeers(settings);
+  const assembly = createStudyAssembly({
+    ...deps,
+    aeTitles: settings.aeTitles,
+    followers: deps.followers ?? [],
+  });
+  const handlers = { onStore: createStoreScp(archive, peers) };
+  let station: Awaited<ReturnType<typeof startDicomStation>> | undefined;
+  return {
+    archive,
+    sweeps: [
+      { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },
+      {
+        name: 'unknown image files',
+        everyMs: CHECK_SWEEP_MS,
+        run: async (signal) => void (await archive.check(signal)),
+      },
+    ],
+    async listen() {
+      station = await startDicomStation({ settings, peers, handlers, log });
+      return station.port;
+    },
+    async close() {
+      await station?.close();
+      await archive.close();
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/** The imaging plane alone: real database, folder and sockets, with peers that may do everything. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  type Clock,
+  createLogger,
+  type Database,
+  loadConfig,
+  migrate,
+  migrateQueue,
+  migrateService,
+  openTestDatabase,
+  systemClock,
+} from '@lantern/service';
+import { type DicomSettings, DicomSettingsSchema } from '../src/dimse/dicom-settings.ts';
+import { createImaging, type Imaging, type ImagingDeps } from '../src/imaging.ts';
+
+export const OWN_AE = 'LANTERN';
+export const PEER_AE = 'SCANNER';
+
+export type TestImaging = {
+  readonly imaging: Imaging;
+  readonly database: Database;
+  readonly dir: string;
+  readonly port: number;
+  /** Runs every sweep once, as the sweeper of a site does from time to time. */
+  sweep(): Promise<void>;
+  close(): Promise<void>;
+};
+
+type Options = Partial<Pick<ImagingDeps, 'freeBytesMin' | 'followers'>> & {
+  readonly name: string;
+  readonly clock?: Clock;
+  readonly settings?: object;
+};
+
+function dicomSettings(changes: object = {}): DicomSettings {
+  const own = { aeTitles: [{ aeTitle: OWN_AE }], peers: [{ aeTitle: PEER_AE, hosts: ['127.0.0.1'], mayQuery: true }] };
+  return loadConfig({ schema: DicomSettingsSchema, env: {}, prefix: '', overrides: { port: 0, ...own, ...changes } });
+}
+
+export async function startTestImaging({ name, clock, settings, ...options }: Options): Promise<TestImaging> {
+  const database = await openTestDatabase(name);
+  await migrateService(database);
+  await migrate(database, { name: 'site', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
+  await migrateQueue(database);
+  const dir = await mkdtemp(path.join(tmpdir(), 'lantern-images-'));
+  const imaging = await createImaging({
+    database,
+    dir: path.join(dir, 'images'),
+    clock: clock ?? systemClock,
+    log: createLogger({ name: 'imaging', level: 'silent' }),
+    freeBytesMin: 0,
+    settings: dicomSettings(settings),
+    ...options,
+  });
+  const port = await imaging.listen();
+  return {
+    imaging,
+    database,
+    dir,
+    port,
+    async sweep() {
+      for (const { run } of imaging.sweeps) await run(new AbortController().signal);
+    },
+    async close() {
+      await imaging.close();
+      await database.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
