@@ -57,6 +57,10 @@ export const DicomSettingsSchema = Type.Object(
     port: Type.Integer({ default: 11_112, minimum: 0, maximum: 65_535, description: '0: any free port' }),
     aeTitles: Type.Array(OwnAeSchema, { minItems: 1, description: 'titles under which this site is called' }),
     peers: Type.Array(DicomPeerSchema, { default: [], description: 'who may call; nobody else is admitted' }),
+    openHosts: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: 'addresses or networks from which anybody may store and query, under any title; for trials alone',
+    }),
     tlsCertFile: Type.Optional(Type.String()),
     tlsKeyFile: Type.Optional(Type.String()),
     tlsCaFile: Type.Optional(Type.String({ description: 'with it, peers must show a certificate of this authority' })),
