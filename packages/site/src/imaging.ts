@@ -5,7 +5,7 @@
  *   dimse, dicomweb ──► archive ──► study assembly ──► followers (research copies, workflows)
  */
 import { mkdir } from 'node:fs/promises';
-import type { Clock, Database, Logger } from '@lantern/service';
+import type { Clock, Database, Logger, QueueTask, Route } from '@lantern/service';
 import { type Archive, createArchive } from './archive/archive.ts';
 import { createAdmittedPeers } from './dimse/admission.ts';
 import { assertDicomSettings, type DicomSettings } from './dimse/dicom-settings.ts';
@@ -31,6 +31,9 @@ export type ImagingDeps = {
 export type Imaging = {
   readonly archive: Archive;
   readonly sweeps: readonly Sweep[];
+  readonly routes: readonly Route[];
+  /** Durable jobs by name, for the queue. */
+  readonly jobs: Readonly<Record<string, QueueTask>>;
   /** Opens the DICOM port, which it gives. */
   listen(): Promise<number>;
   /** Takes no more, and waits for what is on its way. */
@@ -52,6 +55,8 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   let station: Awaited<ReturnType<typeof startDicomStation>> | undefined;
   return {
     archive,
+    routes: [],
+    jobs: {},
     sweeps: [
       { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },
       {

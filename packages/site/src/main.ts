@@ -99,10 +99,11 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
 
   shutdown.onClose('tasks', () => site.close());
-  const queue = createQueue({ db: database, tasks: queueTasks(site.jobs), concurrency: settings.taskConcurrency, log });
+  const imaging = await openImaging(settings, { ...process, database });
+  const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };
+  const queue = createQueue({ db: database, tasks, concurrency: settings.taskConcurrency, log });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
-  const imaging = await openImaging(settings, { ...process, database });
   const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
   shutdown.onClose('sweeper', () => sweeper.close());
   const hubLink = startHubLink({
@@ -127,6 +128,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
         startedAt: clock.now(),
       }),
       ...site.routes,
+      ...(imaging?.routes ?? []),
       ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],

@@ -13,6 +13,7 @@ import {
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { dicomDeidentifyCommand } from './dicom-deidentify.ts';
+import { dicomServeCommand } from './dicom-serve.ts';
 
 const VALUE_LENGTH_MAX = 80; // a line of a terminal; --json gives the whole value
 
@@ -32,7 +33,8 @@ export function dicomCommand(context: CommandContext): Command {
           );
         }),
     )
-    .addCommand(dicomDeidentifyCommand(context));
+    .addCommand(dicomDeidentifyCommand(context))
+    .addCommand(dicomServeCommand(context));
 }
 
 function readFile(file: string): ReturnType<typeof readPart10> {
