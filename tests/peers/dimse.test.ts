@@ -8,10 +8,10 @@ import { describe, type TestContext, test } from 'node:test';
 import {
   type AssociationOptions,
   type Destination,
-  decodeDataSet,
   dicomJson,
   fetchingContext,
   identifierContext,
+  identifierOf,
   instanceOfFile,
   openAssociation,
   openFileSource,
@@ -19,11 +19,13 @@ import {
   SOP_CLASSES,
   STATUS,
   STORAGE_COMMITMENT_INSTANCE,
+  sequenceElement,
   storingContexts,
+  textElement,
 } from '@lantern/dicom';
 import { createTestAuthority } from '../journey/test-certificate.ts';
 import { dicomProgramsMissing, freePort, run, startPeer } from './dicom-programs.ts';
-import { encodeIdentifier, type FolderArchive, startFolderArchive, textIn } from './folder-archive.ts';
+import { type FolderArchive, startFolderArchive, textIn } from './folder-archive.ts';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../../fixtures/dicom');
 const fixture = (name: string) => path.join(FIXTURES, name);
@@ -104,8 +106,7 @@ async function storeAll(port: number, files: readonly string[]): Promise<void> {
   await client.release();
 }
 
-const study = (transferSyntax: string) =>
-  encodeIdentifier({ '00080052': 'STUDY', '0020000D': MR_STUDY }, transferSyntax);
+const study = identifierOf([textElement('QueryRetrieveLevel', 'STUDY'), textElement('StudyInstanceUID', MR_STUDY)]);
 
 describe('our server', { skip: dicomProgramsMissing }, () => {
   for (const noDelay of [false, true]) {
@@ -223,8 +224,8 @@ async function assertServes({ port, archive }: Peer, series: readonly string[]):
     contexts: [SOP_CLASSES.studyRootFind, SOP_CLASSES.studyRootMove].map(identifierContext),
   });
   const found: string[] = [];
-  for await (const { identifier, transferSyntax } of asking.find(study, { sopClass: SOP_CLASSES.studyRootFind })) {
-    found.push(textIn(decodeDataSet(identifier, transferSyntax), '0020000D'));
+  for await (const match of asking.find(study, { sopClass: SOP_CLASSES.studyRootFind })) {
+    found.push(textIn(match, '0020000D'));
   }
   assert.deepEqual(found, [MR_STUDY]);
   const moved = await asking.move(study, { sopClass: SOP_CLASSES.studyRootMove, destination: 'LANTERN' });
@@ -312,7 +313,7 @@ describe('our client', { skip: dicomProgramsMissing }, () => {
 
     const client = await association(port, { contexts: [identifierContext(SOP_CLASSES.storageCommitmentPush)] });
     const transaction = '2.25.42';
-    const outcome = await client.action((syntax) => commitment(transaction, series, syntax), {
+    const outcome = await client.action(commitment(transaction, series), {
       sopClass: SOP_CLASSES.storageCommitmentPush,
       sopInstance: STORAGE_COMMITMENT_INSTANCE,
       actionTypeId: 1,
@@ -324,20 +325,12 @@ describe('our client', { skip: dicomProgramsMissing }, () => {
 });
 
 /** PS3.4 table J.3-1: the transaction, and a sequence with an item for each instance. */
-function commitment(transaction: string, files: readonly string[], transferSyntax: string): Buffer {
-  assert.equal(transferSyntax, EXPLICIT);
-  const items = files.map(instanceOfFile).map(({ sopClass, sopInstance }) => {
-    const content = encodeIdentifier({ '00081150': sopClass, '00081155': sopInstance }, transferSyntax);
-    return withLength(Buffer.from('feff00e0', 'hex'), content);
-  });
-  return Buffer.concat([
-    encodeIdentifier({ '00081195': transaction }, transferSyntax),
-    withLength(Buffer.from('0800991153510000', 'hex'), Buffer.concat(items)), // (0008,1199) SQ
-  ]);
-}
-
-function withLength(head: Buffer, content: Buffer): Buffer {
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(content.byteLength);
-  return Buffer.concat([head, length, content]);
+function commitment(transaction: string, files: readonly string[]) {
+  const items = files
+    .map(instanceOfFile)
+    .map(({ sopClass, sopInstance }) => [
+      textElement('ReferencedSOPClassUID', sopClass),
+      textElement('ReferencedSOPInstanceUID', sopInstance),
+    ]);
+  return identifierOf([textElement('TransactionUID', transaction), sequenceElement('ReferencedSOPSequence', items)]);
 }

@@ -100,7 +100,7 @@ const VRS: Readonly<Record<string, string>> = {
 const EXPLICIT = '1.2.840.10008.1.2.1';
 
 /** An identifier of short text elements, in the order of their tags. */
-export function encodeIdentifier(values: Readonly<Record<string, string>>, transferSyntax: string): Buffer {
+function encodeIdentifier(values: Readonly<Record<string, string>>, transferSyntax: string): Buffer {
   const elements = Object.entries(values)
     .toSorted(([left], [right]) => left.localeCompare(right))
     .map(([tag, text]) => {

@@ -33,7 +33,7 @@ export type {
   Retrieval,
   StoreRequest,
 } from './network/handlers.ts';
-export { decodeDataSet } from './network/incoming.ts';
+export { identifierOf } from './network/identifier.ts';
 export { instanceOfFile } from './network/instance-file.ts';
 export { type AssociationOptions, openAssociation } from './network/open-association.ts';
 export { fetchingContext, identifierContext, storingContexts } from './network/proposal.ts';

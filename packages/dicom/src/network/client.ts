@@ -1,7 +1,10 @@
 /** The side of an association that asks: a verb for each service. */
+import type { DataSet } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
 import type { Association, AssociationEnd } from './association.ts';
 import type { Instance } from './handlers.ts';
+import { encodeIdentifier } from './identifier.ts';
+import { decodeDataSet } from './incoming.ts';
 import type { NegotiatedContext } from './negotiation.ts';
 import { finalAnswer, type Outcome, outcomeOf, type RequestFields, type Session } from './session.ts';
 import { SOP_CLASSES } from './sop-classes.ts';
@@ -18,9 +21,6 @@ export type Progress = {
 export type QueryOptions = { readonly sopClass: string; readonly signal?: AbortSignal };
 export type RetrieveOptions = QueryOptions & { readonly onProgress?: (progress: Progress) => void };
 export type RetrieveResult = Outcome & Progress;
-
-/** A data set to be sent: its bytes, in the transfer syntax that was negotiated, which is the argument. */
-export type Encode = (transferSyntax: string) => Buffer;
 
 export class DimseClient {
   readonly #association: Association;
@@ -49,25 +49,22 @@ export class DimseClient {
     return storeOn(this.#session, instance, { ...options, role: 'requestor' });
   }
 
-  /** C-FIND: the identifiers of the matches, encoded. Throws `refused` when the peer answers with a failure. */
-  async *find(
-    identifier: Encode,
-    options: QueryOptions,
-  ): AsyncGenerator<{ identifier: Buffer; transferSyntax: string }> {
+  /** C-FIND: the identifiers of the matches. Throws `refused` when the peer answers with a failure, and what reading a match throws. */
+  async *find(identifier: DataSet, options: QueryOptions): AsyncGenerator<DataSet> {
     const context = this.#context(options.sopClass);
     const command: RequestFields = { name: 'C-FIND-RQ', AffectedSOPClassUID: options.sopClass, Priority: 0 };
-    const dataSet = identifier(context.transferSyntax);
+    const dataSet = encodeIdentifier(identifier, context.transferSyntax);
     for await (const answer of this.#session.ask({ context, command, dataSet, signal: options.signal })) {
       const kind = statusKind(answer.command.Status);
       if (kind === 'failure') throw refusal(outcomeOf(answer));
       if (kind === 'pending' && answer.dataSet !== undefined) {
-        yield { identifier: answer.dataSet, transferSyntax: context.transferSyntax };
+        yield decodeDataSet(answer.dataSet, context.transferSyntax);
       }
     }
   }
 
   /** C-MOVE: the peer sends to `destination`, which it has to know. */
-  move(identifier: Encode, options: RetrieveOptions & { destination: string }): Promise<RetrieveResult> {
+  move(identifier: DataSet, options: RetrieveOptions & { destination: string }): Promise<RetrieveResult> {
     const { sopClass, destination } = options;
     return this.#retrieve(identifier, options, {
       name: 'C-MOVE-RQ',
@@ -78,7 +75,7 @@ export class DimseClient {
   }
 
   /** C-GET: instances come to `handlers.onStore`. */
-  get(identifier: Encode, options: RetrieveOptions): Promise<RetrieveResult> {
+  get(identifier: DataSet, options: RetrieveOptions): Promise<RetrieveResult> {
     return this.#retrieve(identifier, options, {
       name: 'C-GET-RQ',
       AffectedSOPClassUID: options.sopClass,
@@ -88,7 +85,7 @@ export class DimseClient {
 
   /** N-ACTION, such as the request of storage commitment (PS3.4 J.3.2). */
   async action(
-    information: Encode,
+    information: DataSet,
     about: { sopClass: string; sopInstance: string; actionTypeId: number },
   ): Promise<Outcome> {
     const context = this.#context(about.sopClass);
@@ -98,13 +95,13 @@ export class DimseClient {
       RequestedSOPInstanceUID: about.sopInstance,
       ActionTypeID: about.actionTypeId,
     };
-    const dataSet = information(context.transferSyntax);
+    const dataSet = encodeIdentifier(information, context.transferSyntax);
     return outcomeOf(await finalAnswer(this.#session.ask({ context, command, dataSet })));
   }
 
   /** N-EVENT-REPORT, for a report on an association of its own (PS3.4 J.3.3), where we proposed to be the SCP. */
   async report(
-    information: Encode,
+    information: DataSet,
     about: { sopClass: string; sopInstance: string; eventTypeId: number },
   ): Promise<Outcome> {
     const context = this.#context(about.sopClass);
@@ -114,7 +111,7 @@ export class DimseClient {
       AffectedSOPInstanceUID: about.sopInstance,
       EventTypeID: about.eventTypeId,
     };
-    const dataSet = information(context.transferSyntax);
+    const dataSet = encodeIdentifier(information, context.transferSyntax);
     return outcomeOf(await finalAnswer(this.#session.ask({ context, command, dataSet })));
   }
 
@@ -134,9 +131,9 @@ export class DimseClient {
     return this.#ended;
   }
 
-  async #retrieve(identifier: Encode, options: RetrieveOptions, command: RequestFields): Promise<RetrieveResult> {
+  async #retrieve(identifier: DataSet, options: RetrieveOptions, command: RequestFields): Promise<RetrieveResult> {
     const context = this.#context(options.sopClass);
-    const dataSet = identifier(context.transferSyntax);
+    const dataSet = encodeIdentifier(identifier, context.transferSyntax);
     let progress: Progress = { remaining: 0, completed: 0, failed: 0, warnings: 0 };
     let outcome: Outcome = { status: STATUS.processingFailure };
     for await (const answer of this.#session.ask({ context, command, dataSet, signal: options.signal })) {

@@ -80,7 +80,7 @@ export type ActionRequest = Asked & {
   report(event: EventReport): Promise<Outcome>;
 };
 
-export type EventReport = { readonly eventTypeId: number; readonly information: Buffer };
+export type EventReport = { readonly eventTypeId: number; readonly information: DataSet };
 
 export type ReportRequest = Asked & {
   readonly sopClass: string;

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, type TestContext, test } from 'node:test';
-import { textOf } from '../data-set.ts';
+import { type Element, textOf } from '../data-set.ts';
 import { DicomError, type DicomErrorCode } from '../dicom-error.ts';
+import { textAsItStands } from '../element-values.ts';
 import { EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN } from '../transfer-syntax.ts';
 import type { DimseClient } from './client.ts';
 import type { Instance, Match, StoreRequest } from './handlers.ts';
-import { decodeDataSet } from './incoming.ts';
+import { encodeIdentifier, identifierOf } from './identifier.ts';
 import { type AssociationOptions, openAssociation } from './open-association.ts';
 import { fetchingContext, identifierContext, storingContexts } from './proposal.ts';
 import { type DicomServerOptions, startDicomServer } from './server.ts';
@@ -54,15 +55,8 @@ function instance(index: number, content: Buffer, transferSyntax = EXPLICIT_LITT
   };
 }
 
-/** (0010,0020) PatientID, as an identifier in explicit little endian. */
-function patientIdentifier(id: string): (transferSyntax: string) => Buffer {
-  return (transferSyntax) => {
-    assert.equal(transferSyntax, EXPLICIT_LITTLE_ENDIAN);
-    const value = Buffer.from(id.length % 2 === 0 ? id : `${id} `);
-    const length = Buffer.from([value.byteLength & 0xff, value.byteLength >> 8]);
-    return Buffer.concat([Buffer.from('10002000', 'hex'), Buffer.from('LO'), length, value]);
-  };
-}
+const patientIdentifier = (id: string) => identifierOf([textAsItStands(0x00100020, [id], 'LO')]);
+const encodedPatient = (id: string, transferSyntax: string) => encodeIdentifier(patientIdentifier(id), transferSyntax);
 
 const fails = (code: DicomErrorCode) => (thrown: unknown) => thrown instanceof DicomError && thrown.code === code;
 
@@ -333,15 +327,15 @@ describe('a query', () => {
         async *onFind({ identifier, transferSyntax }): AsyncGenerator<Match> {
           const id = textOf(identifier, 0x00100020);
           for (let index = 0; index < 100; index += 1) {
-            yield { identifier: patientIdentifier(`${id}-${index}`)(transferSyntax) };
+            yield { identifier: encodedPatient(`${id}-${index}`, transferSyntax) };
           }
         },
       },
     });
     const client = await clientOf(t, server.port, { contexts });
     const found: (string | undefined)[] = [];
-    for await (const { identifier, transferSyntax } of client.find(patientIdentifier('P1'), { sopClass })) {
-      found.push(textOf(decodeDataSet(identifier, transferSyntax), 0x00100020));
+    for await (const match of client.find(patientIdentifier('P1'), { sopClass })) {
+      found.push(textOf(match, 0x00100020));
     }
     assert.deepEqual(
       found,
@@ -371,7 +365,13 @@ describe('a query', () => {
       },
     });
     const client = await clientOf(t, server.port, { contexts: [...contexts, ...VERIFICATION] });
-    await assert.rejects(client.find(() => Buffer.from('10002000', 'hex'), { sopClass }).next(), /C000H/);
+    const noItem: Element = {
+      tag: 0x00081140,
+      vr: 'SQ',
+      value: { kind: 'bytes', bytes: Buffer.from('10002000', 'hex') },
+    };
+    const broken = identifierOf([() => noItem]);
+    await assert.rejects(client.find(broken, { sopClass }).next(), /C000H/);
     assert.ok(fails('truncated')(problems[0]));
     const signal = AbortSignal.timeout(20);
     assert.equal((await client.find(patientIdentifier('P1'), { sopClass, signal }).next()).done, true);
@@ -386,7 +386,7 @@ describe('a query', () => {
         async *onFind({ signal, transferSyntax }): AsyncGenerator<Match> {
           try {
             // Long ones, so that few fill the buffers of the kernel, which a cancellation does not empty.
-            const identifier = patientIdentifier('x'.repeat(60_000))(transferSyntax);
+            const identifier = encodedPatient('x'.repeat(60_000), transferSyntax);
             while (!signal.aborted) yield { identifier };
           } finally {
             stopped += 1;
@@ -544,9 +544,9 @@ describe('storage commitment', () => {
     const reported = Promise.withResolvers<void>();
     const { server } = await serverFor(t, {
       handlers: {
-        async onAction({ actionTypeId, sopInstance, information, report, transferSyntax }) {
+        async onAction({ actionTypeId, sopInstance, information, report }) {
           steps.push(`action ${actionTypeId} ${sopInstance} ${information && textOf(information, 0x00100020)}`);
-          const event = { eventTypeId: 2, information: patientIdentifier('failed')(transferSyntax) };
+          const event = { eventTypeId: 2, information: patientIdentifier('failed') };
           void report(event).then(({ status }) => {
             steps.push(`report answered ${status}`);
             reported.resolve();

@@ -1,6 +1,7 @@
 /** Takes requests to the handlers and their outcome back as a response. What a handler throws is a processing failure. */
 import { DicomError } from '../dicom-error.ts';
 import type { DimseHandlers } from './handlers.ts';
+import { encodeIdentifier } from './identifier.ts';
 import { dataSetOf, type Incoming, type ServiceContext } from './incoming.ts';
 import { serveGet, serveMove } from './retrieve.ts';
 import { finalAnswer, type IncomingRequest, type Outcome, outcomeOf, replyOf } from './session.ts';
@@ -124,17 +125,17 @@ async function serveAction(request: Incoming<'N-ACTION-RQ'>, context: ServiceCon
     actionTypeId: command.ActionTypeID,
     information,
     transferSyntax: request.context.transferSyntax,
-    report: async ({ eventTypeId, information: dataSet }) => {
+    report: async (event) => {
       await answered.promise; // a report before the answer would be about something that was not yet accepted
       const answer = await finalAnswer(
         session.ask({
           context: request.context,
-          dataSet,
+          dataSet: encodeIdentifier(event.information, request.context.transferSyntax),
           command: {
             name: 'N-EVENT-REPORT-RQ',
             AffectedSOPClassUID: command.RequestedSOPClassUID,
             AffectedSOPInstanceUID: sopInstance,
-            EventTypeID: eventTypeId,
+            EventTypeID: event.eventTypeId,
           },
         }),
       );
