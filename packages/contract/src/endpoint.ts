@@ -6,7 +6,10 @@ import type { Static, TSchema } from 'typebox';
 
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** `path` has `:name` parameters. `response` is the schema of the body of a success; absent for byte streams. */
+/**
+ * `path` has `:name` parameters. `response` is the schema of the body of a success; absent for byte streams. Bytes are of the
+ * media types named, in or out; `application/octet-stream` where none are.
+ */
 export type Endpoint = {
   readonly method: Method;
   readonly path: string;
@@ -15,6 +18,8 @@ export type Endpoint = {
   readonly query?: TSchema;
   readonly body?: TSchema;
   readonly response?: TSchema;
+  readonly requestTypes?: readonly string[];
+  readonly responseTypes?: readonly string[];
 };
 
 type StaticOf<T> = T extends TSchema ? Static<T> : undefined;

@@ -23,6 +23,7 @@ export const ERROR_TABLE = {
   'input.invalid': row(400, 'permanent', 'Correct what the message names, then try again.'),
   'input.too-large': row(413, 'permanent', 'Send less at once; the message names the limit.'),
   'input.unsupported': row(415, 'permanent', 'Use one of the content types or versions the message names.'),
+  'input.not-acceptable': row(406, 'permanent', 'Accept one of the media types and encodings the message names.'),
   'input.method-not-allowed': row(405, 'permanent', 'Use one of the methods that the Allow header names.'),
   'input.digest-mismatch': row(400, 'transient', 'The bytes changed on the way; send them again.'),
   'input.range-invalid': row(416, 'permanent', 'Ask for a byte range inside the object.'),

@@ -139,6 +139,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
     ...{ log, metrics, clock, title: 'Lantern site', version: VERSION },
     readyChecks: [{ name: 'database', check: async () => void (await database.pool.query('select 1')) }],
     ...(tls === undefined ? {} : { tls }),
+    ...(settings.publicUrl === undefined ? {} : { publicUrl: settings.publicUrl }),
   });
   shutdown.onClose('http', () => server.close());
   const url = await server.listen({ host: settings.httpHost, port: settings.httpPort });

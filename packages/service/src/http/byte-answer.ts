@@ -27,8 +27,10 @@ export async function sendBytes(reply: FastifyReply, answer: ByteAnswer): Promis
   reply
     .code(response.status)
     .header('content-type', response.contentType ?? 'application/octet-stream')
-    .header('content-length', response.sizeBytes)
-    .header('accept-ranges', 'bytes');
+    .headers(response.headers ?? {});
+  if (response.sizeBytes !== undefined) {
+    reply.header('content-length', response.sizeBytes).header('accept-ranges', 'bytes');
+  }
   if (response.contentRange !== undefined) reply.header('content-range', response.contentRange);
   if (isLast) reply.header('connection', 'close');
   const { raw } = reply.hijack();
@@ -40,7 +42,8 @@ export async function sendBytes(reply: FastifyReply, answer: ByteAnswer): Promis
       await taken(raw, piece.value);
       sentBytes += piece.value.byteLength;
     }
-    if (sentBytes !== response.sizeBytes) throw new AppError('internal', 'A byte answer is not as long as it said.');
+    if (sentBytes !== (response.sizeBytes ?? sentBytes))
+      throw new AppError('internal', 'A byte answer is not as long as it said.');
     raw.end();
   } catch (fault) {
     if (!raw.destroyed) onBreak(fault);

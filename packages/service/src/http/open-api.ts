@@ -53,19 +53,20 @@ export function describeAccess(access: Access): string {
 }
 
 const BYTES = { type: 'string', format: 'binary' };
+const OCTETS = 'application/octet-stream';
 
 /** What @fastify/swagger prints for a route. The server parses by the contract's schemas itself, not by these. */
 export function openApiSchema(route: Route): FastifySchema {
   const { endpoint } = route;
   const success = endpoint.response ?? {
     description: 'The bytes, whole or a range',
-    content: { 'application/octet-stream': { schema: BYTES } },
+    content: Object.fromEntries((endpoint.responseTypes ?? [OCTETS]).map((type) => [type, { schema: BYTES }])),
   };
   return {
     summary: endpoint.summary,
     description: describeAccess(route.access),
     security: securityOf(route.access),
-    ...(route.stream ? { consumes: ['application/octet-stream'], body: BYTES } : {}),
+    ...(route.stream ? { consumes: [...(endpoint.requestTypes ?? [OCTETS])], body: BYTES } : {}),
     ...(endpoint.body === undefined ? {} : { body: endpoint.body }),
     ...(endpoint.params === undefined ? {} : { params: endpoint.params }),
     ...(endpoint.query === undefined ? {} : { querystring: endpoint.query }),

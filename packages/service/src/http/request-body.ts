@@ -11,18 +11,31 @@ import { checkBodyDigest, digestCheckedBody, EMPTY_BODY_DIGEST } from '../identi
 import { sha256 } from '../identity/digest.ts';
 import { gatheredBytes } from './gathered-bytes.ts';
 import type { RequestState, RequestStates } from './request-state.ts';
+import type { Route } from './route.ts';
 
 function unsupported(expected: string): AppError {
   return new AppError('input.unsupported', `This operation takes ${expected}.`, { field: 'content-type' });
 }
 
-/** Teaches the server the two content types it knows; every other one is `input.unsupported`. */
+const OCTETS = 'application/octet-stream';
+
+/**
+ * Refuses what a stream route does not take. On the head of the request: the parser of JSON would read a body whole, up to the
+ * limit of the route, which for streams is not one of memory.
+ */
+export function assertStreamType({ endpoint, stream }: Route, contentType: string | undefined): void {
+  if (!stream || contentType === undefined) return;
+  const types = endpoint.requestTypes ?? [OCTETS];
+  const [type = ''] = contentType.split(';');
+  if (!types.includes(type.trim().toLowerCase())) throw unsupported(types.join(' or '));
+}
+
+/** Teaches the server JSON, and to hand on the bodies of stream routes; everything else is `input.unsupported`. */
 export function installBodyParsers(app: FastifyInstance, states: RequestStates): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     const state = states.of(request);
-    if (state.route?.stream === true) return done(unsupported('application/octet-stream'));
     try {
       if (request.headers['content-digest'] !== undefined) state.receivedDigest = sha256(body);
       if (state.signedDigest !== undefined) checkBodyDigest(body, state.signedDigest);
@@ -31,9 +44,11 @@ export function installBodyParsers(app: FastifyInstance, states: RequestStates):
     }
     void parseJson(request, body.toString('utf8'), done); // answers through `done`, never by a promise
   });
-  app.addContentTypeParser('application/octet-stream', (request, payload, done) => {
-    if (states.of(request).route?.stream !== true) return done(unsupported('application/json'));
-    done(null, payload);
+  app.addContentTypeParser('*', (request, payload, done) => {
+    const { route } = states.of(request);
+    if (route?.stream !== true) return done(unsupported('application/json'));
+    const isNamed = request.headers['content-type'] !== undefined;
+    return isNamed ? done(null, payload) : done(unsupported((route.endpoint.requestTypes ?? [OCTETS]).join(' or ')));
   });
 }
 

@@ -22,11 +22,12 @@ const CREDENTIAL_CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'signature.rejected',
 ]);
 
+const OCTETS = 'application/octet-stream';
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 function bodyOf(route: Route): { body?: string; headers: Record<string, string> } {
   if (!METHODS_WITH_BODY.has(route.endpoint.method)) return { headers: {} };
-  if (route.stream) return { body: 'x', headers: { 'content-type': 'application/octet-stream' } };
+  if (route.stream) return { body: 'x', headers: { 'content-type': route.endpoint.requestTypes?.[0] ?? OCTETS } };
   if (route.endpoint.body === undefined) return { headers: {} };
   return { body: '{}', headers: { 'content-type': 'application/json' } };
 }

@@ -43,6 +43,8 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
   readonly headers: IncomingHttpHeaders;
   readonly caller: CallerOf<A>;
   readonly correlationId: string;
+  /** Scheme and host under which the caller reaches this server, to build links from; without a slash at its end. */
+  readonly origin: string;
   /** Aborts when the client goes away or the server closes; a long poll must end then. */
   readonly signal: AbortSignal;
   /**
@@ -61,14 +63,17 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
 
 /**
  * A byte answer. `body` must hold exactly `sizeBytes`, and may overwrite a piece when it is asked for the next one; `status` 206
- * with `contentRange` for a part.
+ * with `contentRange` for a part. Without `sizeBytes`, which is for what is made while it is sent, the answer is chunked, and one
+ * that breaks off is told by its missing end.
  */
 export type ByteResponse = {
-  readonly status: 200 | 206;
+  readonly status: 200 | 202 | 206 | 409 | 507;
   readonly body: AsyncIterable<Uint8Array>;
-  readonly sizeBytes: number;
+  readonly sizeBytes?: number;
   readonly contentType?: string;
   readonly contentRange?: string;
+  /** Further ones, by their names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
 };
 
 export type HandlerResult<E extends Endpoint> = E['response'] extends TSchema ? ResponseOf<E> : ByteResponse;
@@ -79,7 +84,7 @@ export type RouteOptions<E extends Endpoint, A extends Access> = {
   readonly status?: 200 | 201 | 202;
   /** Greatest body; the server's default when absent. */
   readonly bodyLimitBytes?: number;
-  /** The body is `application/octet-stream` and handed over as `bodyStream`. */
+  /** The body is of the media types of the operation and handed over as `bodyStream`. */
   readonly stream?: true;
   readonly handler: (request: HttpRequest<E, A>) => Promise<HandlerResult<E>>;
 };

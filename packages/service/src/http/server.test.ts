@@ -326,7 +326,7 @@ describe('the HTTP server', () => {
       () => post('/api/v1/echo/anna', 'x', { 'content-type': 'text/xml' }),
       415,
       'input.unsupported',
-      undefined,
+      'content-type',
     ],
     [
       'bytes for a JSON route',

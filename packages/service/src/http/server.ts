@@ -25,7 +25,7 @@ import { describeFault } from './fault-log.ts';
 import { BODY_BYTES_MAX_DEFAULT, PARAM_LENGTH_MAX } from './limits.ts';
 import { closeListener, createListener, listenOn, type TlsMaterial } from './listener.ts';
 import { openApiOptions, openApiSchema } from './open-api.ts';
-import { checkUnreadBody, installBodyParsers, noBody, streamedBody } from './request-body.ts';
+import { assertStreamType, checkUnreadBody, installBodyParsers, noBody, streamedBody } from './request-body.ts';
 import { parseTextFields } from './request-input.ts';
 import { type RequestState, RequestStates } from './request-state.ts';
 import type { Access, ByteResponse, Caller, HttpRequest, Route } from './route.ts';
@@ -47,6 +47,8 @@ export type HttpServerOptions = {
   readonly bodyLimitBytes?: number;
   /** Plain HTTP when absent. */
   readonly tls?: TlsMaterial;
+  /** Under which callers reach this server, where a proxy stands before it. */
+  readonly publicUrl?: string;
 };
 
 export type HttpServer = {
@@ -161,7 +163,7 @@ function installHooks(app: FastifyInstance, states: RequestStates, options: Http
 }
 
 function isByteResponse(result: unknown): result is ByteResponse {
-  return typeof result === 'object' && result !== null && 'body' in result && 'sizeBytes' in result;
+  return typeof result === 'object' && result !== null && 'body' in result && 'status' in result;
 }
 
 /** For keys that nobody vouches for yet; see `HttpRequest.verifySignedBy`. */
@@ -192,6 +194,13 @@ async function verifySelfSigned(
   }
 }
 
+/** Without a public URL the caller says itself how it reached us, and nobody else is told. */
+function originOf({ headers }: FastifyRequest, { publicUrl, tls }: HttpServerOptions): string {
+  if (publicUrl !== undefined) return publicUrl.replace(/\/+$/, '');
+  const host = /^[A-Za-z0-9.:[\]-]{1,255}$/.exec(headers.host ?? '')?.[0] ?? 'localhost';
+  return `${tls === undefined ? 'http' : 'https'}://${host}`;
+}
+
 function requestOf(
   route: Route,
   request: FastifyRequest,
@@ -213,6 +222,7 @@ function requestOf(
     headers: request.headers,
     caller: state.caller,
     correlationId: state.correlationId,
+    origin: originOf(request, options),
     signal: state.controller.signal,
     bodyStream: route.stream ? streamedBody(request.raw, state, limit) : noBody(),
     verifySignedBy: (publicKeyPem) => verifySelfSigned(publicKeyPem, request, state, options.authenticators),
@@ -240,6 +250,7 @@ function registerRoute(app: FastifyInstance, route: Route, parts: RouteParts): v
       const { caller, bodyDigest } = await authenticate(head, route.access, options.authenticators);
       state.caller = caller;
       state.signedDigest = bodyDigest;
+      assertStreamType(route, request.headers['content-type']);
     },
     handler: async (request, reply) => {
       const result = await route.handler(requestOf(route, request, states.of(request), options));
