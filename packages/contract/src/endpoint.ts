@@ -8,7 +8,8 @@ export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /**
  * `path` has `:name` parameters. `response` is the schema of the body of a success; absent for byte streams. Bytes are of the
- * media types named, in or out; `application/octet-stream` where none are.
+ * media types named, in or out; `application/octet-stream` where none are. JSON is called by the first, `application/json` where
+ * none is. `openQuery`: which query parameters there are depends on the data, so that the operation reads them itself.
  */
 export type Endpoint = {
   readonly method: Method;
@@ -16,6 +17,7 @@ export type Endpoint = {
   readonly summary: string;
   readonly params?: TSchema;
   readonly query?: TSchema;
+  readonly openQuery?: true;
   readonly body?: TSchema;
   readonly response?: TSchema;
   readonly requestTypes?: readonly string[];

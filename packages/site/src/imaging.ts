@@ -31,6 +31,7 @@ export type ImagingDeps = {
 export type Imaging = {
   readonly archive: Archive;
   readonly sweeps: readonly Sweep[];
+  /** DICOMweb, for the HTTP server of the process. */
   readonly routes: readonly Route[];
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;

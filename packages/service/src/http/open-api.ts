@@ -1,5 +1,7 @@
 /** The OpenAPI 3.1 document: printed from the same routes that answer, so it cannot drift. */
+
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import type { Endpoint } from '@lantern/contract';
 import type { FastifySchema } from 'fastify';
 import { ErrorResponseSchema } from './error-response.ts';
 import type { Access, Route } from './route.ts';
@@ -55,13 +57,17 @@ export function describeAccess(access: Access): string {
 const BYTES = { type: 'string', format: 'binary' };
 const OCTETS = 'application/octet-stream';
 
+/** The plugin calls JSON `application/json` by itself; other names have to be spelt out. */
+function successOf({ response, responseTypes }: Endpoint): object {
+  if (response !== undefined && responseTypes === undefined) return response;
+  const description = response === undefined ? 'The bytes, whole or a range' : 'A success';
+  const content = (responseTypes ?? [OCTETS]).map((type) => [type, { schema: response ?? BYTES }]);
+  return { description, content: Object.fromEntries(content) };
+}
+
 /** What @fastify/swagger prints for a route. The server parses by the contract's schemas itself, not by these. */
 export function openApiSchema(route: Route): FastifySchema {
   const { endpoint } = route;
-  const success = endpoint.response ?? {
-    description: 'The bytes, whole or a range',
-    content: Object.fromEntries((endpoint.responseTypes ?? [OCTETS]).map((type) => [type, { schema: BYTES }])),
-  };
   return {
     summary: endpoint.summary,
     description: describeAccess(route.access),
@@ -70,6 +76,6 @@ export function openApiSchema(route: Route): FastifySchema {
     ...(endpoint.body === undefined ? {} : { body: endpoint.body }),
     ...(endpoint.params === undefined ? {} : { params: endpoint.params }),
     ...(endpoint.query === undefined ? {} : { querystring: endpoint.query }),
-    response: { [route.status]: success, default: { description: 'A failure', ...ErrorResponseSchema } },
+    response: { [route.status]: successOf(endpoint), default: { description: 'A failure', ...ErrorResponseSchema } },
   };
 }

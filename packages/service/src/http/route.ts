@@ -39,6 +39,8 @@ export type CallerOf<A extends Access> = A extends { kind: 'public' }
 export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access> = {
   readonly params: ParamsOf<E>;
   readonly query: QueryOf<E>;
+  /** The query as it came, for an operation with `openQuery`; otherwise `query` has it all. */
+  readonly searchParams: URLSearchParams;
   readonly body: BodyOf<E>;
   readonly headers: IncomingHttpHeaders;
   readonly caller: CallerOf<A>;
@@ -59,6 +61,8 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
    * enrolment is by its code.
    */
   readonly verifySignedBy: (publicKeyPem: string) => Promise<void>;
+  /** Headers to go with the answer of a JSON route, where it is a success. */
+  readonly answerHeaders: Headers;
 };
 
 /**

@@ -210,7 +210,7 @@ function requestOf(
   const { endpoint } = route;
   const limit = route.bodyLimitBytes ?? options.bodyLimitBytes ?? BODY_BYTES_MAX_DEFAULT;
   const params = parseTextFields(endpoint.params, request.params, 'path');
-  const query = parseTextFields(endpoint.query, request.query, 'query');
+  const query = endpoint.openQuery === true ? undefined : parseTextFields(endpoint.query, request.query, 'query');
   if (!route.stream && endpoint.body === undefined && request.body !== undefined && request.body !== null) {
     throw new AppError('input.invalid', 'body: this operation takes none.');
   }
@@ -218,6 +218,7 @@ function requestOf(
   return {
     params,
     query,
+    searchParams: new URLSearchParams(/\?(.*)/s.exec(request.raw.url ?? '')?.[1]),
     body: endpoint.body === undefined ? undefined : parse(endpoint.body, request.body, { what: 'body' }),
     headers: request.headers,
     caller: state.caller,
@@ -226,6 +227,7 @@ function requestOf(
     signal: state.controller.signal,
     bodyStream: route.stream ? streamedBody(request.raw, state, limit) : noBody(),
     verifySignedBy: (publicKeyPem) => verifySelfSigned(publicKeyPem, request, state, options.authenticators),
+    answerHeaders: new Headers(),
   };
 }
 
@@ -253,7 +255,8 @@ function registerRoute(app: FastifyInstance, route: Route, parts: RouteParts): v
       assertStreamType(route, request.headers['content-type']);
     },
     handler: async (request, reply) => {
-      const result = await route.handler(requestOf(route, request, states.of(request), options));
+      const asked = requestOf(route, request, states.of(request), options);
+      const result = await route.handler(asked);
       if (endpoint.response === undefined) {
         if (!isByteResponse(result)) throw new AppError('internal', 'A byte route gave no byte answer.');
         return sendBytes(reply, {
@@ -265,7 +268,12 @@ function registerRoute(app: FastifyInstance, route: Route, parts: RouteParts): v
         });
       }
       const body = parse(endpoint.response, result, { what: 'response', code: 'internal' });
-      return reply.code(route.status).type('application/json; charset=utf-8').send(JSON.stringify(body));
+      for (const [name, value] of asked.answerHeaders) reply.header(name, value);
+      const type = endpoint.responseTypes?.[0] ?? 'application/json; charset=utf-8';
+      return reply
+        .code(route.status)
+        .type(type)
+        .send(Buffer.from(JSON.stringify(body)));
     },
   });
 }

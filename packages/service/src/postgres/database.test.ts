@@ -47,6 +47,15 @@ describe('a database', () => {
     assert.deepEqual(await modalities(), ['CT']);
   });
 
+  test('asks a statement with its values bound, and keeps no plan of it', async () => {
+    const text = "CT' or true --";
+    const rows = await db.ask(sql<{ text: string; two: number }>`select ${text}::text as text, ${1}::int + 1 as two`);
+    assert.deepEqual(rows, [{ text, two: 2 }]);
+    const prepared = await db.ask(sql`select statement from pg_prepared_statements where statement like '%as two%'`);
+    assert.deepEqual(prepared, []);
+    await assert.rejects(db.ask(sql`select nothing from study`), { code: '42703' });
+  });
+
   test('keeps nothing of a transaction that rejects, and the error comes back as it was', async () => {
     const refusal = new AppError('conflict', 'changed meanwhile');
     const attempt = db.transaction(async (tx: Tx<Tables>) => {

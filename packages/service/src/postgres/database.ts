@@ -6,7 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '@lantern/contract';
-import { Kysely, PostgresDialect, type QueryExecutorProvider, Transaction } from 'kysely';
+import { Kysely, PostgresDialect, type QueryExecutorProvider, type RawBuilder, Transaction } from 'kysely';
 import type pg from 'pg';
 import type { Logger } from '../log.ts';
 import { fromDatabaseError } from './database-error.ts';
@@ -41,6 +41,11 @@ export type Database = {
   readonly pool: pg.Pool;
   /** Typed queries, each on its own. Connection trouble is `database.unavailable`. */
   kysely<S>(): Kysely<S>;
+  /**
+   * One statement whose text varies with what a person asks: planned for the values it has, where a prepared one may come to be
+   * planned for values in general. Connection trouble is `database.unavailable`.
+   */
+  ask<R>(statement: RawBuilder<R>): Promise<R[]>;
   /**
    * Runs `fn` in one transaction (read committed): committed when it resolves, rolled back when it rejects.
    * Name the tables at the parameter: `db.transaction(async (tx: Tx<HubTables>) => ...)`.
@@ -178,6 +183,11 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     pool,
     // One object for all: tables exist for the compiler alone, and making another costs as much as a query.
     kysely: <S>() => kysely as Kysely<S>,
+    ask: async <R>(statement: RawBuilder<R>) => {
+      const { sql: text, parameters } = statement.compile(kysely);
+      const { rows } = await translated(pool.query(text, [...parameters]));
+      return rows as R[]; // as kysely's own `sql`: the caller names what the statement gives
+    },
     transaction: <S, R>(fn: (tx: Tx<S>) => Promise<R>) => translated((kysely as Kysely<S>).transaction().execute(fn)),
     async listen(channel, onNotify) {
       const session = await openSession({
