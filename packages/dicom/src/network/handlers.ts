@@ -21,6 +21,8 @@ export type Instance = {
   readonly sopInstance: string;
   readonly transferSyntax: string;
   open(): AsyncIterable<Buffer>;
+  /** The same in another transfer syntax, for a peer that does not take its own; `undefined` where there is no way. */
+  readonly transcoded?: (transferSyntax: string) => Instance | undefined;
 };
 
 type Asked = {

@@ -6,6 +6,7 @@ import { transferSyntaxOf } from '../transfer-syntax.ts';
 import type { CommandOf } from './command-set.ts';
 import type { Destination, DimseHandlers, Instance, Peer } from './handlers.ts';
 import { IDENTIFIER_BYTES_MAX } from './limits.ts';
+import type { ProposedContext } from './proposal.ts';
 import type { IncomingRequest, Outcome, Session } from './session.ts';
 
 export type StoreTarget = { store(instance: Instance): Promise<Outcome>; release(): Promise<void> };
@@ -14,10 +15,10 @@ export type ServiceContext = {
   readonly handlers: DimseHandlers;
   readonly peer: Peer;
   readonly session: Session;
-  /** Opens an association over which `instances` can be stored. */
+  /** Opens an association with contexts for storing. */
   readonly connect: (
     destination: Destination,
-    instances: readonly Instance[],
+    contexts: readonly ProposedContext[],
     originator: { readonly aeTitle: string; readonly messageId: number },
   ) => Promise<StoreTarget>;
   /** What a handler threw. The peer learns only that it failed. */

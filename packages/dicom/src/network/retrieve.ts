@@ -2,12 +2,18 @@
  * C-GET and C-MOVE (PS3.4 C.4.2, C.4.3): each instance is a C-STORE, on this association or on one to the destination; after each
  * the peer is told how many are left.
  */
+import assert from 'node:assert/strict';
+import { DicomError } from '../dicom-error.ts';
 import { transferSyntaxOf } from '../transfer-syntax.ts';
 import type { Instance } from './handlers.ts';
 import { dataSetOf, type Incoming, type ServiceContext, type StoreTarget } from './incoming.ts';
+import { type ProposedContext, type StoringGroup, storingGroups } from './proposal.ts';
 import { type IncomingRequest, type Outcome, type Reply, replyOf } from './session.ts';
 import { STATUS, statusKind } from './status.ts';
 import { storeOn } from './store.ts';
+
+const COMMENT_NOT_REACHED = 'The destination is not reached';
+const COMMENT_FAILED = 'An instance could not be sent';
 
 export async function serveGet(request: IncomingRequest, context: ServiceContext): Promise<void> {
   const { handlers, peer, session } = context;
@@ -40,33 +46,66 @@ export async function serveMove(request: Incoming<'C-MOVE-RQ'>, context: Service
   const found = await handlers.onMove({ peer, signal, sopClass, identifier, transferSyntax, destination });
   if (found.kind === 'refused') return request.respond(replyOf(found));
   const originator = { aeTitle: peer.callingAe, messageId: command.MessageID };
-  let target: StoreTarget | undefined;
+  const groups = storingGroups(found.instances);
+  const targets = new MoveTargets(groups, (contexts) => context.connect(found.destination, contexts, originator));
   try {
-    target =
-      found.instances.length === 0 ? undefined : await context.connect(found.destination, found.instances, originator);
+    const [first] = groups;
+    if (first !== undefined) await targets.for(first);
   } catch (caught) {
     context.onProblem(caught);
-    return request.respond({
-      Status: STATUS.cannotPerformSubOperations,
-      ErrorComment: 'The destination is not reached',
-    });
+    return request.respond({ Status: STATUS.cannotPerformSubOperations, ErrorComment: COMMENT_NOT_REACHED });
   }
   try {
-    await performAll(request, found.instances, async (instance) => {
+    const instances = groups.flatMap((group) => group.instances);
+    await performAll(request, instances, async (instance) => {
       try {
-        return (await target?.store(instance)) ?? { status: STATUS.processingFailure };
+        return await (await targets.forInstance(instance)).store(instance);
       } catch (caught) {
         return failed(caught, context); // also when the destination is gone: the rest fails one by one, and quickly
       }
     });
   } finally {
+    await targets.release();
+  }
+}
+
+type Connect = (contexts: readonly ProposedContext[]) => Promise<StoreTarget>;
+
+/** Associations with a destination, one after the other: many peers take no second one beside the first. */
+class MoveTargets {
+  readonly #groupOf: ReadonlyMap<Instance, StoringGroup<Instance>>;
+  readonly #connect: Connect;
+  #current: { readonly group: StoringGroup<Instance>; readonly target: Promise<StoreTarget> } | undefined;
+
+  constructor(groups: readonly StoringGroup<Instance>[], connect: Connect) {
+    this.#groupOf = new Map(groups.flatMap((group) => group.instances.map((instance) => [instance, group] as const)));
+    this.#connect = connect;
+  }
+
+  async forInstance(instance: Instance): Promise<StoreTarget> {
+    const group = this.#groupOf.get(instance);
+    assert.ok(group !== undefined);
+    return this.for(group);
+  }
+
+  /** Throws what opening it threw, each time it is asked for, without trying again. */
+  async for(group: StoringGroup<Instance>): Promise<StoreTarget> {
+    if (this.#current?.group !== group) {
+      await this.release();
+      this.#current = { group, target: this.#connect(group.contexts) };
+    }
+    return this.#current.target;
+  }
+
+  async release(): Promise<void> {
+    const target = await this.#current?.target.catch(() => undefined); // was thrown where it was asked for
     await target?.release();
   }
 }
 
 function failed(caught: unknown, { onProblem }: ServiceContext): Outcome {
   onProblem(caught);
-  return { status: STATUS.processingFailure };
+  return { status: STATUS.processingFailure, comment: caught instanceof DicomError ? caught.message : COMMENT_FAILED };
 }
 
 /** Responds, pending after each instance and finally (PS3.4 table C.4-2, C.4-3). */
@@ -77,6 +116,7 @@ async function performAll(
 ): Promise<void> {
   let [completed, warnings] = [0, 0];
   const failures: string[] = [];
+  let reason: string | undefined; // of the first failure
   const counts = () => ({
     NumberOfCompletedSuboperations: completed,
     NumberOfFailedSuboperations: failures.length,
@@ -91,16 +131,24 @@ async function performAll(
         ...counts(),
       });
     }
-    const kind = statusKind((await store(instance)).status);
+    const { status, comment } = await store(instance);
+    const kind = statusKind(status);
     if (kind === 'success') completed += 1;
     else if (kind === 'warning') warnings += 1;
-    else failures.push(instance.sopInstance);
+    else {
+      failures.push(instance.sopInstance);
+      reason ??= comment;
+    }
     const remaining = instances.length - index - 1;
     if (remaining > 0) {
       await request.respond({ Status: STATUS.pending, NumberOfRemainingSuboperations: remaining, ...counts() });
     }
   }
-  await respondFinally(request, failures, { Status: finalStatus(completed, warnings, failures.length), ...counts() });
+  await respondFinally(request, failures, {
+    Status: finalStatus(completed, warnings, failures.length),
+    ...counts(),
+    ...(reason === undefined ? {} : { ErrorComment: reason }),
+  });
 }
 
 function finalStatus(completed: number, warnings: number, failures: number): number {

@@ -452,6 +452,7 @@ describe('retrieval', () => {
     const sopClass = SOP_CLASSES.studyRootGet;
     const partly = await client.get(patientIdentifier('P1'), { sopClass });
     assert.deepEqual(partly, {
+      comment: 'An instance could not be sent',
       status: STATUS.subOperationsFailed,
       remaining: 0,
       completed: 3,
@@ -508,6 +509,7 @@ describe('retrieval', () => {
     assert.equal(unknown.status, STATUS.moveDestinationUnknown);
     const result = await client.move(patientIdentifier('P1'), { sopClass, destination: 'ARCHIVE' });
     assert.deepEqual(result, {
+      comment: 'An instance could not be sent',
       status: STATUS.subOperationsFailed,
       remaining: 0,
       completed: 3,

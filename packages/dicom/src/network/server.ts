@@ -14,7 +14,6 @@ import { DEFAULT_TIMEOUTS, type NetworkTimeouts, SENT_PDU_BYTES_MIN } from './li
 import { type Acceptance, answerContexts, negotiatedContexts } from './negotiation.ts';
 import { openAssociation } from './open-association.ts';
 import type { AssociateAccept, AssociateRequest, Rejection } from './pdu.ts';
-import { storingContexts } from './proposal.ts';
 import { serve, servicesOf } from './services.ts';
 import { Session } from './session.ts';
 import { certificateName, type ServerTls } from './tls.ts';
@@ -155,8 +154,8 @@ function serveConnection(socket: Socket | TLSSocket, options: ConnectionOptions)
     handlers,
     peer: known,
     session,
-    connect: async (destination, instances, originator) => {
-      const client = await openAssociation({ ...destination, contexts: storingContexts(instances), timeouts });
+    connect: async (destination, contexts, originator) => {
+      const client = await openAssociation({ ...destination, contexts, timeouts });
       return {
         store: (instance) => client.store(instance, { originator }),
         release: () => client.release(),

@@ -13,20 +13,20 @@ export type StoreOptions = {
 };
 
 const PRIORITY_MEDIUM = 0;
+const COMMENT_NO_CONTEXT = 'No presentation context for the SOP class and syntax';
 
 /**
- * Sends the instance as it is encoded. Where no context was accepted for its SOP class in its transfer syntax, nothing is sent and
- * the outcome is the failure that the peer would give. Throws what ended the association, and what opening the instance throws.
+ * Sends the instance as it is encoded; where no context was accepted for its SOP class in its transfer syntax, in the first that was
+ * accepted and that it can be brought to. Without any nothing is sent, and the outcome is the failure that the peer would give.
+ * Throws what ended the association, and what opening the instance throws.
  */
 export async function storeOn(session: Session, instance: Instance, options: StoreOptions): Promise<Outcome> {
-  const context = storageContext(session.contexts, instance, options.role);
-  if (context === undefined) {
-    return { status: STATUS.sopClassNotSupported, comment: 'No presentation context for the SOP class and syntax' };
-  }
+  const way = wayFor(session.contexts, instance, options.role);
+  if (way === undefined) return { status: STATUS.sopClassNotSupported, comment: COMMENT_NO_CONTEXT };
   const { originator } = options;
   const answers = session.ask({
-    context,
-    dataSet: instance.open(),
+    context: way.context,
+    dataSet: way.instance.open(),
     onProgress: options.onProgress,
     command: {
       name: 'C-STORE-RQ',
@@ -44,11 +44,21 @@ export async function storeOn(session: Session, instance: Instance, options: Sto
   return outcomeOf(await finalAnswer(answers));
 }
 
-function storageContext(contexts: Iterable<NegotiatedContext>, instance: Instance, role: Role) {
-  for (const context of contexts) {
-    const maySend = role === 'requestor' ? context.requestorIsScu : context.requestorIsScp;
-    const isFor = context.abstractSyntax === instance.sopClass && context.transferSyntax === instance.transferSyntax;
-    if (maySend && isFor) return context;
+function wayFor(
+  contexts: Iterable<NegotiatedContext>,
+  instance: Instance,
+  role: Role,
+): { readonly context: NegotiatedContext; readonly instance: Instance } | undefined {
+  const usable = [...contexts].filter(
+    (context) =>
+      context.abstractSyntax === instance.sopClass &&
+      (role === 'requestor' ? context.requestorIsScu : context.requestorIsScp),
+  );
+  const own = usable.find((context) => context.transferSyntax === instance.transferSyntax);
+  if (own !== undefined) return { context: own, instance };
+  for (const context of usable) {
+    const other = instance.transcoded?.(context.transferSyntax);
+    if (other !== undefined) return { context, instance: other };
   }
   return undefined;
 }

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { describe, test } from 'node:test';
+import { DicomError } from '../dicom-error.ts';
+import { readMultipart, writeMultipart } from './multipart.ts';
+
+const BOUNDARY = 'the=boundary';
+
+type Seen = { headers: Record<string, string>; body: string; fault: string | undefined };
+
+/** Chunks that are overwritten when the next is asked for, as the HTTP server gives them. */
+async function* chunked(bytes: Buffer, sizeOf: () => number): AsyncGenerator<Uint8Array> {
+  const memory = Buffer.alloc(bytes.byteLength);
+  for (let at = 0; at < bytes.byteLength; ) {
+    const length = Math.min(Math.max(1, sizeOf()), bytes.byteLength - at);
+    bytes.copy(memory, 0, at, at + length);
+    yield memory.subarray(0, length);
+    memory.fill(0xaa);
+    at += length;
+  }
+}
+
+async function partsOf(text: string | Buffer, options: { chunkBytes?: () => number; boundary?: string } = {}) {
+  const { chunkBytes = () => 7, boundary = BOUNDARY } = options;
+  const source = chunked(Buffer.isBuffer(text) ? text : Buffer.from(text, 'latin1'), chunkBytes);
+  const seen: Seen[] = [];
+  for await (const { headers, body, fault } of readMultipart(source, boundary)) {
+    const pieces: Buffer[] = [];
+    for await (const piece of body) pieces.push(piece);
+    const content = Buffer.concat(pieces).toString('latin1');
+    seen.push({ headers: Object.fromEntries(headers), body: content, fault: fault?.code });
+  }
+  return seen;
+}
+
+const part = (body: string, headers: Record<string, string> = {}): Seen => ({ headers, body, fault: undefined });
+
+describe('a multipart body', () => {
+  test('is read part by part, with preamble and epilogue dropped, wherever its chunks end', async () => {
+    const text = [
+      'This is for old mail programs.\r\n--the=boundary is near\r\n',
+      '--the=boundary \t\r\nContent-Type: application/dicom;\r\n transfer-syntax=1.2\r\nX-Y :  z \r\n\r\n',
+      'first\r\n--the=boundar\r\n-- \n\r\n',
+      '\r\n--the=boundary\r\n\r\n\r\n\r\nsecond\r',
+      '\r\n--the=boundary\r\nA: b\r\n\r\n',
+      '--the=boundary--and what follows\r\n--the=boundary\r\n\r\nnot a part',
+    ].join('');
+    const expected = [
+      part('first\r\n--the=boundar\r\n-- \n\r\n', {
+        'content-type': 'application/dicom; transfer-syntax=1.2',
+        'x-y': 'z',
+      }),
+      part('\r\n\r\nsecond\r'),
+      part('', { a: 'b' }),
+    ];
+    for (let bytes = 1; bytes < 120; bytes += 1)
+      assert.deepEqual(await partsOf(text, { chunkBytes: () => bytes }), expected);
+  });
+
+  test('whose lines end with LF alone keeps a CR that ends a body', async () => {
+    const text = '--the=boundary\nA: b\n\nfirst\r\n--the=boundary\n\nsecond\n\n--the=boundary--';
+    assert.deepEqual(await partsOf(text), [part('first\r', { a: 'b' }), part('second\n')]);
+  });
+
+  test('keeps lines of the content that only begin like the boundary', async () => {
+    const content = 'a\r\n--the=boundary-\r\n--the=boundaryx\r\n--the=boundary  x\r\nb';
+    assert.deepEqual(await partsOf(`--the=boundary\r\n\r\n${content}\r\n--the=boundary--`), [part(content)]);
+  });
+
+  test('passes over a part whose head is no head, or too long, and gives the others', async () => {
+    const text = [
+      '--the=boundary\r\nno header at all\r\n\r\nfirst',
+      `--the=boundary\r\nX: ${'x'.repeat(20_000)}\r\n\r\nsecond`,
+      '--the=boundary\r\n\r\nthird',
+      '--the=boundary--',
+    ].join('\r\n');
+    const seen = await partsOf(text, { chunkBytes: () => 1000 });
+    assert.deepEqual(
+      seen.map(({ fault }) => fault),
+      ['malformed', 'limit', undefined],
+    );
+    assert.equal(seen[2]?.body, 'third');
+  });
+
+  test('that nobody reads to the end of a part goes on with the next', async () => {
+    const body = `--the=boundary\r\n\r\n${'x'.repeat(5000)}\r\n--the=boundary\r\n\r\nsecond\r\n--the=boundary--`;
+    const beginnings: string[] = [];
+    for await (const one of readMultipart(
+      chunked(Buffer.from(body), () => 100),
+      BOUNDARY,
+    )) {
+      for await (const piece of one.body) {
+        beginnings.push(piece.toString('latin1', 0, 6));
+        break;
+      }
+    }
+    assert.deepEqual(beginnings, ['xxxxxx', 'second']);
+  });
+
+  test('that ends early is truncated, also in the middle of its last delimiter', async () => {
+    const text = '--the=boundary\r\nA: b\r\n\r\nfirst\r\n--the=boundary--';
+    for (let bytes = 1; bytes < text.length; bytes += 1) {
+      const code = bytes < 16 ? /malformed/ : /truncated/;
+      await assert.rejects(
+        partsOf(text.slice(0, bytes)),
+        (thrown) => thrown instanceof DicomError && code.test(thrown.code),
+      );
+    }
+    assert.deepEqual(await partsOf(text), [part('first', { a: 'b' })]);
+  });
+
+  test('without its boundary, or with one that is none, is refused', async () => {
+    await assert.rejects(partsOf('--another\r\n\r\nx\r\n--another--'), { code: 'malformed' });
+    for (const boundary of ['', 'a '.repeat(3), 'x'.repeat(71), 'a\r\nb', 'ü']) {
+      await assert.rejects(partsOf(`--${boundary}--`, { boundary }), { code: 'malformed' });
+    }
+    assert.equal((await partsOf(`--${'x'.repeat(70)}--`, { boundary: 'x'.repeat(70) })).length, 0);
+  });
+
+  test('is bounded in its number of parts', async () => {
+    const text = `${'--the=boundary\r\n\r\n'.repeat(100_001)}--the=boundary--`;
+    await assert.rejects(partsOf(text, { chunkBytes: () => 64 * 1024 }), { code: 'limit' });
+  });
+
+  test('that is written is read back', async () => {
+    const contents = [
+      Buffer.from('\r\n--the=boundarx\r\n'),
+      Buffer.alloc(0),
+      Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)),
+    ];
+    const pieces: Uint8Array[] = [];
+    const parts = contents.map((content, index) => ({
+      contentType: `image/${index}`,
+      ...(index === 1 ? { location: '/here' } : {}),
+      body: [content],
+    }));
+    for await (const piece of writeMultipart(parts, BOUNDARY)) pieces.push(piece);
+    const seen = await partsOf(Buffer.concat(pieces), { chunkBytes: () => 3 });
+    assert.deepEqual(
+      seen,
+      contents.map((content, index) =>
+        part(content.toString('latin1'), {
+          'content-type': `image/${index}`,
+          ...(index === 1 ? { 'content-location': '/here' } : {}),
+        }),
+      ),
+    );
+    const empty: Uint8Array[] = [];
+    for await (const piece of writeMultipart([], BOUNDARY)) empty.push(piece);
+    assert.deepEqual(await partsOf(Buffer.concat(empty)), []);
+  });
+});
+
+/** Pieces that delimiters and heads are made of, so that chance makes many that are nearly right. */
+const PIECES = [
+  '\r\n',
+  '\n',
+  '\r',
+  '--',
+  '-',
+  'the=boundary',
+  '--the=boundary',
+  '\r\n--the=boundary',
+  ' ',
+  '\t',
+  ':',
+  'A: b',
+  'x',
+];
+const CASES = 20_000;
+
+test(`${CASES} bodies of chance give the same parts however they are cut, or are refused the same way`, async () => {
+  const seed = randomInt(2 ** 31);
+  let state = seed;
+  const chance = (max: number) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0; // a plain generator will do; its lowest bits are not used
+    return Math.floor((state / 2 ** 32) * max);
+  };
+  const outcome = async (bytes: Buffer, chunkBytes: () => number) => {
+    try {
+      return JSON.stringify(await partsOf(bytes, { chunkBytes }));
+    } catch (caught) {
+      if (caught instanceof DicomError) return caught.code;
+      throw caught;
+    }
+  };
+  for (let count = 0; count < CASES; count += 1) {
+    const pieces = Array.from({ length: chance(24) }, () => PIECES[chance(PIECES.length)] ?? '');
+    const bytes = Buffer.from(`${chance(2) === 0 ? '--the=boundary\r\n' : ''}${pieces.join('')}`, 'latin1');
+    const whole = await outcome(bytes, () => bytes.byteLength);
+    const cut = await outcome(bytes, () => 1 + chance(5));
+    assert.equal(cut, whole, `seed ${seed}, case ${count}: ${JSON.stringify(bytes.toString('latin1'))}`);
+  }
+});
