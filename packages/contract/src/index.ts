@@ -267,6 +267,8 @@ export {
 export {
   ARRIVAL_STATES,
   type ArrivalState,
+  COMMITMENT_STATES,
+  type CommitmentState,
   DECISION_STATES,
   DEPLOYMENT_STATES,
   type DecisionState,
@@ -282,6 +284,8 @@ export {
   nextState,
   PROJECT_STATES,
   type ProjectState,
+  PULL_ENTRY_STATES,
+  type PullEntryState,
   ROUND_STATES,
   type RoundState,
   RUN_STATES,

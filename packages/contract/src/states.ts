@@ -89,6 +89,23 @@ export const ARRIVAL_STATES = {
   complete: {},
 } as const satisfies StateTable;
 
+/** A request of storage commitment (PS3.4 annex J). Whoever asks again with the same transaction is told again. */
+export const COMMITMENT_STATES = {
+  requested: { report: 'reported', abandon: 'unreported', ask: 'requested' },
+  reported: { ask: 'requested' },
+  unreported: { ask: 'requested' },
+} as const satisfies StateTable;
+
+/** A study of a pull, or what was listed and not looked up yet. Fetching begins anew after a crash; it finds what is there. */
+export const PULL_ENTRY_STATES = {
+  waiting: { find: 'found', miss: 'not-found', fail: 'failed' },
+  found: { fetch: 'fetching', fail: 'failed' },
+  fetching: { fetch: 'fetching', finish: 'done', fail: 'failed' },
+  done: {},
+  failed: { retry: 'waiting' },
+  'not-found': { retry: 'waiting' },
+} as const satisfies StateTable;
+
 export type ProjectState = StateOf<typeof PROJECT_STATES>;
 export type DecisionState = StateOf<typeof DECISION_STATES>;
 export type RunState = StateOf<typeof RUN_STATES>;
@@ -99,6 +116,8 @@ export type SiteState = StateOf<typeof SITE_STATES>;
 export type ModelVersionState = StateOf<typeof MODEL_VERSION_STATES>;
 export type DeploymentState = StateOf<typeof DEPLOYMENT_STATES>;
 export type ArrivalState = StateOf<typeof ARRIVAL_STATES>;
+export type CommitmentState = StateOf<typeof COMMITMENT_STATES>;
+export type PullEntryState = StateOf<typeof PULL_ENTRY_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
 export function nextState<T extends StateTable>(

@@ -1,5 +1,5 @@
 export { type ByteSource, memorySource, openFileSource } from './byte-source.ts';
-export { type DataSet, type Element, numberOf, textOf } from './data-set.ts';
+export { type DataSet, type Element, itemsOf, numberOf, textOf } from './data-set.ts';
 export { encodeDataSet } from './data-set-writer.ts';
 export { createDeidentifier, type DeidentifiedObject, type Deidentifier } from './deidentify/deidentify.ts';
 export { outputFile } from './deidentify/output-file.ts';
@@ -22,9 +22,12 @@ export {
   textElement,
   withElements,
 } from './element-values.ts';
+export type { DimseClient } from './network/client.ts';
 export type {
+  ActionRequest,
   Destination,
   DimseHandlers,
+  EventReport,
   Instance,
   Match,
   MoveRetrieval,
@@ -40,7 +43,7 @@ export { fetchingContext, identifierContext, storingContexts } from './network/p
 export { type Admission, type DicomServer, type DicomServerOptions, startDicomServer } from './network/server.ts';
 export type { Outcome as DimseOutcome } from './network/session.ts';
 export { SOP_CLASSES, STORAGE_COMMITMENT_INSTANCE } from './network/sop-classes.ts';
-export { STATUS } from './network/status.ts';
+export { STATUS, statusKind } from './network/status.ts';
 export { isUid } from './network/uid.ts';
 export { readHead, readPart10 } from './part10.ts';
 export { metaFor, writePart10 } from './part10-writer.ts';

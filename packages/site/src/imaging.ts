@@ -5,12 +5,15 @@
  *   dimse, dicomweb ──► archive ──► study assembly ──► followers (research copies, workflows)
  */
 import { mkdir } from 'node:fs/promises';
+import type { ActionRequest } from '@lantern/dicom';
 import type { Clock, Database, Logger, QueueTask, Route } from '@lantern/service';
 import { type Archive, createArchive } from './archive/archive.ts';
 import { createAdmittedPeers } from './dimse/admission.ts';
 import { assertDicomSettings, type DicomSettings } from './dimse/dicom-settings.ts';
 import { startDicomStation } from './dimse/dicom-station.ts';
+import { createPeerCalls } from './dimse/peer-calls.ts';
 import { createStoreScp } from './dimse/store-scp.ts';
+import { createStorageCommitment } from './storage-commitment/storage-commitment.ts';
 import { createStudyAssembly, type OnStudyComplete } from './study-assembly/study-assembly.ts';
 import type { Sweep } from './sweeper.ts';
 
@@ -52,12 +55,17 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
     aeTitles: settings.aeTitles,
     followers: deps.followers ?? [],
   });
-  const handlers = { onStore: createStoreScp(archive, peers) };
+  const calls = createPeerCalls(settings);
+  const commitment = createStorageCommitment({ ...deps, files: archive.files, admitted: peers, calls });
+  const handlers = {
+    onStore: createStoreScp(archive, peers),
+    onAction: (request: ActionRequest) => commitment.onAction(request),
+  };
   let station: Awaited<ReturnType<typeof startDicomStation>> | undefined;
   return {
     archive,
     routes: [],
-    jobs: {},
+    jobs: commitment.jobs,
     sweeps: [
       { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },
       {
@@ -65,6 +73,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
         everyMs: CHECK_SWEEP_MS,
         run: async (signal) => void (await archive.check(signal)),
       },
+      ...commitment.sweeps,
     ],
     async listen() {
       station = await startDicomStation({ settings, peers, handlers, log });

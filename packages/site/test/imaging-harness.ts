@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import {
   type Clock,
   createLogger,
+  createQueue,
   type Database,
   loadConfig,
   migrate,
@@ -27,6 +28,10 @@ export type TestImaging = {
   readonly port: number;
   /** Runs every sweep once, as the sweeper of a site does from time to time. */
   sweep(): Promise<void>;
+  /** Ends it as a site that closes does; the database stays. */
+  stop(): Promise<void>;
+  /** After `stop`: on the same port, over what was left. */
+  restart(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -47,26 +52,46 @@ export async function startTestImaging({ name, clock, settings, ...options }: Op
   await migrate(database, { name: 'site', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
   await migrateQueue(database);
   const dir = await mkdtemp(path.join(tmpdir(), 'lantern-images-'));
-  const imaging = await createImaging({
-    database,
-    dir: path.join(dir, 'images'),
-    clock: clock ?? systemClock,
-    log: createLogger({ name: 'imaging', level: 'silent' }),
-    freeBytesMin: 0,
-    settings: dicomSettings(settings),
-    ...options,
-  });
-  const port = await imaging.listen();
+  const log = createLogger({ name: 'imaging', level: 'silent' });
+  const start = async (port: number) => {
+    const imaging = await createImaging({
+      database,
+      dir: path.join(dir, 'images'),
+      clock: clock ?? systemClock,
+      log,
+      freeBytesMin: 0,
+      settings: dicomSettings({ port, ...settings }),
+      ...options,
+    });
+    const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: 4, log });
+    await queue.start();
+    return { imaging, queue, port: await imaging.listen() };
+  };
+  const stop = async ({ queue, imaging }: Awaited<ReturnType<typeof start>>) => {
+    await queue.close();
+    await imaging.close();
+  };
+  let running = await start(0);
   return {
-    imaging,
     database,
     dir,
-    port,
+    get imaging() {
+      return running.imaging;
+    },
+    get port() {
+      return running.port;
+    },
     async sweep() {
-      for (const { run } of imaging.sweeps) await run(new AbortController().signal);
+      for (const { run } of running.imaging.sweeps) await run(new AbortController().signal);
+    },
+    async stop() {
+      await stop(running);
+    },
+    async restart() {
+      running = await start(running.port);
     },
     async close() {
-      await imaging.close();
+      await stop(running);
       await database.close();
       await rm(dir, { recursive: true, force: true });
     },
