@@ -82,6 +82,7 @@ export {
   type SiteProject,
   SiteProjectSchema,
 } from './decision.ts';
+export { DICOMWEB_SEARCH_API } from './dicomweb-search-api.ts';
 export {
   COUNT_POLICY_DEFAULT,
   type CountPolicy,

@@ -36,7 +36,7 @@ export type {
   Retrieval,
   StoreRequest,
 } from './network/handlers.ts';
-export { identifierOf } from './network/identifier.ts';
+export { encodeIdentifier, identifierOf } from './network/identifier.ts';
 export { instanceOfFile } from './network/instance-file.ts';
 export { type AssociationOptions, openAssociation } from './network/open-association.ts';
 export { fetchingContext, identifierContext, storingContexts } from './network/proposal.ts';

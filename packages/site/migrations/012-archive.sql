@@ -3,24 +3,27 @@
 create table image_study (
   study_key bigint generated always as identity primary key,
   study_instance_uid text collate "C" not null unique,
-  patient_id text not null,
+  patient_id text collate "C" not null,
   patient_name text not null,
-  patient_birth_date text not null,
+  -- Names as they are compared: see name-key.ts of the archive.
+  patient_name_key text collate "C" not null,
+  patient_birth_date text collate "C" not null,
   patient_sex text not null,
-  study_date text not null,
-  study_time text not null,
-  accession_number text not null,
+  study_date text collate "C" not null,
+  study_time text collate "C" not null,
+  accession_number text collate "C" not null,
   study_id text not null,
   study_description text not null,
   referring_physician_name text not null,
+  referring_physician_name_key text collate "C" not null,
   -- Patient and study attributes as DICOM JSON (PS3.18 F), as the first instance of the study had them.
   attributes jsonb not null,
   first_received_at timestamptz not null
 );
--- What people look for (PS3.4 C.6): equal, a beginning of a name, a range of dates; newest first.
+-- What people look for (PS3.4 C.6): equal, a beginning, a range of dates; newest first. Collation "C" lets one index serve them all.
 create index image_study_patient on image_study (patient_id);
 create index image_study_accession on image_study (accession_number) where accession_number <> '';
-create index image_study_name on image_study (upper(patient_name) text_pattern_ops);
+create index image_study_name on image_study (patient_name_key);
 create index image_study_date on image_study (study_date desc, study_key desc);
 create index image_study_birth on image_study (patient_birth_date);
 
@@ -28,7 +31,7 @@ create table image_series (
   series_key bigint generated always as identity primary key,
   study_key bigint not null references image_study,
   series_instance_uid text collate "C" not null,
-  modality text not null,
+  modality text collate "C" not null,
   series_number integer,
   series_description text not null,
   body_part_examined text not null,
@@ -169,13 +172,14 @@ begin
   select study_key into key from image_study where study_instance_uid = study ->> 'studyInstanceUid';
   if key is not null then return key; end if;
   insert into image_study (
-      study_instance_uid, patient_id, patient_name, patient_birth_date, patient_sex, study_date, study_time,
-      accession_number, study_id, study_description, referring_physician_name, attributes, first_received_at)
+      study_instance_uid, patient_id, patient_name, patient_name_key, patient_birth_date, patient_sex, study_date,
+      study_time, accession_number, study_id, study_description, referring_physician_name, referring_physician_name_key,
+      attributes, first_received_at)
     values (
-      study ->> 'studyInstanceUid', study ->> 'patientId', study ->> 'patientName', study ->> 'patientBirthDate',
-      study ->> 'patientSex', study ->> 'studyDate', study ->> 'studyTime', study ->> 'accessionNumber',
-      study ->> 'studyId', study ->> 'studyDescription', study ->> 'referringPhysicianName', study -> 'attributes',
-      received_at)
+      study ->> 'studyInstanceUid', study ->> 'patientId', study ->> 'patientName', study ->> 'patientNameKey',
+      study ->> 'patientBirthDate', study ->> 'patientSex', study ->> 'studyDate', study ->> 'studyTime',
+      study ->> 'accessionNumber', study ->> 'studyId', study ->> 'studyDescription', study ->> 'referringPhysicianName',
+      study ->> 'referringPhysicianNameKey', study -> 'attributes', received_at)
     returning study_key into key;
   return key;
 end $$;

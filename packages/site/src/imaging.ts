@@ -8,11 +8,14 @@ import { mkdir } from 'node:fs/promises';
 import type { ActionRequest } from '@lantern/dicom';
 import type { Clock, Database, Logger, QueueTask, Route } from '@lantern/service';
 import { type Archive, createArchive } from './archive/archive.ts';
+import { qidoRoutes } from './dicomweb/qido-routes.ts';
 import { createAdmittedPeers } from './dimse/admission.ts';
 import { assertDicomSettings, type DicomSettings } from './dimse/dicom-settings.ts';
 import { startDicomStation } from './dimse/dicom-station.ts';
+import { createFindScp } from './dimse/find-scp.ts';
 import { createPeerCalls } from './dimse/peer-calls.ts';
 import { createStoreScp } from './dimse/store-scp.ts';
+import { createImageQueries } from './image-query/image-queries.ts';
 import { createStorageCommitment } from './storage-commitment/storage-commitment.ts';
 import { createStudyAssembly, type OnStudyComplete } from './study-assembly/study-assembly.ts';
 import type { Sweep } from './sweeper.ts';
@@ -57,14 +60,16 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   });
   const calls = createPeerCalls(settings);
   const commitment = createStorageCommitment({ ...deps, files: archive.files, admitted: peers, calls });
+  const queries = createImageQueries(deps);
   const handlers = {
     onStore: createStoreScp(archive, peers),
+    onFind: createFindScp({ queries, peers }),
     onAction: (request: ActionRequest) => commitment.onAction(request),
   };
   let station: Awaited<ReturnType<typeof startDicomStation>> | undefined;
   return {
     archive,
-    routes: [],
+    routes: qidoRoutes({ queries, retrieveAe: settings.aeTitles[0]?.aeTitle }),
     jobs: commitment.jobs,
     sweeps: [
       { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },

@@ -18,3 +18,5 @@ export const DATA: RoleAccess = { kind: 'roles', roles: ['admin', 'data-engineer
 export const PROJECT_READERS: RoleAccess = { kind: 'roles', roles: ['admin', 'governance', 'data-engineer'] };
 /** Anybody with an account. */
 export const EVERYBODY: RoleAccess = { kind: 'roles', roles: SITE_ROLES };
+/** Whoever looks at images: those who care for patients, and those who keep the archive. */
+export const IMAGE_READERS: RoleAccess = { kind: 'roles', roles: ['admin', 'data-engineer', 'clinician'] };

@@ -6,6 +6,7 @@ import {
   encodeDataSet,
   type Instance,
   numberElement,
+  sequenceElement,
   textElement,
   transferSyntaxOf,
 } from '@lantern/dicom';
@@ -21,6 +22,8 @@ export type SyntheticImage = {
   readonly patientName?: string;
   readonly pixelBytes?: number;
   readonly others?: Readonly<Record<string, string>>;
+  /** The one item of RequestAttributesSequence. */
+  readonly request?: Readonly<Record<string, string>>;
 };
 
 function sopInstanceUid({ study, series, number }: SyntheticImage): string {
@@ -55,12 +58,19 @@ function syntheticDataSet(image: SyntheticImage): DataSet {
   };
   const side = Math.max(1, Math.floor(Math.sqrt(pixelBytes / 2)));
   return dataSetOf([
-    ...Object.entries(texts).map(([keyword, text]) => textElement(keyword, text)),
+    ...textElements(texts),
+    ...(image.request === undefined
+      ? []
+      : [sequenceElement('RequestAttributesSequence', [textElements(image.request)])]),
     numberElement('Rows', side),
     numberElement('Columns', side),
     numberElement('BitsAllocated', 16),
     bytesElement('PixelData', Buffer.alloc(pixelBytes, number % 251), 'OW'),
   ]);
+}
+
+function textElements(texts: Readonly<Record<string, string>>) {
+  return Object.entries(texts).map(([keyword, text]) => textElement(keyword, text));
 }
 
 /** As a sender offers it. */

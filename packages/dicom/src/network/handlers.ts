@@ -53,8 +53,11 @@ export type QueryRequest = Asked & {
 
 export type MoveRequest = QueryRequest & { readonly destination: string };
 
-/** An encoded match, or how it ended where that is no success. */
-export type Match = { readonly identifier: Buffer } | Outcome;
+/**
+ * An encoded match, or how it ended where that is no success. `isPartial`: keys of the request were not supported, which the peer
+ * is told with each match (PS3.4 table C.4-1, FF01).
+ */
+export type Match = { readonly identifier: Buffer; readonly isPartial?: boolean } | Outcome;
 
 export type Retrieval =
   | { readonly kind: 'refused'; readonly status: number; readonly comment?: string }

@@ -105,7 +105,8 @@ async function serveFind(request: Incoming<'C-FIND-RQ'>, { handlers, peer }: Ser
       final = match;
       break;
     }
-    await request.respond({ Status: STATUS.pending }, match.identifier);
+    const status = match.isPartial === true ? STATUS.pendingPartial : STATUS.pending;
+    await request.respond({ Status: status }, match.identifier);
   }
   await request.respond(signal.aborted ? { Status: STATUS.cancelled } : replyOf(final));
 }

@@ -4,6 +4,8 @@ export const STATUS = {
   success: 0x0000,
   /** PS3.4 C.4.1.1.4, C.4.2.1.5: more answers follow. */
   pending: 0xff00,
+  /** PS3.4 C.4.1.1.4: as above, and optional keys of the request were not supported. */
+  pendingPartial: 0xff01,
   cancelled: 0xfe00,
   /** PS3.4 C.4.2.1.5: sub-operations are complete, one or more failed or had warnings. */
   subOperationsFailed: 0xb000,
@@ -39,7 +41,7 @@ export type StatusKind = 'success' | 'pending' | 'cancelled' | 'warning' | 'fail
 /** PS3.7 C.1: what a status means to somebody who does not know it in particular. */
 export function statusKind(status: number): StatusKind {
   if (status === STATUS.success) return 'success';
-  if (status === STATUS.pending || status === STATUS.pending + 1) return 'pending';
+  if (status === STATUS.pending || status === STATUS.pendingPartial) return 'pending';
   if (status === STATUS.cancelled) return 'cancelled';
   const isWarning = status === 0x0001 || status === 0x0107 || status === 0x0116 || status >>> 12 === 0xb;
   return isWarning ? 'warning' : 'failure';

@@ -14,6 +14,7 @@ import {
   tagOfKeyword,
   textOf,
 } from '@lantern/dicom';
+import { nameKey } from './name-key.ts';
 
 const STUDY_KEYWORDS = [
   'TimezoneOffsetFromUTC',
@@ -63,6 +64,7 @@ export type StudyHeader = {
   readonly studyInstanceUid: string;
   readonly patientId: string;
   readonly patientName: string;
+  readonly patientNameKey: string;
   readonly patientBirthDate: string;
   readonly patientSex: string;
   readonly studyDate: string;
@@ -71,6 +73,7 @@ export type StudyHeader = {
   readonly studyId: string;
   readonly studyDescription: string;
   readonly referringPhysicianName: string;
+  readonly referringPhysicianNameKey: string;
   readonly attributes: JsonDataSet;
 };
 
@@ -124,6 +127,7 @@ function studyHeader(head: DataSet): StudyHeader {
     studyInstanceUid: requiredUid(head, 'StudyInstanceUID'),
     patientId: text('PatientID'),
     patientName: text('PatientName'),
+    patientNameKey: nameKey(text('PatientName')),
     patientBirthDate: text('PatientBirthDate'),
     patientSex: text('PatientSex'),
     studyDate: text('StudyDate'),
@@ -132,6 +136,7 @@ function studyHeader(head: DataSet): StudyHeader {
     studyId: text('StudyID'),
     studyDescription: text('StudyDescription'),
     referringPhysicianName: text('ReferringPhysicianName'),
+    referringPhysicianNameKey: nameKey(text('ReferringPhysicianName')),
     attributes: attributesOf(head, STUDY_KEYWORDS),
   };
 }
@@ -155,7 +160,7 @@ function tagOf(keyword: string): number {
 
 /** PostgreSQL holds no NUL in a text. */
 function textIn(head: DataSet, keyword: string): string {
-  return (textOf(head, tagOf(keyword)) ?? '').replaceAll('\0', '').slice(0, TEXT_LENGTH_MAX);
+  return (textOf(head, tagOf(keyword)) ?? '').replaceAll('\0', '').slice(0, TEXT_LENGTH_MAX).toWellFormed();
 }
 
 function requiredUid(head: DataSet, keyword: string): string {
