@@ -1,3 +1,5 @@
+export type { Problem } from './archive/verify.ts';
+export { verifyFolder } from './archive/verify-folder.ts';
 export { SITE_CONFIG_SECRETS, type SiteConfig, SiteConfigSchema } from './config.ts';
 export { draftSchema } from './datasets/schema-draft.ts';
 export { joinHub } from './hub-link/join.ts';

@@ -14,6 +14,7 @@ import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { dicomDeidentifyCommand } from './dicom-deidentify.ts';
 import { dicomServeCommand } from './dicom-serve.ts';
+import { dicomVerifyCommand } from './dicom-verify.ts';
 
 const VALUE_LENGTH_MAX = 80; // a line of a terminal; --json gives the whole value
 
@@ -34,7 +35,8 @@ export function dicomCommand(context: CommandContext): Command {
         }),
     )
     .addCommand(dicomDeidentifyCommand(context))
-    .addCommand(dicomServeCommand(context));
+    .addCommand(dicomServeCommand(context))
+    .addCommand(dicomVerifyCommand(context));
 }
 
 function readFile(file: string): ReturnType<typeof readPart10> {

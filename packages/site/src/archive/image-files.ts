@@ -29,7 +29,7 @@ const WRITE_BYTES = 512 * 1024;
 const SPACE_CHECK_BYTES = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1000;
 /** The head that is kept for the index; a header that is longer is read from the file. */
-const HEAD_BYTES_MAX = 128 * 1024;
+const HEAD_BYTES_MAX = 32 * 1024;
 const NAME_BYTES = 12;
 
 export type IncomingUids = {
@@ -93,14 +93,16 @@ export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: 
       const file = `${hour}/${randomBytes(NAME_BYTES).toString('hex')}.dcm`;
       inWork.set(file, startedAt);
       try {
-        const handle = await open(pathOf(file), 'wx', 0o600);
+        const opening = open(pathOf(file), 'wx', 0o600); // while the first pieces arrive
+        opening.catch(() => undefined); // thrown where it is waited for, which may be later
         try {
-          const written = await writeInstance(handle, { uids, dataSet, assertSpace });
-          await handle.datasync(); // with what is needed to read it back: size and place
-          await syncFolder(folder);
+          const written = await writeInstance(opening, { uids, dataSet, assertSpace });
+          const handle = await opening;
+          // In any order: nothing is answered before both are done. `datasync` includes what is needed to read it back.
+          await Promise.all([handle.datasync(), syncFolder(folder)]);
           return { file, ...written };
         } finally {
-          await handle.close();
+          await (await opening).close();
         }
       } catch (caught) {
         await discard(file);
@@ -122,7 +124,7 @@ type Instance = {
   readonly assertSpace: (sizeBytes: number) => Promise<void>;
 };
 
-async function writeInstance(handle: FileHandle, { uids, dataSet, assertSpace }: Instance) {
+async function writeInstance(opening: Promise<FileHandle>, { uids, dataSet, assertSpace }: Instance) {
   const meta = metaFor(uids);
   const hash = createHash('sha256');
   const head = new Head();
@@ -131,7 +133,7 @@ async function writeInstance(handle: FileHandle, { uids, dataSet, assertSpace }:
   let dataSetBytes = 0;
   let checkedBytes = 0;
   const flush = async () => {
-    const { bytesWritten } = await handle.writev(waiting);
+    const { bytesWritten } = await (await opening).writev(waiting);
     if (bytesWritten !== waitingBytes)
       throw new AppError('storage.full', 'The disk took only a part of what was written.');
     waiting = [];

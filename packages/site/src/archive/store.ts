@@ -63,3 +63,40 @@ export async function writeCheckedUntil(database: Database, checkedUntil: Date):
     .onConflict((conflict) => conflict.column('only_row').doUpdateSet({ checked_until: checkedUntil }))
     .execute();
 }
+
+export type StoredFile = {
+  /** Of the row in its table. */
+  readonly key: string;
+  readonly sopInstanceUid: string;
+  readonly file: string;
+  readonly dataSetStart: number;
+  readonly dataSetBytes: string;
+  /** SHA-256, hex. */
+  readonly contentDigest: string;
+};
+
+type StoredFilePage = {
+  readonly table: 'image_instance' | 'image_conflict';
+  readonly after: string;
+  readonly count: number;
+};
+
+/** The rows of a table in the order of their keys. */
+export async function nextStoredFiles(database: Database, page: StoredFilePage): Promise<StoredFile[]> {
+  const key = sql.ref(page.table === 'image_instance' ? 'instance_key' : 'conflict_id');
+  const { rows } = await sql<StoredFile>`
+    select ${key} as key, sop_instance_uid as "sopInstanceUid", file, data_set_start as "dataSetStart",
+      data_set_bytes as "dataSetBytes", encode(content_digest, 'hex') as "contentDigest"
+    from ${sql.table(page.table)} where ${key} > ${page.after}::bigint order by ${key} limit ${page.count}`.execute(
+    database.kysely<ArchiveTables>(),
+  );
+  return rows;
+}
+
+export async function countStoredFiles(database: Database): Promise<{ instanceCount: number; conflictCount: number }> {
+  const { rows } = await sql<{ instanceCount: string; conflictCount: string }>`
+    select (select count(*) from image_instance) as "instanceCount", (select count(*) from image_conflict) as "conflictCount"`.execute(
+    database.kysely<ArchiveTables>(),
+  );
+  return { instanceCount: Number(rows[0]?.instanceCount ?? 0), conflictCount: Number(rows[0]?.conflictCount ?? 0) };
+}

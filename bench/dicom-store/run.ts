@@ -1,0 +1,235 @@
+/**
+ * Receiving images: ours, which syncs and indexes before it answers, beside Orthanc, which does too, and DCMTK's storescp, which
+ * does neither. The same stock sender (storescu, TCP_NODELAY) sends the same files over one, four and eight associations; receivers
+ * take turns, each over an empty folder.
+ *
+ *   npm run bench -- dicom-store [--instances 1000] [--runs 5] [--only store|study|memory|associations]
+ *
+ * Also: a CT study of 324 slices until it is handed on as complete; the memory for one instance of 2 GB; a hundred associations at
+ * once.
+ *
+ * Physical bound: each instance is written and synced before its answer, so one association waits for the disk once an instance
+ * (twice with the index). The bound is a loop that writes and syncs the same files and does nothing else.
+ */
+import { strict as assert } from 'node:assert';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  closeSync,
+  fdatasyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { medianOf, report, summarise } from '../measurement.ts';
+import { type Receiver, type ReceiverName, startReceiver } from './receivers.ts';
+import { writeBigInstance, writeSlices } from './slices.ts';
+
+const { values } = parseArgs({
+  options: {
+    instances: { type: 'string', default: '1000' },
+    runs: { type: 'string', default: '5' },
+    only: { type: 'string' },
+  },
+});
+const INSTANCES = Number(values.instances);
+const RUNS = Number(values.runs);
+const RECEIVERS: readonly ReceiverName[] = ['lantern', 'orthanc', 'storescp'];
+const ASSOCIATION_COUNTS = [1, 4, 8];
+const RATIO_TO_ORTHANC_MIN = 2;
+const RATIO_TO_STORESCP_MIN = 0.7;
+const STUDY_SLICES = 324;
+const STUDY_QUIET_MS = 1000;
+const STUDY_MS_MAX = 3000;
+const BIG_BYTES = 2_000_000_000;
+const MEMORY_BYTES_MAX = 512 * 1024 * 1024;
+const MANY_ASSOCIATIONS = 100;
+const PER_ASSOCIATION = 5;
+
+/** Milliseconds until every sender has its last answer and has gone. */
+async function send(port: number, folders: readonly string[]): Promise<number> {
+  const start = performance.now();
+  const codes = await Promise.all(
+    folders.map(async (folder) => {
+      const args = ['--aetitle', 'SENDER', '--call', 'BENCH', '--scan-directories', '127.0.0.1', String(port), folder];
+      const sender = spawn('storescu', args, { stdio: 'ignore', env: { ...process.env, TCP_NODELAY: '1' } });
+      const [code] = await once(sender, 'close');
+      return code;
+    }),
+  );
+  assert.deepEqual(
+    codes,
+    folders.map(() => 0),
+    'a sender failed',
+  );
+  return performance.now() - start;
+}
+
+async function over<T>(name: ReceiverName, work: (receiver: Receiver) => Promise<T>, quietMs?: number): Promise<T> {
+  const folder = mkdtempSync(path.join(tmpdir(), `lantern-bench-${name}-`));
+  chmodSync(folder, 0o711); // the database runs as another user
+  const receiver = await startReceiver(name, folder, quietMs);
+  try {
+    return await work(receiver);
+  } finally {
+    await receiver.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Folders of equal parts, one for each association. */
+function parts(root: string, associationCount: number): string[] {
+  return Array.from({ length: associationCount }, (_, index) =>
+    path.join(root, String(associationCount), String(index)),
+  );
+}
+
+async function measureStore(root: string): Promise<void> {
+  for (const count of ASSOCIATION_COUNTS) {
+    for (const [index, folder] of parts(root, count).entries()) {
+      mkdirSync(folder, { recursive: true });
+      writeSlices(folder, { count: INSTANCES / count, study: 100 * count + index });
+    }
+  }
+  for (const count of ASSOCIATION_COUNTS) {
+    const rates: Record<ReceiverName | 'disk', number[]> = { lantern: [], orthanc: [], storescp: [], disk: [] };
+    for (let run = 0; run < RUNS; run += 1) {
+      for (const name of RECEIVERS) {
+        const ms = await over(name, async (receiver) => {
+          const took = await send(receiver.port, parts(root, count));
+          assert.equal(receiver.count(), INSTANCES, `${name} has another number of instances than were sent`);
+          return took;
+        });
+        rates[name].push((INSTANCES / ms) * 1000);
+      }
+      rates.disk.push((INSTANCES / syncFiles(parts(root, count), path.join(root, 'synced'))) * 1000);
+      process.stderr.write(
+        `${count} associations, run ${run + 1}: ${RECEIVERS.map((name) => `${name} ${rates[name].at(-1)?.toFixed(0)}/s`).join(', ')}, disk alone ${rates.disk.at(-1)?.toFixed(0)}/s\n`,
+      );
+    }
+    reportRates(count, rates);
+  }
+}
+
+function reportRates(count: number, rates: Readonly<Record<ReceiverName | 'disk', readonly number[]>>): void {
+  const ours = medianOf(rates.lantern);
+  const bound = {
+    why: 'the same files written and synced one after another, nothing sent',
+    value: medianOf(rates.disk),
+  };
+  for (const [name, min] of [
+    ['orthanc', RATIO_TO_ORTHANC_MIN],
+    ['storescp', RATIO_TO_STORESCP_MIN],
+  ] as const) {
+    const median = medianOf(rates[name]);
+    report({
+      name: `C-STORE over ${count} ${count === 1 ? 'association' : 'associations'}, beside ${name}`,
+      unit: 'instances/s',
+      ...summarise(rates.lantern),
+      peer: { name, median, ratio: ours / median },
+      bound,
+      target: { text: `at least ${min} x ${name}`, kept: ours / median >= min },
+      facts: { instances: INSTANCES, instanceBytes: 525_000 },
+    });
+  }
+}
+
+function syncFiles(folders: readonly string[], to: string): number {
+  const contents = folders.flatMap((folder) => readdirSync(folder).map((file) => path.join(folder, file)));
+  mkdirSync(to);
+  let ms = 0;
+  for (const [index, file] of contents.entries()) {
+    const content = readFileSync(file);
+    const start = performance.now();
+    const descriptor = openSync(path.join(to, String(index)), 'w');
+    writeSync(descriptor, content);
+    fdatasyncSync(descriptor);
+    closeSync(descriptor);
+    ms += performance.now() - start;
+  }
+  rmSync(to, { recursive: true });
+  return ms;
+}
+
+async function measureStudy(root: string): Promise<void> {
+  const folder = path.join(root, 'study');
+  mkdirSync(folder);
+  writeSlices(folder, { count: STUDY_SLICES, study: 7 });
+  const times: number[] = [];
+  for (let run = 0; run < RUNS; run += 1) {
+    await over(
+      'lantern',
+      async (receiver) => {
+        const start = Date.now();
+        await send(receiver.port, [folder]);
+        while (receiver.completedAt().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+        times.push((receiver.completedAt()[0] ?? Number.NaN) - start - STUDY_QUIET_MS);
+      },
+      STUDY_QUIET_MS,
+    );
+  }
+  report({
+    name: 'a CT study received, durable and handed on, without its quiet time',
+    unit: 'ms',
+    ...summarise(times),
+    target: { text: `within ${STUDY_MS_MAX} ms`, kept: medianOf(times) <= STUDY_MS_MAX },
+    facts: { slices: STUDY_SLICES, quietMs: STUDY_QUIET_MS },
+  });
+}
+
+async function measureMemory(root: string): Promise<void> {
+  const folder = path.join(root, 'big');
+  mkdirSync(folder);
+  writeBigInstance(folder, BIG_BYTES);
+  const peak = await over('lantern', async (receiver) => {
+    await send(receiver.port, [folder]);
+    return receiver.peakBytes();
+  });
+  rmSync(folder, { recursive: true });
+  report({
+    name: 'greatest memory of our process for one instance of 2 GB',
+    unit: 'MiB',
+    ...summarise([peak / 1024 / 1024]),
+    target: { text: 'below 512 MiB', kept: peak < MEMORY_BYTES_MAX },
+    facts: { instanceBytes: BIG_BYTES },
+  });
+}
+
+async function measureMany(root: string): Promise<void> {
+  const folders = Array.from({ length: MANY_ASSOCIATIONS }, (_, index) => path.join(root, 'many', String(index)));
+  for (const [index, folder] of folders.entries()) {
+    mkdirSync(folder, { recursive: true });
+    writeSlices(folder, { count: PER_ASSOCIATION, study: 1000 + index });
+  }
+  const sent = MANY_ASSOCIATIONS * PER_ASSOCIATION;
+  const { ms, peak } = await over('lantern', async (receiver) => {
+    const took = await send(receiver.port, folders);
+    assert.equal(receiver.count(), sent);
+    return { ms: took, peak: receiver.peakBytes() };
+  });
+  report({
+    name: 'a hundred associations at once',
+    unit: 'instances/s',
+    ...summarise([(sent / ms) * 1000]),
+    target: { text: 'all served', kept: true },
+    facts: { associations: MANY_ASSOCIATIONS, instances: sent, peakMiB: Math.round(peak / 1024 / 1024) },
+  });
+}
+
+const root = mkdtempSync(path.join(tmpdir(), 'lantern-bench-slices-'));
+try {
+  const sections = { store: measureStore, study: measureStudy, memory: measureMemory, associations: measureMany };
+  for (const [name, measure] of Object.entries(sections)) {
+    if (values.only === undefined || values.only === name) await measure(root);
+  }
+} finally {
+  rmSync(root, { recursive: true, force: true });
+}
