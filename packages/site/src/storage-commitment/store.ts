@@ -3,7 +3,7 @@ import { COMMITMENT_STATES, type CommitmentState, statesAllowing } from '@lanter
 import { type ColumnType, type Generated, type Kysely, sql } from 'kysely';
 import type { CommitmentRequest, ReferencedInstance } from './commitment-messages.ts';
 
-/** The mirror of `migrations/013-storage-commitment.sql`. */
+/** The mirror of `migrations/014-storage-commitment.sql`. */
 export type CommitmentTables = {
   commitment_request: {
     commitment_key: Generated<number>;
