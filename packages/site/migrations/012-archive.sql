@@ -24,8 +24,6 @@ create table image_study (
 create index image_study_patient on image_study (patient_id);
 create index image_study_accession on image_study (accession_number) where accession_number <> '';
 create index image_study_name on image_study (patient_name_key);
--- Names with ideographic or phonetic groups, which are few where there are any: a name beyond ASCII may stand in them.
-create index image_study_name_groups on image_study (study_key) where patient_name_key not like '%==';
 create index image_study_date on image_study (study_date desc, study_key desc);
 create index image_study_birth on image_study (patient_birth_date);
 
