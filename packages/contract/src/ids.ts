@@ -16,6 +16,7 @@ const PREFIXES = {
   UserId: 'user',
   TokenId: 'tokn',
   ConsultationId: 'cons',
+  PullId: 'pull',
 } as const;
 
 export type IdKind = keyof typeof PREFIXES;
@@ -32,6 +33,7 @@ export type QuestionId = Id<'QuestionId'>;
 export type UserId = Id<'UserId'>;
 export type TokenId = Id<'TokenId'>;
 export type ConsultationId = Id<'ConsultationId'>;
+export type PullId = Id<'PullId'>;
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 const BODY_LENGTH = 24;

@@ -188,6 +188,7 @@ export {
   isId,
   type ModelVersionId,
   type ProjectId,
+  type PullId,
   type QuestionId,
   type RunId,
   type SiteId,
@@ -300,4 +301,5 @@ export {
   statesAllowing,
   transition,
 } from './states.ts';
+export { type NewPull, NewPullSchema, PULL_VALUE_COUNT_MAX, type Pull, type PullEntry } from './study-pull.ts';
 export { type BrokenBound, brokenBound, type TrainingBounds, TrainingBoundsSchema } from './training-bounds.ts';

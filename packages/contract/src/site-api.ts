@@ -12,6 +12,7 @@ import { DigestSchema, IdSchema } from './ids.ts';
 import { EvaluationMetricsSchema, RunPlanSchema } from './run.ts';
 import { SignedEnvelopeSchema } from './signed-envelope.ts';
 import type { DeploymentState, SiteTaskState } from './states.ts';
+import { STUDY_PULL_API } from './study-pull.ts';
 import { TrainingBoundsSchema } from './training-bounds.ts';
 
 export const IMPORT_CHUNK_BYTES_MAX = UPLOAD_CHUNK_BYTES_MAX; // the same resumable upload inside the hospital
@@ -162,6 +163,7 @@ const uploadOffset = Type.Unsafe<UploadOffset>(
 
 export const SITE_API = {
   ...COMMON_API,
+  ...STUDY_PULL_API,
   readHubLink: endpoint({
     method: 'GET',
     path: '/api/v1/hub-link',

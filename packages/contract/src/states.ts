@@ -99,7 +99,7 @@ export const COMMITMENT_STATES = {
 /** A study of a pull, or what was listed and not looked up yet. Fetching begins anew after a crash; it finds what is there. */
 export const PULL_ENTRY_STATES = {
   waiting: { find: 'found', miss: 'not-found', fail: 'failed' },
-  found: { fetch: 'fetching', fail: 'failed' },
+  found: { fetch: 'fetching', finish: 'done', fail: 'failed' },
   fetching: { fetch: 'fetching', finish: 'done', fail: 'failed' },
   done: {},
   failed: { retry: 'waiting' },

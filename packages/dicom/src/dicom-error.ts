@@ -17,6 +17,8 @@ export type DicomErrorCode =
   | 'timeout'
   /** The peer refuses: the association, or the presentation context that was needed. */
   | 'refused'
+  /** The peer has no place for an association now, and may have one later. */
+  | 'busy'
   /** The association was aborted by the peer or by us, or has ended. */
   | 'aborted'
   /** A profile of de-identification that breaks its rules. */

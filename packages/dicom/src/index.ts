@@ -22,7 +22,8 @@ export {
   textElement,
   withElements,
 } from './element-values.ts';
-export type { DimseClient } from './network/client.ts';
+export type { DimseClient, RetrieveResult } from './network/client.ts';
+export { fetchingContexts } from './network/fetching.ts';
 export type {
   ActionRequest,
   Destination,
@@ -44,6 +45,14 @@ export { type Admission, type DicomServer, type DicomServerOptions, startDicomSe
 export type { Outcome as DimseOutcome } from './network/session.ts';
 export { SOP_CLASSES, STORAGE_COMMITMENT_INSTANCE } from './network/sop-classes.ts';
 export { STATUS, statusKind } from './network/status.ts';
+export {
+  type FoundInstance,
+  type FoundStudy,
+  findStudies,
+  isSingleKey,
+  listInstances,
+  type StudyKey,
+} from './network/study-queries.ts';
 export { isUid } from './network/uid.ts';
 export { readHead, readPart10 } from './part10.ts';
 export { metaFor, writePart10 } from './part10-writer.ts';

@@ -10,6 +10,7 @@ const CODES: Readonly<Record<DicomError['code'], ErrorCode>> = {
   limit: 'input.too-large',
   network: 'peer.unreachable',
   timeout: 'peer.unreachable',
+  busy: 'peer.unreachable',
   refused: 'peer.refused',
   aborted: 'peer.unreachable',
   profile: 'config.invalid',

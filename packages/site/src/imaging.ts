@@ -18,6 +18,8 @@ import { createStoreScp } from './dimse/store-scp.ts';
 import { createImageQueries } from './image-query/image-queries.ts';
 import { createStorageCommitment } from './storage-commitment/storage-commitment.ts';
 import { createStudyAssembly, type OnStudyComplete } from './study-assembly/study-assembly.ts';
+import { studyPullRoutes } from './study-pull/routes.ts';
+import { createStudyPulls, type StudyPulls } from './study-pull/study-pull.ts';
 import type { Sweep } from './sweeper.ts';
 
 const ASSEMBLY_SWEEP_MS = 500; // adds to the quiet time
@@ -36,8 +38,9 @@ export type ImagingDeps = {
 
 export type Imaging = {
   readonly archive: Archive;
+  readonly pulls: StudyPulls;
   readonly sweeps: readonly Sweep[];
-  /** DICOMweb, for the HTTP server of the process. */
+  /** DICOMweb and pulls, for the HTTP server of the process. */
   readonly routes: readonly Route[];
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;
@@ -61,6 +64,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   const calls = createPeerCalls(settings);
   const commitment = createStorageCommitment({ ...deps, files: archive.files, admitted: peers, calls });
   const queries = createImageQueries(deps);
+  const pulls = createStudyPulls({ ...deps, archive, admitted: peers, calls });
   const handlers = {
     onStore: createStoreScp(archive, peers),
     onFind: createFindScp({ queries, peers }),
@@ -69,8 +73,9 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   let station: Awaited<ReturnType<typeof startDicomStation>> | undefined;
   return {
     archive,
-    routes: qidoRoutes({ queries, retrieveAe: settings.aeTitles[0]?.aeTitle }),
-    jobs: commitment.jobs,
+    pulls,
+    routes: [...qidoRoutes({ queries, retrieveAe: settings.aeTitles[0]?.aeTitle }), ...studyPullRoutes(pulls)],
+    jobs: { ...commitment.jobs, ...pulls.jobs },
     sweeps: [
       { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },
       {

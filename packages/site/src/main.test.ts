@@ -8,14 +8,23 @@ import { accessTable, assertRouteAuthorisation, loadConfig } from '@lantern/serv
 import { type ScriptedHub, startScriptedHub } from '../test/scripted-hub.ts';
 import { settingsFor, startTestSite, type TestSite } from '../test/site-harness.ts';
 import { SiteConfigSchema } from './config.ts';
+import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
 import { startSite } from './main.ts';
+
+/** With a place in the DICOM network, so that every operation is there. */
+const DICOM = loadConfig({
+  schema: DicomSettingsSchema,
+  env: {},
+  prefix: '',
+  overrides: { port: 0, aeTitles: [{ aeTitle: 'LANTERN' }] },
+});
 
 let hub: ScriptedHub;
 let site: TestSite;
 
 before(async () => {
   hub = await startScriptedHub();
-  site = await startTestSite(hub, 'site-main');
+  site = await startTestSite(hub, 'site-main', { dicom: DICOM });
 });
 
 after(async () => {
@@ -50,6 +59,10 @@ describe('the routes of a site', () => {
       ['runLocally', 'Roles: admin, data-engineer'],
       ['listActivity', 'Roles: admin, governance, data-engineer'],
       ['listSentMessages', 'Roles: admin, governance, data-engineer'],
+      ['createPull', 'Roles: admin, data-engineer'],
+      ['listPulls', 'Roles: admin, data-engineer'],
+      ['readPull', 'Roles: admin, data-engineer'],
+      ['retryPull', 'Roles: admin, data-engineer'],
       ['createUser', 'Roles: admin'],
       ['listUsers', 'Roles: admin'],
       ['disableUser', 'Roles: admin'],

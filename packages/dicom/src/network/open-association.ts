@@ -37,7 +37,7 @@ export type AssociationOptions = {
   readonly onProblem?: (error: unknown) => void;
 };
 
-/** Throws `network`, `timeout`, `refused` (with what the peer said), or `aborted`. */
+/** Throws `network`, `timeout`, `busy`, `refused` (with what the peer said), or `aborted`. */
 export async function openAssociation(options: AssociationOptions): Promise<DimseClient> {
   const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
   options.signal?.throwIfAborted();
@@ -162,7 +162,10 @@ function errorOf(end: AssociationEnd): DicomError {
     case 'failed':
       return end.error;
     case 'rejected':
-      return new DicomError('refused', `The peer rejected the association: ${rejectionText(end.rejection)}.`);
+      return new DicomError(
+        end.rejection.result === REJECTED_FOR_NOW ? 'busy' : 'refused',
+        `The peer rejected the association: ${rejectionText(end.rejection)}.`,
+      );
     case 'released':
       return new DicomError('aborted', 'The association was released before it was accepted.');
     default:
@@ -171,6 +174,7 @@ function errorOf(end: AssociationEnd): DicomError {
 }
 
 /** PS3.8 table 9-21. */
+const REJECTED_FOR_NOW = 2;
 const REJECTION_REASONS: Readonly<Record<string, string>> = {
   '1.1': 'no reason given',
   '1.2': 'application context not supported',
@@ -184,5 +188,5 @@ const REJECTION_REASONS: Readonly<Record<string, string>> = {
 
 function rejectionText({ result, source, reason }: Rejection): string {
   const text = REJECTION_REASONS[`${source}.${reason}`] ?? `source ${source}, reason ${reason}`;
-  return `${text} (${result === 2 ? 'transient' : 'permanent'})`;
+  return `${text} (${result === REJECTED_FOR_NOW ? 'transient' : 'permanent'})`;
 }

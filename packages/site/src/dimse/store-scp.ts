@@ -6,29 +6,38 @@ import type { AdmittedPeers } from './admission.ts';
 
 const COMMENT_CONFLICT = 'UID is taken by other content; both are kept';
 
+type Titles = { readonly callingAe: string; readonly calledAe: string; readonly lateOpensRevision: boolean };
+
 export function createStoreScp(archive: Pick<Archive, 'receive'>, peers: AdmittedPeers) {
   return async (request: StoreRequest): Promise<DimseOutcome> => {
-    const { peer } = request;
-    if (peers.peerOf(peer)?.mayStore !== true) return { status: STATUS.notAuthorized };
-    const own = peers.ownAe(peer.calledAe);
-    try {
-      const { outcome } = await archive.receive({
-        sopClassUid: request.sopClass,
-        sopInstanceUid: request.sopInstance,
-        transferSyntaxUid: request.transferSyntax,
-        callingAe: peer.callingAe,
-        calledAe: peer.calledAe,
-        lateOpensRevision: own?.late !== 'join',
-        dataSet: request.dataSet.batches(),
-      });
-      if (outcome === 'conflict') return { status: STATUS.duplicateSopInstance, comment: COMMENT_CONFLICT };
-      return { status: STATUS.success };
-    } catch (caught) {
-      const refusal = caught instanceof AppError ? refusalOf(caught) : undefined;
-      if (refusal === undefined) throw caught;
-      return refusal;
-    }
+    const { callingAe, calledAe } = request.peer;
+    if (peers.peerOf(request.peer)?.mayStore !== true) return { status: STATUS.notAuthorized };
+    const lateOpensRevision = peers.ownAe(calledAe)?.late !== 'join';
+    return storeInto(archive, request, { callingAe, calledAe, lateOpensRevision });
   };
+}
+
+/** Keeps what `callingAe` sent, be it unasked or because we fetch it. */
+export async function storeInto(
+  archive: Pick<Archive, 'receive'>,
+  request: Pick<StoreRequest, 'sopClass' | 'sopInstance' | 'transferSyntax' | 'dataSet'>,
+  titles: Titles,
+): Promise<DimseOutcome> {
+  try {
+    const { outcome } = await archive.receive({
+      sopClassUid: request.sopClass,
+      sopInstanceUid: request.sopInstance,
+      transferSyntaxUid: request.transferSyntax,
+      dataSet: request.dataSet.batches(),
+      ...titles,
+    });
+    if (outcome === 'conflict') return { status: STATUS.duplicateSopInstance, comment: COMMENT_CONFLICT };
+    return { status: STATUS.success };
+  } catch (caught) {
+    const refusal = caught instanceof AppError ? refusalOf(caught) : undefined;
+    if (refusal === undefined) throw caught;
+    return refusal;
+  }
 }
 
 /** What the sender can do about it: repeat it later, or look at what it sends. */
