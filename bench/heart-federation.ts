@@ -46,11 +46,12 @@ export async function withHeartFederation<T>(
   }
 }
 
-/** Of FLamby's plans and the shorter ones. */
+/** Of FLamby's plans, the shorter ones, and the demonstration's. */
 const TRAINING: TrainingBounds = {
   strategies: [...STRATEGY_KINDS],
-  learningRateMax: 0.01,
+  learningRateMax: 0.3,
   stepsMax: 100,
+  epochsMax: 2,
   proximalMax: 0.01,
 };
 

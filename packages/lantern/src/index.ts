@@ -7,4 +7,6 @@ export { type DemoSite, type Federation, startFederation } from './demo/federati
 export { HOSPITALS, type Hospital, hospitalCsv } from './demo/fixtures.ts';
 export { DATASET, FEATURES, INPUTS } from './demo/heart-disease.ts';
 export { heartRows } from './demo/heart-rows.ts';
+export { NETWORK_LOCAL, NETWORK_MODEL, NETWORK_ROUNDS } from './demo/plans.ts';
 export { type ProcessSettings, runLantern, type ServerProcess, startServer } from './demo/processes.ts';
+export { networkBundle } from './demo/project.ts';

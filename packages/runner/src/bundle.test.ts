@@ -71,6 +71,18 @@ test('the same specification and seed give the same bundle, another seed another
   assert.notEqual(buildGraphBundle({ ...SPEC, seed: 12 }).bundleDigest, first.bundleDigest);
 });
 
+test('a linear model may begin at zeros, a network with layers between may not', () => {
+  const { seed, ...head } = SPEC;
+  const linear = { ...MODEL, layers: [{ kind: 'dense', units: 2, bias: true }] } as const;
+  const bundle = buildGraphBundle({ ...head, model: { ...linear, layers: [...linear.layers] }, firstWeights: 'zeros' });
+  const first = decodeTensors(bundle.files.get(BUNDLE_FILE_PATHS.initialWeights) ?? new Uint8Array());
+  for (const { name, shape } of bundle.manifest.parameters) {
+    const size = shape.reduce((product, side) => product * side, 1);
+    assert.deepEqual([...(first.get(name)?.data ?? [])].map(Number), new Array(size).fill(0));
+  }
+  assert.throws(() => buildGraphBundle({ ...head, firstWeights: 'zeros' }), refused(/one dense layer/));
+});
+
 test('the digest is that of the manifest, whatever the order of its members', () => {
   const { manifest, bundleDigest: digest } = buildGraphBundle(SPEC);
   const shuffled: unknown = Object.fromEntries(Object.entries(manifest).reverse());

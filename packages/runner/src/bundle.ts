@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import {
   AnalysisManifestSchema,
+  AppError,
   BUNDLE_FILE_PATHS,
   type BundleManifest,
   canonicalJson,
@@ -49,20 +50,22 @@ export function buildAnalysisBundle(spec: BundleHead & { readonly analysis: { re
   return { manifest, bundleDigest: bundleDigest(manifest), files: new Map() };
 }
 
+/** Drawn under a seed; or zeros, for a linear model, whose loss has one minimum: there is nothing to draw. */
+export type FirstWeights = { readonly seed: number } | { readonly firstWeights: 'zeros' };
+
 /**
- * A neural network as a bundle: training graph, prediction graph and first weights. `seed` decides the weights.
+ * A neural network as a bundle: training graph, prediction graph and first weights.
  * Throws `bundle.invalid` naming the field.
  */
 export function buildGraphBundle(
-  spec: BundleHead & { readonly model: ModelSpec; readonly seed: number },
+  spec: BundleHead & FirstWeights & { readonly model: ModelSpec },
 ): BuiltBundle & { readonly manifest: GraphManifest } {
   const { name, version, description, model } = spec;
   const graph = buildTrainingGraph(model);
-  const random = seededRandom(`initial-weights/${spec.seed}`);
   const files = new Map([
     [BUNDLE_FILE_PATHS.train, graph.trainModel],
     [BUNDLE_FILE_PATHS.predict, graph.predictModel],
-    [BUNDLE_FILE_PATHS.initialWeights, encodeTensors(graph.initialWeights(() => random.uniform()))],
+    [BUNDLE_FILE_PATHS.initialWeights, encodeTensors(graph.initialWeights(firstNumbers(spec)))],
   ]);
   const manifest = parse(
     GraphManifestSchema,
@@ -80,4 +83,18 @@ export function buildGraphBundle(
     { what: 'bundle specification', code: 'bundle.invalid' },
   );
   return { manifest, bundleDigest: bundleDigest(manifest), files };
+}
+
+/** Numbers in [0, 1) from which first weights are made; their middle makes zeros. */
+function firstNumbers(spec: FirstWeights & { readonly model: ModelSpec }): () => number {
+  if ('seed' in spec) {
+    const random = seededRandom(`initial-weights/${spec.seed}`);
+    return () => random.uniform();
+  }
+  if (spec.model.layers.filter(({ kind }) => kind === 'dense').length > 1)
+    throw new AppError(
+      'bundle.invalid',
+      'First weights of zero are for one dense layer: between two, nothing would learn.',
+    );
+  return () => 0.5;
 }

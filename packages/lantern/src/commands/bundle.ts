@@ -28,6 +28,7 @@ import { table } from '../cli/output.ts';
 import { uploadBytes } from '../cli/upload.ts';
 
 const head = { name: Type.String(), version: Type.String(), description: Type.String() };
+const graph = { ...head, kind: Type.Literal('graph'), model: ModelSpecSchema };
 const BundleSpecSchema = Type.Union([
   Type.Object(
     {
@@ -37,10 +38,8 @@ const BundleSpecSchema = Type.Union([
     },
     { additionalProperties: false },
   ),
-  Type.Object(
-    { ...head, kind: Type.Literal('graph'), model: ModelSpecSchema, seed: Type.Integer({ minimum: 0 }) },
-    { additionalProperties: false },
-  ),
+  Type.Object({ ...graph, seed: Type.Integer({ minimum: 0 }) }, { additionalProperties: false }),
+  Type.Object({ ...graph, firstWeights: Type.Literal('zeros') }, { additionalProperties: false }),
 ]);
 export type BundleSpec = Static<typeof BundleSpecSchema>;
 

@@ -59,7 +59,7 @@ export async function countChapter(story: Story, project: DemoProject): Promise<
   narrator.table(table([['question', ...federation.sites.map((site) => site.hospital.siteName)], ...rows]));
   const { rounding, patientCountMin } = COUNT_POLICY_DEFAULT;
   narrator.say(
-    `Every count has noise added and is rounded to ${rounding}; below ${patientCountMin}, and mostly somewhat above, it is withheld, and zero looks like ${patientCountMin - 1}. The same set always gives the same answer, and a set that differs from an answered one by fewer than ${patientCountMin} patients gets that answer again, so two questions cannot be subtracted to find one person.`,
+    `Every count has noise added and is rounded to ${rounding}; below ${patientCountMin}, and mostly somewhat above, it is withheld, and zero looks like ${patientCountMin - 1}. The same set always gives the same answer, and a set that differs from an answered one by fewer than ${patientCountMin} patients gets that answer again, so two questions cannot be subtracted to find one person. The noise comes from a secret that each site made when it started, so these counts differ from one demonstration to the next.`,
   );
   narrator.say(
     `Questions left, in one budget for all projects that nobody has decided about: ${federation.sites.map((site) => `${site.hospital.siteName} ${left.get(site.siteId) ?? '?'}`).join(', ')}.`,

@@ -1,15 +1,14 @@
 /** Run B: pooled standardisation without sharing rows, then federated training of an ONNX graph. */
-import { AppError, HUB_API, type Run, type RunPlan } from '@lantern/contract';
-import { table } from '../cli/output.ts';
+import { AppError, type Digest, HUB_API, type Run, type RunPlan } from '@lantern/contract';
 import { followRun, roundsPlanned } from '../commands/run.ts';
 import type { Story } from './demo.ts';
 import { heartRows } from './heart-rows.ts';
 import { networkPlan } from './plans.ts';
 import type { DemoProject } from './project.ts';
 
-const ACCURACY_MIN = 0.78; // the last digit varies from run to run: each hospital draws the order of its rows from a secret
+const ACCURACY_MIN = 0.79; // FLamby's pooled training: 0.795
 const AUC_MIN = 0.87;
-const OTHER_SEEDS = [1, 2];
+const OTHER_SEED = 43;
 
 export async function networkChapter(story: Story, project: DemoProject): Promise<Run> {
   const { narrator, federation } = story;
@@ -38,27 +37,24 @@ export async function networkChapter(story: Story, project: DemoProject): Promis
     throw new AppError('internal', `Run B is below accuracy ${ACCURACY_MIN} or AUC ${AUC_MIN}.`);
   }
   narrator.fact('runB', { runId: run.runId, plan, evaluation: run.evaluation, rounds: run.rounds });
-  await otherSeeds(story, project, run);
+  await repeat(story, project, run);
   return run;
 }
 
-/** The seed orders the rows of each batch; it was fixed when the demonstration was written and is not the best of several. */
-async function otherSeeds(story: Story, project: DemoProject, first: Run): Promise<void> {
-  const { narrator } = story;
-  const runs = [first];
-  for (const seed of OTHER_SEEDS) runs.push(await runToEnd(story, project, { ...first.plan, seed }));
-  const rows = runs.map(({ plan, evaluation }) => {
-    const { accuracy = Number.NaN, auc = Number.NaN, rowCount = 0 } = evaluation?.combined ?? {};
-    return [`${plan.seed}`, accuracy.toFixed(3), `${Math.round(accuracy * rowCount)} of ${rowCount}`, auc.toFixed(3)];
-  });
-  narrator.say(
-    `Is it the luck of one seed? The same plan with ${OTHER_SEEDS.length} others; the first was fixed beforehand and is the one that goes on.`,
+/** A seed orders the rows and nothing else, and here each step uses all of them. */
+async function repeat(story: Story, project: DemoProject, first: Run): Promise<void> {
+  const again = await runToEnd(story, project, { ...first.plan, seed: OTHER_SEED });
+  const [digest, digestAgain] = [first, again].map(finalWeights);
+  if (digest === undefined || digest !== digestAgain)
+    throw new AppError('internal', 'Run B came out otherwise when it was run again.');
+  story.narrator.say(
+    `Is it luck? The first weights are zeros and each step uses all rows of a hospital, so nothing is drawn. The same plan, run again under another seed, gives the same weights to the last bit (${digest.slice(0, 16)}…), and so does every demonstration on a machine like this one.`,
   );
-  narrator.table(table([['seed', 'accuracy', 'right', 'AUC'], ...rows]));
-  narrator.fact(
-    'runBSeeds',
-    runs.map(({ runId, plan, evaluation }) => ({ runId, seed: plan.seed, combined: evaluation?.combined })),
-  );
+  story.narrator.fact('runBAgain', { runId: again.runId, seed: OTHER_SEED, weightsDigest: digestAgain });
+}
+
+function finalWeights(run: Run): Digest | undefined {
+  return run.rounds.findLast(({ step }) => step === 'train')?.weightsDigest;
 }
 
 async function runToEnd({ federation, signal }: Story, project: DemoProject, plan: RunPlan): Promise<Run> {

@@ -10,17 +10,27 @@ const NETWORK = 'network';
 export const EXACT_ANALYSIS = { kind: 'logistic-regression', ridge: 1, damping: 1 } as const;
 const EXACT_ROUNDS = 4;
 
-/** One linear layer and a sigmoid, FLamby's model, as an ONNX training graph. */
+/** More rows than all four hospitals train on: every step uses all of them, so that their order has no part in the result. */
+const BATCH_SIZE = 512;
+
+/** One linear layer and a sigmoid, FLamby's model, as an ONNX training graph. It begins at zeros, where nothing is drawn. */
 export const NETWORK_MODEL: ModelSpec = {
   featureCount: FEATURE_COUNT,
   layers: [{ kind: 'dense', units: 1, bias: true }],
   loss: 'sigmoid-cross-entropy',
   optimiser: { kind: 'sgd', momentum: 0 },
-  batchSize: 16,
+  batchSize: BATCH_SIZE,
   proximal: false,
   control: false,
 };
-const NETWORK_ROUNDS = 15;
+
+/**
+ * Chosen on the training rows alone: of 42 pairs of rate and rounds, with two local epochs, the one of the least log loss in
+ * five-fold cross-validation (`npm run bench -- heart-plan` repeats the choice and judges it). The test rows were looked at, but
+ * not to choose: each pair whose loss is within 0.005 of the least is right for 202 to 205 of the 254.
+ */
+export const NETWORK_LOCAL = { learningRate: 0.3, work: { kind: 'epochs', count: 2 } } as const;
+export const NETWORK_ROUNDS = 10;
 
 const PROJECT_DAYS = 90;
 
@@ -42,7 +52,11 @@ export function projectSpec(options: {
         bundleDigest: options.bundles.network,
         features: FEATURES,
         roundsMax: 60,
-        training: { strategies: ['fedavg'], learningRateMax: 0.05, epochsMax: 2 },
+        training: {
+          strategies: ['fedavg'],
+          learningRateMax: NETWORK_LOCAL.learningRate,
+          epochsMax: NETWORK_LOCAL.work.count,
+        },
       },
     ],
     egress: ['counts', 'cohort-size', 'moments', 'newton-statistics', 'weight-update', 'evaluation'],
@@ -63,7 +77,7 @@ export function networkPlan(sites: readonly SiteId[]): RunPlan {
     rounds: NETWORK_ROUNDS,
     standardisation: 'pooled',
     strategy: { kind: 'fedavg' },
-    local: { learningRate: 0.05, work: { kind: 'epochs', count: 2 } },
+    local: NETWORK_LOCAL,
     sites: [...sites],
     ...together,
     quorum: Math.min(together.quorum, sites.length),

@@ -1,13 +1,11 @@
 /** A researcher builds two bundles and drafts the project. */
-import { HUB_API, type ModelSpec, type ProjectId } from '@lantern/contract';
+import { HUB_API, type ProjectId } from '@lantern/contract';
 import { type BuiltBundle, buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
 import { pushBundle } from '../commands/bundle.ts';
 import type { Story } from './demo.ts';
 import { EXACT_ANALYSIS, NETWORK_MODEL, projectSpec } from './plans.ts';
 
 export type DemoProject = { readonly projectId: ProjectId; readonly network: BuiltBundle };
-
-const GRAPH_SEED = 42;
 
 export async function projectChapter({ narrator, federation }: Story): Promise<DemoProject> {
   narrator.chapter('A researcher drafts a project: purpose, data, algorithms by digest, what leaves, until when');
@@ -17,7 +15,7 @@ export async function projectChapter({ narrator, federation }: Story): Promise<D
     description: 'Newton-Raphson with ridge',
     analysis: EXACT_ANALYSIS,
   });
-  const network = networkBundle(NETWORK_MODEL);
+  const network = networkBundle();
   const bundles = {
     exact: await pushBundle(federation.researcher, exact),
     network: await pushBundle(federation.researcher, network),
@@ -33,12 +31,13 @@ export async function projectChapter({ narrator, federation }: Story): Promise<D
   return { projectId: project.projectId, network };
 }
 
-function networkBundle(model: ModelSpec): BuiltBundle {
+/** The algorithm of run B. */
+export function networkBundle(): BuiltBundle {
   return buildGraphBundle({
     name: 'heart-network',
     version: '1.0.0',
     description: 'One linear layer with a sigmoid',
-    model,
-    seed: GRAPH_SEED,
+    model: NETWORK_MODEL,
+    firstWeights: 'zeros',
   });
 }

@@ -47,3 +47,18 @@ test('fewer rows than a batch make one short batch', () => {
     [2, 2],
   );
 });
+
+test('a batch of all rows takes them in the order of the table, whatever the seed', () => {
+  const whole = { rowCount: 5, batchSize: 5, work: { kind: 'epochs', count: 2 } } as const;
+  for (const seed of ['a', 'b', 'c'])
+    assert.deepEqual(drawn({ ...whole, seed }), [
+      [0, 1, 2, 3, 4],
+      [0, 1, 2, 3, 4],
+    ]);
+  assert.notDeepEqual(
+    drawn({ ...whole, batchSize: 4, seed: 'a' })
+      .flat()
+      .slice(0, 5),
+    [0, 1, 2, 3, 4],
+  );
+});

@@ -4,6 +4,9 @@
  *
  * The order of epoch e depends on the seed and e alone. So a step can be found again without replaying those before it: a
  * crashed round repeats itself exactly, and a site can go on in the middle of an epoch where its last round stopped.
+ *
+ * A batch that holds all rows is taken in the order of the table: there is nothing to choose, and the sums of its gradient come
+ * out the same to the last bit under every seed.
  */
 import type { LocalTraining } from '@lantern/contract';
 import { seededRandom, shuffle } from '../seeded-random.ts';
@@ -29,11 +32,11 @@ function batchesPerEpoch({ rowCount, batchSize }: BatchPlan): number {
 export function* batches(plan: BatchPlan): Generator<Uint32Array, void, undefined> {
   const perEpoch = batchesPerEpoch(plan);
   const first = plan.work.kind === 'steps' ? (plan.stepsBefore ?? 0) : 0;
-  const order = new Uint32Array(plan.rowCount);
+  const order = Uint32Array.from({ length: plan.rowCount }, (_, row) => row);
   let ordered = -1;
   for (let step = first; step < first + stepCountOf(plan); step += 1) {
     const epoch = Math.floor(step / perEpoch);
-    if (epoch !== ordered) orderEpoch(order, plan.seed, epoch);
+    if (epoch !== ordered && perEpoch > 1) orderEpoch(order, plan.seed, epoch);
     ordered = epoch;
     const begin = (step % perEpoch) * plan.batchSize;
     yield order.subarray(begin, Math.min(begin + plan.batchSize, plan.rowCount));
