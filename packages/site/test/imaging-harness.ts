@@ -38,6 +38,8 @@ export type TestImaging = {
 type Options = Partial<Pick<ImagingDeps, 'freeBytesMin' | 'followers'>> & {
   readonly name: string;
   readonly clock?: Clock;
+  /** A folder of the test; it is removed at the end. */
+  readonly folder?: string;
   readonly settings?: object;
 };
 
@@ -46,12 +48,12 @@ function dicomSettings(changes: object = {}): DicomSettings {
   return loadConfig({ schema: DicomSettingsSchema, env: {}, prefix: '', overrides: { port: 0, ...own, ...changes } });
 }
 
-export async function startTestImaging({ name, clock, settings, ...options }: Options): Promise<TestImaging> {
+export async function startTestImaging({ name, clock, folder, settings, ...options }: Options): Promise<TestImaging> {
   const database = await openTestDatabase(name);
   await migrateService(database);
   await migrate(database, { name: 'site', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
   await migrateQueue(database);
-  const dir = await mkdtemp(path.join(tmpdir(), 'lantern-images-'));
+  const dir = folder ?? (await mkdtemp(path.join(tmpdir(), 'lantern-images-')));
   const log = createLogger({ name: 'imaging', level: 'silent' });
   const start = async (port: number) => {
     const imaging = await createImaging({

@@ -89,7 +89,9 @@ export function createArchive(deps: ArchiveDeps): Archive {
       return await index.write(entry);
     } catch (caught) {
       // Whether the row was committed is not known where the connection broke. So the file stays; the check of its hour decides.
-      files.settled(entry.file);
+      const isRefusal = caught instanceof AppError && caught.code !== 'database.unavailable';
+      if (isRefusal) await files.discard(entry.file);
+      else files.settled(entry.file);
       throw caught;
     }
   }

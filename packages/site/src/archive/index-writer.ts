@@ -52,7 +52,8 @@ async function writeBatch(database: Database, batch: readonly Waiting[]): Promis
       else resolve(outcome);
     }
   } catch (caught) {
-    if (batch.length === 1 || isUnavailable(caught)) return rejectAll(batch, caught);
+    if (isOfServer(caught)) return rejectAll(batch, caught);
+    if (batch.length === 1) return rejectAll(batch, refusal(caught));
     for (const one of batch) await writeBatch(database, [one]);
   }
 }
@@ -61,6 +62,14 @@ function rejectAll(batch: readonly Waiting[], fault: unknown): void {
   for (const { reject } of batch) reject(fault);
 }
 
-function isUnavailable(caught: unknown): boolean {
-  return caught instanceof AppError && caught.code === 'database.unavailable';
+/** SQLSTATE classes 22 (data exception) and 23 (constraint violation) speak of the entry; whatever else comes back as it was. */
+function refusal(cause: unknown): unknown {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (!/^2[23]/.test(code)) return cause;
+  return new AppError('input.invalid', 'The index cannot hold what the header says.', { cause });
+}
+
+/** Trouble that every entry would meet. */
+function isOfServer(caught: unknown): boolean {
+  return caught instanceof AppError;
 }

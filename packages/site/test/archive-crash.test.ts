@@ -1,0 +1,136 @@
+/**
+ * An archive that is killed, as by `kill -9`, again and again while four senders store, some of them what they or others have sent
+ * before. Whatever was acknowledged has to be there once, with its content, and nothing else may lie about.
+ *
+ * Fifty cycles; LANTERN_CRASH_CYCLES sets another number. A failure prints its seed.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { openAssociation, STATUS, storingContexts } from '@lantern/dicom';
+import { type Database, openTestDatabase, systemClock } from '@lantern/service';
+import { createImageFiles } from '../src/archive/image-files.ts';
+import { verifyArchive } from '../src/archive/verify.ts';
+import { OWN_AE, PEER_AE } from './imaging-harness.ts';
+import { syntheticInstance } from './synthetic-images.ts';
+
+const CYCLES = Number(process.env['LANTERN_CRASH_CYCLES'] ?? 50);
+const SENDERS = 4;
+/** Of an association that is cut in any case. */
+const PER_SENDER = 200;
+const LIFE_MS_MIN = 20;
+const LIFE_MS_SPAN = 250;
+const PIXEL_BYTES = 60_000;
+
+const seed = Number(process.env['LANTERN_SEED'] ?? Date.now() % 1_000_000);
+let state = seed;
+
+/** In [0, 1). */
+function uniform(): number {
+  state = (state * 48_271) % 2_147_483_647;
+  return state / 2_147_483_647;
+}
+
+let database: Database;
+let dir: string;
+const children = new Set<ChildProcess>();
+const acknowledged = new Map<string, Buffer>();
+
+before(async () => {
+  database = await openTestDatabase('archive-crash');
+  dir = await mkdtemp(path.join(tmpdir(), 'lantern-crash-'));
+});
+
+after(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  await database?.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function startNode(): Promise<{ port: number; kill(): Promise<void> }> {
+  const settings = {
+    dataDir: dir,
+    databaseUrl: database.url,
+    freeBytesMin: 0,
+    logLevel: 'silent',
+    dicom: { port: 0, aeTitles: [{ aeTitle: OWN_AE }], peers: [{ aeTitle: PEER_AE, hosts: ['127.0.0.1'] }] },
+  };
+  const program = path.join(import.meta.dirname, 'image-node-process.ts');
+  const child = spawn(process.execPath, [program, JSON.stringify(settings)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
+  const closed = once(child, 'close');
+  const line = once(createInterface({ input: child.stdout }), 'line');
+  const [ready] = await Promise.race([line, closed.then(() => Promise.reject(new Error('The node did not start.')))]);
+  return {
+    port: JSON.parse(ready).dicomPort,
+    async kill() {
+      child.kill('SIGKILL');
+      await closed;
+      children.delete(child);
+    },
+  };
+}
+
+/** Stores until the association breaks. Some images are those of the cycle before, or of another sender. */
+async function sendUntilCut(port: number, { cycle, sender }: { cycle: number; sender: number }): Promise<void> {
+  const images = Array.from({ length: PER_SENDER }, (_, number) => {
+    const series = number % 7 === 3 ? 0 : sender;
+    const study = number % 11 === 5 ? Math.max(0, cycle - 1) : cycle;
+    return syntheticInstance({ study, series, number, pixelBytes: PIXEL_BYTES });
+  });
+  try {
+    const to = { host: '127.0.0.1', port, calledAe: OWN_AE, callingAe: PEER_AE };
+    const client = await openAssociation({ ...to, contexts: storingContexts(images) });
+    for (const image of images) {
+      const { status } = await client.store(image);
+      assert.equal(status, STATUS.success, `seed ${seed}`);
+      acknowledged.set(image.sopInstance, image.content);
+    }
+    client.abort();
+  } catch (caught) {
+    if (caught instanceof assert.AssertionError) throw caught; // else the node was killed, as it should be
+  }
+}
+
+describe('an archive that is killed while it receives', { timeout: CYCLES * 30_000 }, () => {
+  it(`loses nothing that it acknowledged and keeps nothing twice, over ${CYCLES} kills`, async () => {
+    let cut = 0;
+    for (let cycle = 0; cycle < CYCLES; cycle += 1) {
+      const node = await startNode();
+      const sending = Array.from({ length: SENDERS }, (_, sender) => sendUntilCut(node.port, { cycle, sender }));
+      await delay(LIFE_MS_MIN + uniform() * LIFE_MS_SPAN);
+      await node.kill();
+      await Promise.all(sending);
+      if (acknowledged.size > 0) cut += 1;
+    }
+    assert.ok(cut > CYCLES / 2, `only ${cut} kills came while it received, seed ${seed}`);
+    const node = await startNode(); // removes what the last kill left
+    await node.kill();
+    await assertWhole();
+  });
+});
+
+async function assertWhole(): Promise<void> {
+  const files = createImageFiles({ dir: path.join(dir, 'images'), clock: systemClock });
+  const { problems, instanceCount, conflictCount } = await verifyArchive({ database, files, hashes: true });
+  assert.deepEqual(problems, [], `seed ${seed}`);
+  assert.equal(conflictCount, 0);
+  const { rows } = await database.pool.query('select sop_instance_uid, file, data_set_start from image_instance');
+  const stored = new Map(rows.map((row) => [row.sop_instance_uid, row]));
+  assert.equal(stored.size, instanceCount, `an instance is indexed twice, seed ${seed}`);
+  for (const [uid, content] of acknowledged) {
+    const row = stored.get(uid);
+    assert.ok(row !== undefined, `an acknowledged instance is lost, seed ${seed}`);
+    const file = await readFile(files.pathOf(row.file));
+    assert.ok(file.subarray(row.data_set_start).equals(content), `an acknowledged instance has changed, seed ${seed}`);
+  }
+  const onDisk = (await readdir(files.dir, { recursive: true })).filter((name) => name.endsWith('.dcm'));
+  assert.equal(onDisk.length, instanceCount, `seed ${seed}`);
+  process.stdout.write(`${acknowledged.size} instances acknowledged, ${instanceCount} kept, seed ${seed}\n`);
+}
