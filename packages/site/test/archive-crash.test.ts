@@ -92,7 +92,7 @@ async function sendUntilCut(port: number, { cycle, sender }: { cycle: number; se
       assert.equal(status, STATUS.success, `seed ${seed}`);
       acknowledged.set(image.sopInstance, image.content);
     }
-    client.abort();
+    await client.abort();
   } catch (caught) {
     if (caught instanceof assert.AssertionError) throw caught; // else the node was killed, as it should be
   }
