@@ -17,6 +17,8 @@ const PREFIXES = {
   TokenId: 'tokn',
   ConsultationId: 'cons',
   PullId: 'pull',
+  ImageCollectionId: 'icol',
+  QuarantineId: 'iqua',
 } as const;
 
 export type IdKind = keyof typeof PREFIXES;
@@ -34,6 +36,8 @@ export type UserId = Id<'UserId'>;
 export type TokenId = Id<'TokenId'>;
 export type ConsultationId = Id<'ConsultationId'>;
 export type PullId = Id<'PullId'>;
+export type ImageCollectionId = Id<'ImageCollectionId'>;
+export type QuarantineId = Id<'QuarantineId'>;
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 const BODY_LENGTH = 24;

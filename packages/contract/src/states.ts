@@ -106,6 +106,38 @@ export const PULL_ENTRY_STATES = {
   'not-found': { retry: 'waiting' },
 } as const satisfies StateTable;
 
+/**
+ * A version of a collection of de-identified images. A newer version that is approved takes its place: it keeps its copies and gets no
+ * more. Withdrawn, its copies are removed.
+ */
+export const IMAGE_COLLECTION_STATES = {
+  draft: { approve: 'approved', withdraw: 'withdrawn' },
+  approved: { supersede: 'superseded', withdraw: 'withdrawn' },
+  superseded: { withdraw: 'withdrawn' },
+  withdrawn: {},
+} as const satisfies StateTable;
+
+/**
+ * One study in one collection. `waiting`: for a decision, or a list of opt-outs that is not too old; nothing is copied meanwhile.
+ * What comes later of a study, and what a person lets pass, makes it pending again.
+ */
+export const RESEARCH_STUDY_STATES = {
+  pending: { again: 'pending', wait: 'waiting', finish: 'done', exclude: 'opted-out' },
+  waiting: { again: 'pending', exclude: 'opted-out' },
+  done: { again: 'pending', exclude: 'opted-out' },
+  'opted-out': { again: 'pending' },
+} as const satisfies StateTable;
+
+/**
+ * An image that de-identification held back. The decision of a person is for its content, wherever that turns up again. `hold` again:
+ * it could not be done as the person said.
+ */
+export const QUARANTINE_STATES = {
+  held: { release: 'released', refuse: 'refused' },
+  released: { refuse: 'refused', hold: 'held' },
+  refused: {},
+} as const satisfies StateTable;
+
 export type ProjectState = StateOf<typeof PROJECT_STATES>;
 export type DecisionState = StateOf<typeof DECISION_STATES>;
 export type RunState = StateOf<typeof RUN_STATES>;
@@ -118,6 +150,9 @@ export type DeploymentState = StateOf<typeof DEPLOYMENT_STATES>;
 export type ArrivalState = StateOf<typeof ARRIVAL_STATES>;
 export type CommitmentState = StateOf<typeof COMMITMENT_STATES>;
 export type PullEntryState = StateOf<typeof PULL_ENTRY_STATES>;
+export type ImageCollectionState = StateOf<typeof IMAGE_COLLECTION_STATES>;
+export type ResearchStudyState = StateOf<typeof RESEARCH_STUDY_STATES>;
+export type QuarantineState = StateOf<typeof QUARANTINE_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
 export function nextState<T extends StateTable>(

@@ -1,15 +1,17 @@
 export { type ByteSource, memorySource, openFileSource } from './byte-source.ts';
-export { type DataSet, type Element, itemsOf, numberOf, textOf } from './data-set.ts';
+export { type DataSet, type Element, itemsOf, numberOf, textOf, textsIn } from './data-set.ts';
 export { encodeDataSet } from './data-set-writer.ts';
 export { createDeidentifier, type DeidentifiedObject, type Deidentifier } from './deidentify/deidentify.ts';
 export { outputFile } from './deidentify/output-file.ts';
+export { type PixelDecision, yieldsToPixelDecision } from './deidentify/pixel-decision.ts';
 export {
   type DeidentificationProfile,
   PROFILE_DEFAULT,
   parseDeidentificationProfile,
 } from './deidentify/profile.ts';
-export type { DeidentificationReport } from './deidentify/report.ts';
+export type { DeidentificationReport, ReportedAction } from './deidentify/report.ts';
 export { findTesseract } from './deidentify/tesseract-reader.ts';
+export type { TextReader } from './deidentify/text-reader.ts';
 export { DicomError } from './dicom-error.ts';
 export { dicomJson, type JsonDataSet, type JsonElement } from './dicom-json.ts';
 export { dataSetOfJson } from './dicom-json-reader.ts';
@@ -62,4 +64,5 @@ export { render } from './pixel/render.ts';
 export { transcoded } from './pixel/transcode.ts';
 export { transferSyntaxOf } from './transfer-syntax.ts';
 export { niftiGzOf } from './volume/nifti.ts';
-export { volumeOf } from './volume/volume.ts';
+export { type Plane, planeOf, sliceThicknessOf } from './volume/slice-geometry.ts';
+export { type Volume, type VolumeLayout, type VolumeResult, volumeLayoutOf, volumeOf } from './volume/volume.ts';

@@ -29,6 +29,8 @@ import {
 import { type Static, Type } from 'typebox';
 import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
 import { createImaging, type Imaging } from './imaging.ts';
+import { OptOutSettingsSchema } from './opt-outs/opt-outs.ts';
+import { researchSettings } from './research-images/research-settings.ts';
 import { startSweeper } from './sweeper.ts';
 
 const VERSION = '0.1.0';
@@ -47,6 +49,7 @@ export const ImageNodeConfigSchema = Type.Object(
     jobConcurrency: Type.Integer({ default: 4, minimum: 1, maximum: 16 }),
     freeBytesMin: Type.Optional(Type.Integer({ minimum: 0, description: 'below it nothing more is taken in' })),
     dicom: DicomSettingsSchema,
+    optOuts: Type.Optional(OptOutSettingsSchema),
   },
   { additionalProperties: false },
 );
@@ -88,6 +91,7 @@ async function build(settings: ImageNodeConfig, process: Process): Promise<Omit<
     log,
     dir: path.join(settings.dataDir, 'images'),
     settings: settings.dicom,
+    research: researchSettings(settings),
     ...(settings.freeBytesMin === undefined ? {} : { freeBytesMin: settings.freeBytesMin }),
   });
   await imaging.archive.check();

@@ -5,8 +5,9 @@
  *   dimse, dicomweb ──► archive ──► study assembly ──► followers (research copies, workflows)
  */
 import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import type { ActionRequest } from '@lantern/dicom';
-import type { Clock, Database, Logger, QueueTask, Route } from '@lantern/service';
+import { type Clock, type Database, FREE_BYTES_MIN, type Logger, type QueueTask, type Route } from '@lantern/service';
 import { type Archive, createArchive } from './archive/archive.ts';
 import { qidoRoutes } from './dicomweb/qido-routes.ts';
 import { createAdmittedPeers } from './dimse/admission.ts';
@@ -16,6 +17,8 @@ import { createFindScp } from './dimse/find-scp.ts';
 import { createPeerCalls } from './dimse/peer-calls.ts';
 import { createStoreScp } from './dimse/store-scp.ts';
 import { createImageQueries } from './image-query/image-queries.ts';
+import { OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
+import { createResearchImages, type ResearchImagesDeps } from './research-images/research-images.ts';
 import { createStorageCommitment } from './storage-commitment/storage-commitment.ts';
 import { createStudyAssembly, type OnStudyComplete } from './study-assembly/study-assembly.ts';
 import { studyPullRoutes } from './study-pull/routes.ts';
@@ -34,13 +37,17 @@ export type ImagingDeps = {
   readonly settings: DicomSettings;
   readonly freeBytesMin?: number;
   readonly followers?: readonly OnStudyComplete[];
+  readonly research?: Partial<Pick<ResearchImagesDeps, 'optOuts' | 'readText' | 'projectStands'>>;
 };
+
+/** Beside the folder of the files, which alone the archive checks. */
+const RESEARCH_DIR = 'research-images';
 
 export type Imaging = {
   readonly archive: Archive;
   readonly pulls: StudyPulls;
   readonly sweeps: readonly Sweep[];
-  /** DICOMweb and pulls, for the HTTP server of the process. */
+  /** DICOMweb, pulls and research copies, for the HTTP server of the process. */
   readonly routes: readonly Route[];
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;
@@ -56,10 +63,18 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   await mkdir(deps.dir, { recursive: true });
   const archive = createArchive(deps);
   const peers = createAdmittedPeers(settings);
+  const research = await createResearchImages({
+    ...deps,
+    ...deps.research,
+    dir: path.join(path.dirname(deps.dir), RESEARCH_DIR),
+    freeBytesMin: deps.freeBytesMin ?? FREE_BYTES_MIN,
+    archiveFiles: archive.files,
+    optOuts: deps.research?.optOuts ?? OPT_OUTS_DEFAULT,
+  });
   const assembly = createStudyAssembly({
     ...deps,
     aeTitles: settings.aeTitles,
-    followers: deps.followers ?? [],
+    followers: [research.follow, ...(deps.followers ?? [])],
   });
   const calls = createPeerCalls(settings);
   const commitment = createStorageCommitment({ ...deps, files: archive.files, admitted: peers, calls });
@@ -74,9 +89,14 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   return {
     archive,
     pulls,
-    routes: [...qidoRoutes({ queries, retrieveAe: settings.aeTitles[0]?.aeTitle }), ...studyPullRoutes(pulls)],
-    jobs: { ...commitment.jobs, ...pulls.jobs },
+    routes: [
+      ...qidoRoutes({ queries, retrieveAe: settings.aeTitles[0]?.aeTitle }),
+      ...studyPullRoutes(pulls),
+      ...research.routes,
+    ],
+    jobs: { ...commitment.jobs, ...pulls.jobs, ...research.tasks },
     sweeps: [
+      ...research.sweeps,
       { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },
       {
         name: 'unknown image files',

@@ -13,6 +13,14 @@ export const JOBS = {
   deliverDecision: 'decision.deliver',
   /** Tells the hub which datasets are offered now. */
   offerDatasets: 'datasets.offer',
+  /** Makes the research copies of a study in one collection. */
+  copyStudy: 'research-images.copy-study',
+  /** Finds the studies that an approved collection takes of those that are here. */
+  fillCollection: 'research-images.fill-collection',
+  /** Removes the copies of a collection that was withdrawn. */
+  removeCopies: 'research-images.remove-copies',
+  /** Removes the copies of patients who have opted out, and copies those who no longer do. */
+  applyOptOuts: 'research-images.apply-opt-outs',
 } as const;
 
 export type JobHandlers = {

@@ -42,10 +42,11 @@ import { createOutbound, type Outbound } from './hub-link/outbound.ts';
 import { hubLinkRoutes } from './hub-link/routes.ts';
 import { createImaging, type Imaging } from './imaging.ts';
 import { queueTasks } from './jobs.ts';
+import { researchSettings } from './research-images/research-settings.ts';
 import type { SiteContext } from './site-context.ts';
 import { startSweeper } from './sweeper.ts';
 import type { SiteTables } from './tables.ts';
-import { wire } from './wiring.ts';
+import { type Wired, wire } from './wiring.ts';
 
 const VERSION = '0.1.0';
 const NOISE_SECRET_FILE = 'noise.key';
@@ -99,7 +100,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
 
   shutdown.onClose('tasks', () => site.close());
-  const imaging = await openImaging(settings, { ...process, database });
+  const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
   const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };
   const queue = createQueue({ db: database, tasks, concurrency: settings.taskConcurrency, log });
   await queue.start();
@@ -152,11 +153,13 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
 /** Images only where the site has a place in its hospital's DICOM network. */
 async function openImaging(
   settings: SiteConfig,
-  { clock, log, shutdown, database }: Process & { database: Database },
+  opened: Process & { database: Database; projectStands: Wired['projectStands'] },
 ): Promise<Imaging | undefined> {
   if (settings.dicom === undefined) return undefined;
   const dir = path.join(settings.dataDir, 'images');
-  const imaging = await createImaging({ database, clock, log, dir, settings: settings.dicom });
+  const { shutdown, projectStands } = opened;
+  const research = { ...researchSettings(settings), projectStands };
+  const imaging = await createImaging({ ...opened, dir, settings: settings.dicom, research });
   shutdown.onClose('imaging', () => imaging.close());
   return imaging;
 }

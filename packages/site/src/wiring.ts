@@ -19,6 +19,7 @@ import { createExchange } from './exchange/exchange.ts';
 import type { Performer } from './exchange/performer.ts';
 import { createDecisionWatch } from './governance/decision-watch.ts';
 import { createGovernance } from './governance/governance.ts';
+import { isApproved } from './governance/policy.ts';
 import { governanceRoutes } from './governance/routes.ts';
 import { createAuditAnchor } from './hub-link/audit-anchor.ts';
 import { hubCallsOf } from './hub-link/hub-calls.ts';
@@ -47,6 +48,8 @@ export type Wired = {
   readonly sweeps: readonly Sweep[];
   readonly hubLink: Pick<HubLinkDeps, 'receive' | 'onConnected' | 'onContact'>;
   readonly deployments: Deployments;
+  /** Whether this site's approval of a project stands now. */
+  readonly projectStands: (projectId: ProjectId) => Promise<boolean>;
   /** Stops the work on tasks. */
   readonly close: () => Promise<void>;
 };
@@ -62,6 +65,7 @@ export function wire(deps: WiringDeps): Wired {
   });
   return {
     deployments,
+    projectStands: async (projectId) => isApproved(await research.governance.standingOf(projectId), deps.clock.now()),
     close: () => exchange.close(),
     routes: [
       ...research.routes,

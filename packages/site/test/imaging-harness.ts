@@ -35,7 +35,7 @@ export type TestImaging = {
   close(): Promise<void>;
 };
 
-type Options = Partial<Pick<ImagingDeps, 'freeBytesMin' | 'followers'>> & {
+type Options = Partial<Pick<ImagingDeps, 'freeBytesMin' | 'followers' | 'research'>> & {
   readonly name: string;
   readonly clock?: Clock;
   /** A folder of the test; it is removed at the end. */

@@ -13,6 +13,7 @@ import { yearsBetween } from './dates.ts';
 import { type Collector, collectIdentifiers } from './identifiers.ts';
 import { methodCodesOf, methodElements } from './method-codes.ts';
 import { cleanPixels, type PixelTools } from './pixel-cleaning.ts';
+import type { PixelDecision } from './pixel-decision.ts';
 import type { QuarantineReason } from './pixel-judgement.ts';
 import type { DeidentificationProfile } from './profile.ts';
 import { createPseudonyms, type Pseudonyms } from './pseudonyms.ts';
@@ -39,9 +40,13 @@ export type QuarantinedObject = {
 export type Deidentifier = {
   /**
    * `alsoIdentifying`: further texts that identify this patient, from other objects or the hospital's records; each is looked for
-   * like the object's own. Throws `DicomError` where the file breaks on the way.
+   * like the object's own. `decision`: what a person said of its pixels. Throws `DicomError` where the file breaks on the way.
    */
-  deidentify(file: Part10File, alsoIdentifying?: readonly string[]): Promise<DeidentifiedObject | QuarantinedObject>;
+  deidentify(
+    file: Part10File,
+    alsoIdentifying?: readonly string[],
+    decision?: PixelDecision,
+  ): Promise<DeidentifiedObject | QuarantinedObject>;
 };
 
 /** Of scrubbers, each of one patient: the objects of a study come together. */
@@ -58,13 +63,13 @@ export function createDeidentifier(options: {
   const rules = createRules(profile);
   const cleanersOf = rememberedCleaners();
   return {
-    async deidentify(file, alsoIdentifying = []) {
+    async deidentify(file, alsoIdentifying = [], decision) {
       const { dataSet } = file;
       const types = attributeTypesOf(textOf(dataSet, SOP_CLASS) ?? '');
       const collector = collectIdentifiers(profile, alsoIdentifying);
       gatherIdentifiers(dataSet, collector, { rules, types });
       const cleaners = cleanersOf(collector);
-      const pixels = await cleanPixels({ file, profile, tools, scrubber: cleaners.scrubber });
+      const pixels = await cleanPixels({ file, profile, tools, scrubber: cleaners.scrubber, decision });
       const treated = pixels.kind === 'cleaned' ? pixels.dataSet : dataSet;
       const patient = patientOf(dataSet, pseudonyms, profile);
       const cleaned = cleanDataSet(treated, {
@@ -80,7 +85,7 @@ export function createDeidentifier(options: {
       const codes = methodCodesOf(profile, { pixelsCleaned });
       const added = [
         ...identityElements(cleaned.dataSet, patient),
-        ...methodElements(profile, codes, { around: dataSet, pixelsCleaned }),
+        ...methodElements(profile, codes, { around: dataSet, noAnnotation: pixelsCleaned || decision !== undefined }),
       ];
       const entries = [...withoutPaths(cleaned.entries, added), ...added.map(setEntry), ...maskEntries(pixels)];
       const report = { profile: profile.name, methodCodes: codes, entries, keptCount: cleaned.keptCount };

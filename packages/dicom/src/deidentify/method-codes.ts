@@ -49,11 +49,11 @@ export function methodCodesOf(
 const TEMPORAL = { remove: 'REMOVED', shift: 'MODIFIED', retain: 'UNMODIFIED' } as const;
 const EDITION_CHARACTERS = 8;
 
-/** Elements to set, in the encoding of `around`. */
+/** Elements to set, in the encoding of `around`. `noAnnotation`: pixels were cleaned, or a person saw no text in what stays. */
 export function methodElements(
   profile: DeidentificationProfile,
   codes: readonly MethodCode[],
-  options: { around: DataSet; pixelsCleaned: boolean },
+  options: { around: DataSet; noAnnotation: boolean },
 ): Element[] {
   const edition = PROFILE_SOURCE_SHA256.slice(0, EDITION_CHARACTERS);
   const items = codes.map((code): DataSet => {
@@ -64,7 +64,7 @@ export function methodElements(
     ];
     return { ...options.around, elements: new Map(elements.map((element) => [element.tag, element])) };
   });
-  const annotation = options.pixelsCleaned ? [asciiElement(0x00280301, 'CS', 'NO')] : [];
+  const annotation = options.noAnnotation ? [asciiElement(0x00280301, 'CS', 'NO')] : [];
   return [
     asciiElement(0x00120062, 'CS', 'YES'),
     asciiElement(0x00120063, 'LO', `Lantern ${profile.name}, PS3.15 E.1-1 ${edition}`),

@@ -7,6 +7,7 @@ import { transcoded } from '../pixel/transcode.ts';
 import { TAGS } from '../tag.ts';
 import { EXPLICIT_LITTLE_ENDIAN } from '../transfer-syntax.ts';
 import { commentPatches, patchedSource } from './compressed-comments.ts';
+import { decided, type PixelDecision } from './pixel-decision.ts';
 import { type PixelGeometry, pixelBytes, pixelGeometryOf } from './pixel-geometry.ts';
 import { judgePixels, type PixelJudgement, type QuarantineReason } from './pixel-judgement.ts';
 import { blackOut, maskedPixels, withoutUnusedBits } from './pixel-mask.ts';
@@ -46,11 +47,13 @@ type Job = {
   readonly profile: DeidentificationProfile;
   readonly tools: PixelTools;
   readonly scrubber: Scrubber;
+  readonly decision?: PixelDecision | undefined;
 };
 
 export async function cleanPixels(job: Job): Promise<PixelOutcome> {
-  const { file, profile, tools } = job;
+  const { file, profile, tools, decision } = job;
   const judgement = judgePixels(file.dataSet, profile.pixelRules);
+  if (decision !== undefined) return asDecided(job, decided(judgement, decision, profile));
   if (judgement.kind === 'quarantine') return { kind: 'quarantined', reasons: judgement.reasons };
   if (judgement.kind === 'mask') {
     if (profile.pixels === 'untouched') return { kind: 'quarantined', reasons: [...judgement.suspect, 'masking-off'] };
@@ -61,6 +64,13 @@ export async function cleanPixels(job: Job): Promise<PixelOutcome> {
   const hasPixels = file.dataSet.elements.has(TAGS.pixelData);
   if (judgement.kind === 'mask' || (mustRead && hasPixels)) return treatPixels(job, judgement);
   return untouched(file);
+}
+
+/** A person has looked, so no reader has a say. */
+async function asDecided(job: Job, judgement: PixelJudgement): Promise<PixelOutcome> {
+  if (judgement.kind === 'quarantine') return { kind: 'quarantined', reasons: judgement.reasons };
+  if (judgement.kind === 'mask') return treatPixels({ ...job, tools: {} }, judgement);
+  return untouched(job.file);
 }
 
 async function treatPixels(job: Job, judgement: PixelJudgement): Promise<PixelOutcome> {

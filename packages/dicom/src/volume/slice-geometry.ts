@@ -61,6 +61,28 @@ export function sliceGeometryOf(dataSet: DataSet, frameIndex: number): SliceGeom
   };
 }
 
+export type Plane = 'axial' | 'coronal' | 'sagittal';
+
+/** The plane that a frame is nearest to, by the axis that its normal points along most; `undefined` where it says no orientation. */
+export function planeOf(dataSet: DataSet, frameIndex: number): Plane | undefined {
+  const orientation = numbersOf(
+    functionalGroup(dataSet, frameIndex, TAGS.planeOrientation) ?? dataSet,
+    TAGS.imageOrientation,
+  );
+  const alongRow = vectorOf(orientation.slice(0, 3));
+  const alongColumn = vectorOf(orientation.slice(3));
+  if (alongRow === undefined || alongColumn === undefined) return undefined;
+  const [x, y, z] = cross(alongRow, alongColumn).map(Math.abs);
+  if (x === undefined || y === undefined || z === undefined || Math.max(x, y, z) < AXES_TOLERANCE) return undefined;
+  if (z >= Math.max(x, y)) return 'axial';
+  return y >= x ? 'coronal' : 'sagittal';
+}
+
+/** [mm] */
+export function sliceThicknessOf(dataSet: DataSet, frameIndex: number): number | undefined {
+  return numberOf(functionalGroup(dataSet, frameIndex, TAGS.pixelMeasures) ?? dataSet, TAGS.sliceThickness);
+}
+
 /** Direction cosines come with few digits from some scanners. */
 const AXES_TOLERANCE = 0.01;
 

@@ -18,9 +18,8 @@ const VOXEL_COUNT_MAX = 512 * 1024 * 1024;
 export type Affine = readonly [Row, Row, Row, Row];
 type Row = readonly [number, number, number, number];
 
-export type Volume = {
-  /** Column fastest, then row, then slice; int16 where that holds every value, else float32. */
-  readonly values: Int16Array | Float32Array;
+/** Where the voxels of a volume lie, without their values. */
+export type VolumeLayout = {
   readonly columns: number;
   readonly rows: number;
   readonly slices: number;
@@ -34,9 +33,13 @@ export type Volume = {
   readonly problems: readonly VolumeProblem[];
 };
 
-export type VolumeResult =
-  | { readonly outcome: 'volume'; readonly volume: Volume }
-  | { readonly outcome: 'refused'; readonly problems: readonly VolumeProblem[] };
+export type Volume = VolumeLayout & {
+  /** Column fastest, then row, then slice; int16 where that holds every value, else float32. */
+  readonly values: Int16Array | Float32Array;
+};
+
+type Refused = { readonly outcome: 'refused'; readonly problems: readonly VolumeProblem[] };
+export type VolumeResult = { readonly outcome: 'volume'; readonly volume: Volume } | Refused;
 
 /** Problems with which an array and a matrix can still be made, though of a body that is not there. */
 type Tolerable = 'missing slice' | 'uneven spacing' | 'sheared';
@@ -49,6 +52,26 @@ type FrameSlice = Slice & { readonly pixels: Pixels; readonly object: PixelSourc
  * `tolerated`: problems in spite of which it is made. Throws what decoding throws, and `limit`.
  */
 export function volumeOf(objects: readonly PixelSource[], tolerated: readonly Tolerable[] = []): VolumeResult {
+  const stack = stackedFrames(objects, tolerated);
+  if (stack.outcome === 'refused') return stack;
+  const { rows, columns, slices } = stack.layout;
+  if (rows * columns * slices > VOXEL_COUNT_MAX)
+    throw new DicomError('limit', `A volume of more than ${VOXEL_COUNT_MAX} voxels is not made.`);
+  return { outcome: 'volume', volume: { ...stack.layout, values: valuesOf(stack.slices) } };
+}
+
+/** The same without decoding a pixel. */
+export function volumeLayoutOf(
+  objects: readonly PixelSource[],
+  tolerated: readonly Tolerable[] = [],
+): { readonly outcome: 'volume'; readonly layout: VolumeLayout } | Refused {
+  const stack = stackedFrames(objects, tolerated);
+  return stack.outcome === 'refused' ? stack : { outcome: 'volume', layout: stack.layout };
+}
+
+type Stacked = { readonly outcome: 'stacked'; readonly slices: readonly FrameSlice[]; readonly layout: VolumeLayout };
+
+function stackedFrames(objects: readonly PixelSource[], tolerated: readonly Tolerable[]): Stacked | Refused {
   const found = objects.flatMap(slicesOf);
   const isColour = found.some(({ pixels }) => pixels.description.samplesPerPixel !== 1);
   if (isColour) return { outcome: 'refused', problems: ['colour'] };
@@ -58,11 +81,8 @@ export function volumeOf(objects: readonly PixelSource[], tolerated: readonly To
   const [first] = slices;
   if (first === undefined || refused.length > 0) return { outcome: 'refused', problems: refused };
   const { geometry, rows, columns } = first;
-  if (rows * columns * slices.length > VOXEL_COUNT_MAX)
-    throw new DicomError('limit', `A volume of more than ${VOXEL_COUNT_MAX} voxels is not made.`);
   const { columnSpacing, rowSpacing } = geometry;
-  const volume: Volume = {
-    values: valuesOf(slices),
+  const layout: VolumeLayout = {
     columns,
     rows,
     slices: slices.length,
@@ -74,7 +94,7 @@ export function volumeOf(objects: readonly PixelSource[], tolerated: readonly To
     })),
     problems,
   };
-  return { outcome: 'volume', volume };
+  return { outcome: 'stacked', slices, layout };
 }
 
 type FoundSlice = Omit<FrameSlice, 'geometry'> & { readonly geometry: SliceGeometry | undefined };

@@ -137,6 +137,11 @@ const NOT_APPROVED: Readonly<Record<Exclude<DecisionState, 'approved'>, string>>
   lapsed: 'The project has ended.',
 };
 
+/** Whether a signed approval of the project stands. */
+export function isApproved(standing: Standing | undefined, now: Date): boolean {
+  return approvalOf(standing, now).allowed;
+}
+
 function approvalOf(standing: Standing | undefined, now: Date): Approval | Refusal {
   if (standing === undefined) return notApproved('This site has not been asked about the project.');
   const { state, decision, spec, projectDigest } = standing;
