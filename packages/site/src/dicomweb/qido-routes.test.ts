@@ -1,35 +1,23 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { UserId } from '@lantern/contract';
 import type { JsonDataSet } from '@lantern/dicom';
-import { createHttpServer, createLogger, createMetrics, type HttpServer, systemClock } from '@lantern/service';
+import { type ImageWeb, serveImages } from '../../test/image-web.ts';
 import { startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
 import { fillArchive, readable } from '../../test/sample-archive.ts';
 
 let node: TestImaging;
-let server: HttpServer;
+let web: ImageWeb;
 let url = '';
-const metrics = createMetrics('qido-test');
 
 before(async () => {
   node = await startTestImaging({ name: 'qido' });
   await fillArchive(node);
-  server = await createHttpServer({
-    routes: node.imaging.routes,
-    // Tests of the server itself are in the package of services; here a token is a role.
-    authenticators: { token: async (token) => ({ userId: 'usr_test' as UserId, name: token, roles: [token] }) },
-    log: createLogger({ name: 'qido', level: 'silent' }),
-    metrics,
-    clock: systemClock,
-    title: 'Test',
-    version: '1',
-  });
-  url = await server.listen({ host: '127.0.0.1', port: 0 });
+  web = await serveImages(node);
+  url = web.url;
 });
 
 after(async () => {
-  await server?.close();
-  await metrics.close();
+  await web?.close();
   await node?.close();
 });
 
