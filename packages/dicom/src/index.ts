@@ -42,7 +42,8 @@ export type {
 export { encodeIdentifier, identifierOf } from './network/identifier.ts';
 export { instanceOfFile } from './network/instance-file.ts';
 export { type AssociationOptions, openAssociation } from './network/open-association.ts';
-export { fetchingContext, identifierContext, storingContexts } from './network/proposal.ts';
+export { fetchingContext, identifierContext, storingContexts, storingGroups } from './network/proposal.ts';
+export { keyPath, queryIdentifier } from './network/query-keys.ts';
 export { type Admission, type DicomServer, type DicomServerOptions, startDicomServer } from './network/server.ts';
 export type { Outcome as DimseOutcome } from './network/session.ts';
 export { SOP_CLASSES, STORAGE_COMMITMENT_INSTANCE } from './network/sop-classes.ts';
@@ -56,6 +57,7 @@ export {
   type StudyKey,
 } from './network/study-queries.ts';
 export { isUid } from './network/uid.ts';
+export { queryWorklist } from './network/worklist.ts';
 export { readHead, readPart10 } from './part10.ts';
 export { metaFor, writePart10 } from './part10-writer.ts';
 export { jpegOf, pngOf } from './pixel/image-formats.ts';

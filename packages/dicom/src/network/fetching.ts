@@ -4,10 +4,10 @@ import { PRESENTATION_CONTEXT_COUNT_MAX } from './limits.ts';
 import { fetchingContext, identifierContext, type ProposedContext } from './proposal.ts';
 import { SOP_CLASSES } from './sop-classes.ts';
 
-const NATIVE = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN];
-
 /** By how much of what archives hold is coded so: what finds no room among the contexts of an association is missed least. */
-const OTHER_SYNTAXES = [
+const SYNTAXES = [
+  EXPLICIT_LITTLE_ENDIAN,
+  IMPLICIT_LITTLE_ENDIAN,
   '1.2.840.10008.1.2.4.70', // JPEG lossless, first-order prediction
   '1.2.840.10008.1.2.4.50', // JPEG baseline
   '1.2.840.10008.1.2.4.90', // JPEG 2000 lossless
@@ -74,13 +74,12 @@ const COMMON_SOP_CLASSES = [
 ].map((end) => `1.2.840.10008.5.1.4.1.1.${end}`);
 
 /**
- * One context for each class and syntax: the peer then sends an instance in the one that it has it in. Those for native pixels
- * come first; `sopClasses` that are empty stand for what most studies are made of.
+ * One context for each class and syntax, in the order of the syntaxes: the peer then sends an instance in the one that it has it
+ * in. `sopClasses` that are empty stand for what most studies are made of.
  */
 export function fetchingContexts(sopClasses: Iterable<string>): ProposedContext[] {
   const named = new Set(sopClasses);
   const classes = named.size === 0 || named.delete('') ? [...new Set([...named, ...COMMON_SOP_CLASSES])] : [...named];
-  const native = classes.map((sopClass) => fetchingContext(sopClass, NATIVE));
-  const others = OTHER_SYNTAXES.flatMap((syntax) => classes.map((sopClass) => fetchingContext(sopClass, [syntax])));
-  return [identifierContext(SOP_CLASSES.studyRootGet), ...native, ...others].slice(0, PRESENTATION_CONTEXT_COUNT_MAX);
+  const contexts = SYNTAXES.flatMap((syntax) => classes.map((sopClass) => fetchingContext(sopClass, [syntax])));
+  return [identifierContext(SOP_CLASSES.studyRootGet), ...contexts].slice(0, PRESENTATION_CONTEXT_COUNT_MAX);
 }

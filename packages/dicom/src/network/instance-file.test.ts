@@ -27,3 +27,8 @@ test('a file is sent without its preamble and meta information, in the syntax th
 test('a file without meta information is refused: nothing says how it is encoded', () => {
   assert.throws(() => instanceOfFile(path.join(FIXTURES, 'ExplVR_LitEndNoMeta.dcm')), DicomError);
 });
+
+test('a file whose meta information names another instance than its data set is sent under the UID of the data set', () => {
+  const { sopInstance } = instanceOfFile(path.join(FIXTURES, 'rtplan.dcm'));
+  assert.equal(sopInstance, '1.2.777.777.77.7.7777.7777.20030903150023');
+});

@@ -1,4 +1,4 @@
-/** `lantern dicom`: what is in a DICOM file, and copies of it that tell nobody who the patient is. Works on files alone, without hub or site. */
+/** `lantern dicom`: what is in a DICOM file, copies that tell nobody who the patient is, and talking to peers. Needs neither hub nor site. */
 import { AppError } from '@lantern/contract';
 import {
   type DataSet,
@@ -13,6 +13,10 @@ import {
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { dicomDeidentifyCommand } from './dicom-deidentify.ts';
+import { dicomEchoCommand } from './dicom-echo.ts';
+import { dicomFindCommand, dicomWorklistCommand } from './dicom-find.ts';
+import { dicomPullCommand } from './dicom-pull.ts';
+import { dicomSendCommand } from './dicom-send.ts';
 import { dicomServeCommand } from './dicom-serve.ts';
 import { dicomVerifyCommand } from './dicom-verify.ts';
 
@@ -20,7 +24,7 @@ const VALUE_LENGTH_MAX = 80; // a line of a terminal; --json gives the whole val
 
 export function dicomCommand(context: CommandContext): Command {
   return new Command('dicom')
-    .description('DICOM files')
+    .description('DICOM files and peers')
     .addCommand(
       withJson(new Command('show'))
         .description('every element of a file; it prints what the file says of its patient')
@@ -36,7 +40,12 @@ export function dicomCommand(context: CommandContext): Command {
     )
     .addCommand(dicomDeidentifyCommand(context))
     .addCommand(dicomServeCommand(context))
-    .addCommand(dicomVerifyCommand(context));
+    .addCommand(dicomVerifyCommand(context))
+    .addCommand(dicomEchoCommand(context))
+    .addCommand(dicomFindCommand(context))
+    .addCommand(dicomWorklistCommand(context))
+    .addCommand(dicomPullCommand(context))
+    .addCommand(dicomSendCommand(context));
 }
 
 function readFile(file: string): ReturnType<typeof readPart10> {

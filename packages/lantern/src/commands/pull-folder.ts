@@ -1,0 +1,51 @@
+/** A folder of pulled studies: study/series/instance.dcm, by their UIDs. What is there is whole: files get their name last. */
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { type FoundInstance, isUid, metaFor, type StoreRequest } from '@lantern/dicom';
+
+export type PullFolder = {
+  has(studyInstanceUid: string, instance: FoundInstance): boolean;
+  /** Durable when it resolves. */
+  write(studyInstanceUid: string, instance: FoundInstance, request: StoreRequest): Promise<void>;
+};
+
+export function createPullFolder(dir: string): PullFolder {
+  const fileOf = (studyInstanceUid: string, { seriesInstanceUid, sopInstanceUid }: FoundInstance) =>
+    path.join(dir, ...[studyInstanceUid, seriesInstanceUid].map(nameOf), `${nameOf(sopInstanceUid)}.dcm`);
+  return {
+    has: (studyInstanceUid, instance) => existsSync(fileOf(studyInstanceUid, instance)),
+    async write(studyInstanceUid, instance, request) {
+      const file = fileOf(studyInstanceUid, instance);
+      await mkdir(path.dirname(file), { recursive: true });
+      const part = `${file}.${randomBytes(4).toString('hex')}.part`;
+      const handle = await open(part, 'wx');
+      try {
+        for await (const piece of contentOf(request)) await handle.writeFile(piece);
+        await handle.sync();
+      } catch (caught) {
+        await rm(part, { force: true });
+        throw caught;
+      } finally {
+        await handle.close();
+      }
+      await rename(part, file);
+    },
+  };
+}
+
+async function* contentOf({
+  sopClass,
+  sopInstance,
+  transferSyntax,
+  dataSet,
+}: StoreRequest): AsyncGenerator<Uint8Array> {
+  yield metaFor({ sopClassUid: sopClass, sopInstanceUid: sopInstance, transferSyntaxUid: transferSyntax });
+  for await (const batch of dataSet.batches()) yield* batch;
+}
+
+/** What a peer calls a UID need not be one, and must not be a path. */
+function nameOf(uid: string): string {
+  return isUid(uid) ? uid : 'no-uid';
+}
