@@ -1,4 +1,5 @@
 export { type ByteSource, memorySource, openFileSource } from './byte-source.ts';
+export { conformance } from './conformance.ts';
 export { type DataSet, type Element, itemsOf, numberOf, textOf, textsIn } from './data-set.ts';
 export { encodeDataSet } from './data-set-writer.ts';
 export { createDeidentifier, type DeidentifiedObject, type Deidentifier } from './deidentify/deidentify.ts';

@@ -39,6 +39,11 @@ export function decodeFrame(encoded: Buffer, description: PixelDescription, tran
   throw new DicomError('unsupported', 'There is no codec for the transfer syntax.');
 }
 
+/** Of compressed syntaxes; native ones need no codec. */
+export function canDecode(transferSyntaxUid: string): boolean {
+  return transferSyntaxUid === RLE_LOSSLESS || Object.hasOwn(DECODERS, transferSyntaxUid);
+}
+
 export function isNativeSyntax(transferSyntaxUid: string): boolean {
   return transferSyntaxUid === ENCAPSULATED_UNCOMPRESSED;
 }
