@@ -35,7 +35,7 @@ export type TestImaging = {
   close(): Promise<void>;
 };
 
-type Options = Partial<Pick<ImagingDeps, 'freeBytesMin' | 'followers' | 'research'>> & {
+type Options = Partial<Pick<ImagingDeps, 'freeBytesMin' | 'followers' | 'research' | 'log'>> & {
   readonly name: string;
   readonly clock?: Clock;
   /** A folder of the test; it is removed at the end. */
@@ -54,7 +54,7 @@ export async function startTestImaging({ name, clock, folder, settings, ...optio
   await migrate(database, { name: 'site', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
   await migrateQueue(database);
   const dir = folder ?? (await mkdtemp(path.join(tmpdir(), 'lantern-images-')));
-  const log = createLogger({ name: 'imaging', level: 'silent' });
+  const log = options.log ?? createLogger({ name: 'imaging', level: 'silent' });
   const start = async (port: number) => {
     const imaging = await createImaging({
       database,

@@ -15,16 +15,14 @@ import {
   createHttpServer,
   createLogger,
   createMetrics,
-  createQueue,
   type Database,
   systemClock,
 } from '@lantern/service';
 import { sql } from 'kysely';
 import type { ImagingDeps } from '../src/imaging.ts';
 import { OWN_AE, PEER_AE, startTestImaging, type TestImaging } from './imaging-harness.ts';
-import { apiOf } from './site-harness.ts';
+import { apiOf, makeTokens } from './site-harness.ts';
 
-const TOKEN_MS = 3_600_000;
 const IDLE_WAIT_MS = 20_000;
 const IDLE_POLL_MS = 20;
 
@@ -37,13 +35,11 @@ export type TestResearch = TestImaging & {
   /** Every file of research copies, below their folder. */
   copies(): Promise<string[]>;
   readonly copyDir: string;
-  stopJobs(): Promise<void>;
 };
 
 type Options = Omit<Parameters<typeof startTestImaging>[0], 'followers'> & {
   readonly clock?: Clock;
   readonly research?: ImagingDeps['research'];
-  readonly jobs?: false;
 };
 
 export async function startTestResearch(options: Options): Promise<TestResearch> {
@@ -57,10 +53,8 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
       ...options.settings,
     },
   });
-  const log = createLogger({ name: 'research', level: 'silent' });
+  const log = options.log ?? createLogger({ name: 'research', level: 'silent' });
   const { database, imaging } = node;
-  const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: 2, log });
-  if (options.jobs !== false) await queue.start();
   const accounts = createAccounts({ db: database, clock: systemClock, roles: SITE_ROLES });
   const metrics = createMetrics('test-research');
   const server = await createHttpServer({
@@ -70,17 +64,7 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
     readyChecks: [],
   });
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
-  const tokenOf = (role: SiteRole) =>
-    database.transaction(
-      async (tx) =>
-        (await accounts.createTokenAccount({ name: `test.${role}`, roles: [role], expiresInMs: TOKEN_MS }, tx)).token,
-    );
-  const tokens = {
-    admin: await tokenOf('admin'),
-    governance: await tokenOf('governance'),
-    'data-engineer': await tokenOf('data-engineer'),
-    clinician: await tokenOf('clinician'),
-  };
+  const tokens = await makeTokens(database);
   const copyDir = path.join(node.dir, 'research-images');
   return {
     ...node,
@@ -88,7 +72,6 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
     tokens,
     copyDir,
     as: (role) => apiOf(url, tokens[role]),
-    stopJobs: () => queue.close(),
     async settle() {
       await sql`update image_arrival set last_at = last_at - interval '1 hour', first_at = first_at - interval '1 hour'
         where state = 'receiving'`.execute(database.kysely());
@@ -104,7 +87,6 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
     },
     async close() {
       await server.close();
-      await queue.close();
       await metrics.close();
       await node.close();
     },

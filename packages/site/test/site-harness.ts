@@ -136,7 +136,7 @@ export function apiOf(url: string, token: string): ApiClient {
 }
 
 /** An account per role, each with its role alone and a token; without passwords, whose hashing would be most of the test. */
-async function makeTokens(database: Database): Promise<Record<SiteRole, string>> {
+export async function makeTokens(database: Database): Promise<Record<SiteRole, string>> {
   const accounts = createAccounts({ db: database, clock: systemClock, roles: SITE_ROLES });
   const tokenOf = (role: SiteRole) => {
     const account = { name: `test.${role}`, roles: [role], expiresInMs: TOKEN_MS };
