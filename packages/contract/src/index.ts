@@ -230,6 +230,7 @@ export {
   type ImageManifest,
   type ManifestStudy,
   type NewImageCollection,
+  NewImageCollectionSchema,
   type NewOptOutList,
   OPT_OUT_LISTS,
   type OptOutListName,

@@ -76,7 +76,7 @@ export type StudySelection = Static<typeof StudySelectionSchema>;
 /** Checked as a whole by the de-identification, which names what it does not know. */
 const DeidentificationProfileSchema = Type.Record(Type.String(), Type.Unknown());
 
-const NewImageCollectionSchema = Type.Object(
+export const NewImageCollectionSchema = Type.Object(
   {
     name: Type.String({
       pattern: '^[a-z][a-z0-9-]{0,62}$',

@@ -7,6 +7,7 @@ import { demoCommand } from '../commands/demo.ts';
 import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
 import { hubCommand } from '../commands/hub.ts';
+import { imagesCommand } from '../commands/images.ts';
 import { modelCommand } from '../commands/model.ts';
 import { projectCommand } from '../commands/project.ts';
 import { runCommand } from '../commands/run.ts';
@@ -40,6 +41,7 @@ function buildProgram(context: CommandContext): Command {
     modelCommand(context),
     auditCommand(context),
     dicomCommand(context),
+    imagesCommand(context),
     demoCommand(context),
     doctorCommand(context),
   ];
