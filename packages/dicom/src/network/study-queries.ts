@@ -3,6 +3,7 @@
  * that does not know a key ignores it and answers with everything it has (C.2.2.1.3), so what comes back is compared again.
  */
 import { type DataSet, numberOf, textOf } from '../data-set.ts';
+import { DicomError } from '../dicom-error.ts';
 import { type ElementBuilder, textElement } from '../element-values.ts';
 import type { DimseClient } from './client.ts';
 import { identifierOf } from './identifier.ts';
@@ -70,34 +71,40 @@ export async function findStudies(client: DimseClient, key: StudyKey, signal?: A
   return [...found.values()];
 }
 
-/** Everything in a study: the series, then the instances of each, as a hierarchical search has to (PS3.4 C.4.1.3.1.1). */
+/**
+ * Everything in a study: the series, then the instances of each, as a hierarchical search has to (PS3.4 C.4.1.3.1.1). A peer that
+ * has to open its files to tell of what class they are fails where one is gone; it is then asked without.
+ */
 export async function listInstances(
   client: DimseClient,
   studyInstanceUid: string,
   signal?: AbortSignal,
 ): Promise<FoundInstance[]> {
   const study = textElement('StudyInstanceUID', studyInstanceUid);
-  const ask = (level: string, ...keys: ElementBuilder[]) =>
-    client.find(identifierOf([textElement('QueryRetrieveLevel', level), study, ...keys]), {
-      sopClass: SOP_CLASSES.studyRootFind,
-      ...withSignal(signal),
-    });
+  const ask = (level: string, ...keys: ElementBuilder[]) => {
+    const identifier = identifierOf([textElement('QueryRetrieveLevel', level), study, ...keys]);
+    return client.find(identifier, { sopClass: SOP_CLASSES.studyRootFind, ...withSignal(signal) });
+  };
+  const listSeries = async (seriesInstanceUid: string, ...keys: ElementBuilder[]) => {
+    const series = textElement('SeriesInstanceUID', seriesInstanceUid);
+    const found: FoundInstance[] = [];
+    for await (const match of ask('IMAGE', series, textElement('SOPInstanceUID', ''), ...keys)) {
+      const instance = instanceIn(match, seriesInstanceUid);
+      if (instance !== undefined) found.push(instance);
+    }
+    return found;
+  };
   const series = new Set<string>();
   for await (const match of ask('SERIES', textElement('SeriesInstanceUID', ''))) {
     series.add(textOf(match, TAG.seriesInstanceUid) ?? '');
   }
   const instances = new Map<string, FoundInstance>();
-  for (const seriesInstanceUid of series) {
-    const matches = ask(
-      'IMAGE',
-      textElement('SeriesInstanceUID', seriesInstanceUid),
-      textElement('SOPInstanceUID', ''),
-      textElement('SOPClassUID', ''),
-    );
-    for await (const match of matches) {
-      const instance = instanceIn(match, seriesInstanceUid);
-      if (instance !== undefined) instances.set(instance.sopInstanceUid, instance);
-    }
+  for (const uid of series) {
+    const found = await listSeries(uid, textElement('SOPClassUID', '')).catch((error: unknown) => {
+      if (error instanceof DicomError && error.code === 'refused') return listSeries(uid);
+      throw error;
+    });
+    for (const instance of found) instances.set(instance.sopInstanceUid, instance);
   }
   return [...instances.values()];
 }

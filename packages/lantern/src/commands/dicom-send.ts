@@ -171,24 +171,41 @@ function createLine(options: Parameters<typeof openAssociation>[0]): Line {
 async function sendOne(line: Line, instance: Sendable, signal: AbortSignal): Promise<SendOutcome> {
   const { file } = instance;
   for (let attempt = 1; ; attempt += 1) {
-    let reason: string;
-    try {
-      const client = await line.client();
-      let bytes = 0;
-      const { status } = await client.store(instance, { onProgress: (sent) => (bytes = sent) });
-      const kind = statusKind(status);
-      if (kind === 'success') return { file, bytes, kind: 'sent' };
-      reason = reasonOf(status);
-      if (kind === 'warning') return { file, bytes, kind, reason };
-      if (!isForNow(status)) return { file, kind: 'failed', reason };
-    } catch (caught) {
-      const error = toAppError(fromDicomError(caught));
-      reason = error.message;
-      await line.drop();
-      if (error.failureClass === 'permanent') return { file, kind: 'failed', reason };
-    }
-    if (attempt === ATTEMPTS_MAX || signal.aborted) return { file, kind: 'failed', reason };
+    const tried = await tryOne(line, instance);
+    if (tried.kind !== 'again') return { file, ...tried };
+    if (attempt === ATTEMPTS_MAX || signal.aborted) return { file, kind: 'failed', reason: tried.reason };
     await delay(RETRY_MS * 2 ** (attempt - 1));
+  }
+}
+
+type Tried =
+  | Omit<Sent, 'file'>
+  | Omit<Failed, 'file'>
+  /** It may pass. */
+  | { readonly kind: 'again'; readonly reason: string };
+
+async function tryOne(line: Line, instance: Sendable): Promise<Tried> {
+  let client: DimseClient;
+  try {
+    client = await line.client();
+  } catch (caught) {
+    return { kind: 'failed', reason: toAppError(fromDicomError(caught)).message }; // it was tried often enough
+  }
+  try {
+    let bytes = 0;
+    const onProgress = (sent: number) => {
+      bytes = sent;
+    };
+    const { status } = await client.store(instance, { onProgress });
+    const kind = statusKind(status);
+    if (kind === 'success') return { bytes, kind: 'sent' };
+    const reason = reasonOf(status);
+    if (kind === 'warning') return { bytes, kind, reason };
+    return { kind: isForNow(status) ? 'again' : 'failed', reason };
+  } catch (caught) {
+    await line.drop();
+    const error = toAppError(fromDicomError(caught));
+    return { kind: error.failureClass === 'permanent' ? 'failed' : 'again', reason: error.message };
   }
 }
 

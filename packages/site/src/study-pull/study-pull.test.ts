@@ -60,12 +60,15 @@ function keep(number: number, options: { accession?: string; patient?: string; u
   return study;
 }
 
+/** Keys of the level of studies that the archive does not know, and so does not compare (PS3.4 C.2.2.1.3). */
+let ignored: ReadonlySet<number> = new Set();
+
 function matching({ identifier }: QueryRequest): [string, KeptStudy][] {
   const is = (wanted: string | undefined, value: string) => wanted === undefined || wanted === value;
   return [...kept].filter(
     ([uid, { accession, patient }]) =>
       is(textOf(identifier, STUDY), uid) &&
-      is(textOf(identifier, ACCESSION), accession) &&
+      (ignored.has(ACCESSION) || is(textOf(identifier, ACCESSION), accession)) &&
       is(textOf(identifier, PATIENT), patient),
   );
 }
@@ -207,6 +210,22 @@ describe('a pull of studies', () => {
       ['MANY', 'done', 4, 4],
     ]);
     assert.deepEqual(new Set(entries.map(({ studyInstanceUid }) => studyInstanceUid)).size, 3);
+  });
+
+  it('brings nothing else where the peer does not know the key', async () => {
+    keep(37);
+    keep(38);
+    ignored = new Set([ACCESSION]);
+    const entries = await ended(await pull(['A38', 'NONE']));
+    ignored = new Set();
+    assert.deepEqual(
+      entries.map(({ value, state, studyInstanceUid }) => [value, state, studyInstanceUid]),
+      [
+        ['A38', 'done', '2.25.1.38'],
+        ['NONE', 'not-found', undefined],
+      ],
+    );
+    assert.equal(await countHere('2.25.1.37'), 0);
   });
 
   it('asks for nothing that is here already', async () => {
