@@ -37,6 +37,8 @@ create table research_study (
   why text not null default '',
   -- Rises whenever the study has to be looked at again, so that what comes while it is being copied is not missed.
   wanted integer not null default 1,
+  -- Once all that was here then had been copied or held back; what comes later of a version that was replaced changes nothing.
+  is_whole boolean not null default false,
   patient text,
   study_instance_uid text,
   -- Numbers of the patient under the key of the opt-outs, as the copied images have them.

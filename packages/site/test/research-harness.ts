@@ -37,7 +37,7 @@ export type TestResearch = TestImaging & {
   readonly copyDir: string;
 };
 
-type Options = Omit<Parameters<typeof startTestImaging>[0], 'followers'> & {
+type Options = Parameters<typeof startTestImaging>[0] & {
   readonly clock?: Clock;
   readonly research?: ImagingDeps['research'];
 };

@@ -59,14 +59,43 @@ export function createCopyStudy(deps: CopyStudyDeps): CopyStudy {
     const row = await store.findStudy(work.db, study);
     const collection = await deps.collections.find(study.collectionId);
     if (row === undefined || collection === undefined) return;
-    if (collection.state === 'withdrawn') return deps.files.removeCollection(study.collectionId);
-    const end =
-      (await refusal(deps, collection)) ??
-      (await copyAll(work, study, { collection, signal, digests: row.patient_digests }));
+    const end = await worked(work, study, { collection, row, signal });
     if (end.state === 'opted-out') await removeCopies(work, study);
-    await store.setStudyState(work.db, study, { ...end, wanted: row.wanted });
+    const isWhole = end.state === 'done' || (end.state === 'waiting' && row.is_whole);
+    await store.setStudyState(work.db, study, { ...end, isWhole, wanted: row.wanted });
     deps.log.info({ ...study, state: end.state, why: end.why }, 'research copies of a study were looked at');
   };
+}
+
+type Looked = { readonly collection: CollectionRow; readonly row: store.StudyStateRow; readonly signal: AbortSignal };
+
+async function worked(work: Work, study: OneStudy, { collection, row, signal }: Looked): Promise<End> {
+  const digests = row.patient_digests;
+  switch (collection.state) {
+    case 'draft':
+    case 'withdrawn':
+      await work.files.removeCollection(study.collectionId);
+      return { state: 'done', why: 'withdrawn' };
+    case 'superseded':
+      return (await refusal(work, collection)) ?? (await keepUp(work, study, { collection, row }));
+    case 'approved':
+      return (await refusal(work, collection)) ?? (await copyAll(work, study, { collection, signal, digests }));
+  }
+}
+
+/** A version that was replaced gets no more copies, and loses those of who opts out and of what is refused. */
+async function keepUp(
+  work: Work,
+  study: OneStudy,
+  { collection, row }: Pick<Looked, 'collection' | 'row'>,
+): Promise<End> {
+  const stored = await work.stored.find(study);
+  const patientId = stored?.patientId ?? '';
+  const excluded = await exclusion(work, study, { digests: row.patient_digests, patientId });
+  if (excluded !== undefined) return excluded;
+  const taken = await work.stored.taken(collection.series, await work.stored.instancesOf(study.studyKey));
+  await removeRefused(work, study, { taken, decisions: await decisionsOf(work, taken) });
+  return row.is_whole ? { state: 'done', why: 'superseded' } : { state: 'waiting', why: 'superseded' };
 }
 
 async function copyAll(
@@ -156,7 +185,6 @@ async function setVolume({ db, files }: Work, study: OneStudy, seriesKey: string
 }
 
 async function refusal(deps: CopyStudyDeps, collection: CollectionRow): Promise<End | undefined> {
-  if (collection.state !== 'approved') return { state: 'waiting', why: 'superseded' };
   if (!(await deps.collections.stands(collection))) return { state: 'waiting', why: 'project-not-approved' };
   return (await deps.optOuts.isOpen()) ? undefined : { state: 'waiting', why: 'opt-outs-too-old' };
 }

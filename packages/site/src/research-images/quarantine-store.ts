@@ -146,6 +146,7 @@ export async function setDecision(
     .execute();
 }
 
+/** Of collections that were not withdrawn. */
 export async function listQuarantined(
   db: QuarantineDb,
   page: { readonly state: QuarantineState | undefined; readonly after: string; readonly limit: number },
@@ -154,6 +155,8 @@ export async function listQuarantined(
     .selectFrom('image_quarantine')
     .selectAll()
     .where(sql<boolean>`quarantine_id > ${page.after}`)
+    .where(sql<boolean>`not exists (select from image_collection as ended
+      where ended.collection_id = image_quarantine.collection_id and ended.state = 'withdrawn')`)
     .orderBy('quarantine_id')
     .limit(page.limit);
   const rows = await (page.state === undefined ? query : query.where('state', '=', page.state)).execute();

@@ -15,6 +15,7 @@ import {
   type TestResearch,
 } from '../../test/research-harness.ts';
 import { CAPTURE_DARK, CAPTURE_SIDE, ctSlice, screenCapture, storedValue } from '../../test/synthetic-ct.ts';
+import { askForStudy } from './copy-jobs.ts';
 
 type CollectionId = ImageCollection['collectionId'];
 
@@ -23,12 +24,16 @@ const textIn = (bytes: Buffer, keyword: string) =>
 
 const standing = new Map<ProjectId, boolean>();
 const DAY_MS = 86_400_000;
+const LOCK_WAIT_MS_MAX = 10_000;
+/** Runs in the transaction that ends a study, behind what asks for its copies. */
+let beforeStudyEnds: (() => Promise<void>) | undefined;
 let node: TestResearch;
 
 before(async () => {
   node = await startTestResearch({
     name: 'research-images',
     research: { projectStands: async (projectId) => standing.get(projectId) ?? false },
+    followers: [async () => beforeStudyEnds?.()],
   });
 });
 
@@ -152,6 +157,26 @@ describe('a study that arrives', () => {
   });
 });
 
+describe('a study that ends beside an approval, neither of which sees the other yet', () => {
+  it('is copied all the same, since one waits for the other', async () => {
+    await receive(node, ctSlice({ study: 7, slice: 1 }));
+    const { collectionId } = await createCollection(node, { name: 'beside', ...listing(7) });
+    let approving: Promise<unknown> | undefined;
+    beforeStudyEnds = async () => {
+      beforeStudyEnds = undefined;
+      approving = approve(node, collectionId);
+      const deadline = performance.now() + LOCK_WAIT_MS_MAX;
+      const waits = async () =>
+        (await node.database.pool.query("select 1 from pg_locks where locktype = 'advisory' and not granted")).rowCount;
+      while ((await waits()) === 0) assert.ok(performance.now() < deadline, 'the approval did not wait');
+    };
+    await node.settle();
+    await approving;
+    await node.settle();
+    assert.equal((await copiesOf(collectionId)).length, 1);
+  });
+});
+
 describe('pseudonyms', () => {
   it('agree between collections of one project, and not between projects', async () => {
     const [one, two] = [newId('ProjectId'), newId('ProjectId')];
@@ -226,6 +251,8 @@ describe('a version of a collection', () => {
     assert.equal(fresh.length, 2);
     assert.equal(textIn(await readCopy(old ?? ''), 'PatientSex') ?? '', '');
     assert.equal(textIn(await readCopy(fresh[0] ?? ''), 'PatientSex'), 'F');
+    await askAgain(first.collectionId);
+    assert.equal((await manifestOf(first.collectionId)).studies.length, 1);
   });
 
   it('loses its copies when it is withdrawn, and can never be approved again', async () => {
@@ -487,6 +514,13 @@ describe('the operations of research images', () => {
     assert.ok(asked > 50);
   });
 });
+
+/** As a decision on an image of a study or a new list does. */
+async function askAgain(collectionId: CollectionId): Promise<void> {
+  const [study] = await studiesOf(collectionId);
+  await node.database.transaction((tx) => askForStudy(tx, { collectionId, studyKey: study?.studyKey ?? '0' }));
+  await node.settle();
+}
 
 async function assertAudited(action: string, count: number): Promise<void> {
   const records = await readAudit(node.database, { after: 0, limit: 1000 });

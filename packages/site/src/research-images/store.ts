@@ -11,6 +11,7 @@ export type ResearchTables = {
     state: ResearchStudyState;
     why: string;
     wanted: number;
+    is_whole: boolean;
     patient: string | null;
     study_instance_uid: string | null;
     patient_digests: Buffer[];
@@ -24,6 +25,7 @@ export type ResearchTables = {
   research_instance: { collection_id: ImageCollectionId; instance_key: string; series_key: string; file: string };
 };
 export type ResearchDb = Kysely<ResearchTables>;
+export type StudyStateRow = ResearchTables['research_study'];
 
 type OneStudy = { readonly collectionId: ImageCollectionId; readonly studyKey: string };
 
@@ -60,22 +62,23 @@ export async function findStudy(db: ResearchDb, { collectionId, studyKey }: OneS
 export async function setStudyState(
   db: ResearchDb,
   { collectionId, studyKey }: OneStudy,
-  change: { state: ResearchStudyState; why: string; wanted: number },
+  change: { state: ResearchStudyState; why: string; wanted: number; isWhole: boolean },
 ): Promise<void> {
   await db
     .updateTable('research_study')
-    .set({ state: change.state, why: change.why })
+    .set({ state: change.state, why: change.why, is_whole: change.isWhole })
     .where('collection_id', '=', collectionId)
     .where('study_key', '=', studyKey)
     .where('wanted', '=', change.wanted)
     .execute();
 }
 
-/** Approved collections with studies that wait. */
+/** Collections with studies that wait for something that may come: not those of replaced versions, which get no more. */
 export async function collectionsWaiting(db: ResearchDb): Promise<ImageCollectionId[]> {
   const { rows } = await sql<{ collectionId: ImageCollectionId }>`
-    select collection_id as "collectionId" from image_collection as collection where state = 'approved' and exists (
-      select from research_study as study where study.collection_id = collection.collection_id and study.state = 'waiting')
+    select collection_id as "collectionId" from image_collection as collection
+    where state in ('approved', 'superseded') and exists (select from research_study as study
+      where study.collection_id = collection.collection_id and study.state = 'waiting' and study.why <> 'superseded')
     order by collection_id`.execute(db);
   return rows.map(({ collectionId }) => collectionId);
 }
@@ -87,7 +90,9 @@ export async function waitingStudies(
 ): Promise<OneStudy[]> {
   const { rows } = await sql<OneStudy>`
     select collection_id as "collectionId", study_key::text as "studyKey" from research_study
-    where collection_id = ${collectionId} and state = 'waiting' order by study_key limit ${limit}`.execute(db);
+    where collection_id = ${collectionId} and state = 'waiting' and why <> 'superseded' order by study_key limit ${limit}`.execute(
+    db,
+  );
   return rows;
 }
 
