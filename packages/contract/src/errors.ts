@@ -22,7 +22,7 @@ export const ERROR_TABLE = {
   // Input
   'input.invalid': row(400, 'permanent', 'Correct what the message names, then try again.'),
   'input.too-large': row(413, 'permanent', 'Send less at once; the message names the limit.'),
-  'input.unsupported': row(415, 'permanent', 'Use one of the content types or versions the message names.'),
+  'input.unsupported': row(415, 'permanent', 'Use one of the types that the message names.'),
   'input.not-acceptable': row(406, 'permanent', 'Accept one of the media types and encodings the message names.'),
   'input.method-not-allowed': row(405, 'permanent', 'Use one of the methods that the Allow header names.'),
   'input.digest-mismatch': row(400, 'transient', 'The bytes changed on the way; send them again.'),
@@ -54,7 +54,11 @@ export const ERROR_TABLE = {
   'site.revoked': row(403, 'permanent', 'This site was revoked at the hub; speak to the hub administrator.'),
   'enrolment.code-rejected': row(403, 'permanent', 'The one-time code is wrong, used or expired; ask for a new one.'),
   // State
-  'not-found': row(404, 'permanent', 'Check the id; it may have been removed or belong to another site.'),
+  'not-found': row(
+    404,
+    'permanent',
+    'Check path and ids; what an id named may have been removed, or belong to another site.',
+  ),
   conflict: row(409, 'permanent', 'Somebody else changed it first; read it again.'),
   'state.transition-refused': row(
     409,
@@ -98,10 +102,18 @@ export const ERROR_TABLE = {
     'permanent',
     'Stored bytes no longer match their digest; restore this object from a backup.',
   ),
-  'database.unavailable': row(503, 'transient', 'The database is not reachable; it is tried again.'),
-  'peer.unreachable': row(503, 'transient', 'The other side does not answer; it is tried again.'),
+  'database.unavailable': row(503, 'transient', 'See that the database runs; hub and site try again by themselves.'),
+  'peer.unreachable': row(
+    503,
+    'transient',
+    'See that the other side runs and that its address is right; hub and site try again by themselves, a command is to be repeated.',
+  ),
   'peer.refused': row(502, 'permanent', 'The other side refuses this; its administrator has to allow it.'),
-  'peer.ambiguous': row(504, 'ambiguous', 'The other side may or may not have acted; the same request is sent again.'),
+  'peer.ambiguous': row(
+    504,
+    'ambiguous',
+    'The other side may or may not have acted; hub and site ask again by themselves, after a command look before it is repeated.',
+  ),
   'executor.failed': row(500, 'transient', 'The algorithm process ended early; it is started again.'),
   'config.invalid': row(500, 'permanent', 'Correct the named setting.'),
   'set-up.failed': row(500, 'permanent', 'Mend what the message names, then start again.'),

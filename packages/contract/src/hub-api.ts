@@ -21,7 +21,7 @@ export const SiteNameSchema = Type.String({ minLength: 1, maxLength: 100 });
 
 export const EnrolmentRequestSchema = Type.Object(
   {
-    code: Type.String({ minLength: 16, maxLength: 128 }),
+    code: Type.String({ maxLength: 128 }), // one that was cut short is as wrong as another
     name: SiteNameSchema,
     publicKeyPem: Type.String({ minLength: 50, maxLength: 500 }),
   },

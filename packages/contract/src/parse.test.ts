@@ -49,12 +49,40 @@ describe('parse', () => {
     const message = (one: object) => refusal(DatasetSchemaSchema, dataset(one)).message;
     assert.match(
       message(column({ kind: 'category', categories })),
-      /field \/columns\/0\/categories\/0 must have required properties meaning\./,
+      /field \/columns\/0\/categories\/0\/meaning is missing\./,
     );
     assert.match(
       message(column({ kind: 'nmber' })),
       /field \/columns\/0\/kind must be one of: number, category, patient-key\./,
     );
+  });
+
+  it('names every field that is missing, and what a constant or an enumeration allows', () => {
+    const schema = Type.Object({
+      schema: Type.Literal('lantern.thing/1'),
+      colour: Type.Enum(['red', 'green']),
+      shape: Type.Union([Type.Literal('round'), Type.Literal('flat')]),
+      weight: Type.Union([Type.Null(), Type.Number()]),
+    });
+    const whole = { schema: 'lantern.thing/1', colour: 'red', shape: 'flat', weight: null };
+    const said = (change: object) => refusal(schema, { ...whole, ...change }).message;
+    assert.match(refusal(schema, {}).message, /field \/schema is missing, and so are: colour, shape, weight\.$/);
+    assert.match(said({ schema: 'x' }), /field \/schema must be lantern\.thing\/1\.$/);
+    assert.match(said({ colour: 'blue' }), /field \/colour must be one of: red, green\.$/);
+    assert.match(said({ shape: 'square' }), /field \/shape must be one of: round, flat\.$/);
+    assert.match(said({ weight: 'heavy' }), /field \/weight must be null or number\.$/);
+    assert.match(refusal(schema, 7).message, /field \(whole\) must be object\.$/);
+  });
+
+  it('puts a part at its place in the whole', () => {
+    try {
+      parse(schema, {}, { what: 'list', at: '/entry/3' });
+      assert.fail('was accepted');
+    } catch (error) {
+      assert.ok(error instanceof AppError);
+      assert.equal(error.field, '/entry/3/age');
+      assert.equal(error.message, 'list: field /entry/3/age is missing.');
+    }
   });
 
   it('holds a project to the kinds of egress there are', () => {

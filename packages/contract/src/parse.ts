@@ -17,22 +17,29 @@ function validatorOf(schema: TSchema): Validator {
   return validator;
 }
 
-/** Parses `value` by `schema`; throws `AppError(code)` naming the first broken field and rule. `what` names the message. */
+/**
+ * Parses `value` by `schema`; throws `AppError(code)` naming the first broken field and rule. `what` names the message, `at` the
+ * place of `value` in it, where it is a part ("/entry/3").
+ */
 export function parse<S extends TSchema>(
   schema: S,
   value: unknown,
-  options: { what: string; code?: ErrorCode },
+  options: { what: string; at?: string; code?: ErrorCode },
 ): Static<S> {
   const validator = validatorOf(schema);
   if (validator.Check(value)) return value as Static<S>;
-  const { field, rule } = firstBroken(validator.Errors(value));
+  const { path, rule } = firstBroken(validator.Errors(value));
+  const whole = `${options.at ?? ''}${path}`;
+  const field = whole === '' ? '(whole)' : whole;
   throw new AppError(options.code ?? 'input.invalid', `${options.what}: field ${field} ${rule}.`, { field });
 }
 
 type Errors = ReturnType<Validator['Errors']>;
+type Fault = Errors[number];
+type Broken = { readonly path: string; readonly rule: string };
 
 /** Of a union told apart by `kind`, only the alternative whose kind was given is meant; what the others miss is no news. */
-function firstBroken(errors: Errors): { field: string; rule: string } {
+function firstBroken(errors: Errors): Broken {
   const kinds = errors.flatMap((error) => {
     const branch = /^(.*\/anyOf\/\d+)\/properties\/kind$/.exec(error.schemaPath)?.[1];
     return error.keyword === 'const' && branch !== undefined ? [{ branch, field: error.instancePath, error }] : [];
@@ -41,15 +48,54 @@ function firstBroken(errors: Errors): { field: string; rule: string } {
     ({ schemaPath }) => !kinds.some(({ branch }) => `${schemaPath}/`.startsWith(`${branch}/`)),
   );
   const [first] = meant.length === 0 ? errors : meant;
-  const path = first?.instancePath ?? '';
+  if (first === undefined) return { path: '', rule: 'is wrong' };
   const allowed = kinds.flatMap(({ field, error }) =>
-    first?.keyword === 'anyOf' && field === `${path}/kind` && error.keyword === 'const'
-      ? [error.params.allowedValue]
-      : [],
+    first.keyword === 'anyOf' && field === `${first.instancePath}/kind` ? allowedBy(error) : [],
   );
-  if (allowed.length > 0) return { field: `${path}/kind`, rule: `must be one of: ${allowed.join(', ')}` };
-  const rule = first?.message === 'schema is false' ? 'is not a known field' : (first?.message ?? 'is wrong');
-  return { field: path === '' ? '(whole)' : path, rule };
+  if (allowed.length > 0) return { path: `${first.instancePath}/kind`, rule: oneOf(allowed) };
+  return ruleOf(first, alternativesOf(first, errors));
+}
+
+/** The faults of all alternatives of the union that `fault` is one of, where they are about the value as a whole. */
+function alternativesOf(fault: Fault, errors: Errors): Errors {
+  const union = /^(.*\/anyOf\/)\d+$/.exec(fault.schemaPath)?.[1];
+  if (union === undefined) return [fault];
+  return errors.filter(
+    ({ schemaPath, instancePath }) =>
+      instancePath === fault.instancePath &&
+      schemaPath.startsWith(union) &&
+      /^\d+$/.test(schemaPath.slice(union.length)),
+  );
+}
+
+const ALLOWED_SHOWN_MAX = 20;
+
+function ruleOf(fault: Fault, alternatives: Errors): Broken {
+  const path = fault.instancePath;
+  if (fault.keyword === 'required') {
+    const [missing = '', ...others] = fault.params.requiredProperties;
+    return {
+      path: `${path}/${missing}`,
+      rule: others.length === 0 ? 'is missing' : `is missing, and so are: ${others.join(', ')}`,
+    };
+  }
+  const allowed = alternatives.flatMap(allowedBy);
+  if (allowed.length > 0) return { path, rule: oneOf(allowed) };
+  const types = alternatives.flatMap((error) => (error.keyword === 'type' ? [error.params.type].flat() : []));
+  if (types.length > 0) return { path, rule: `must be ${types.join(' or ')}` };
+  return { path, rule: fault.message === 'schema is false' ? 'is not a known field' : (fault.message ?? 'is wrong') };
+}
+
+/** What a constant or an enumeration allows, from the schema and never from the value. */
+function allowedBy(error: Fault): unknown[] {
+  if (error.keyword === 'const') return [error.params.allowedValue];
+  return error.keyword === 'enum' ? [...error.params.allowedValues] : [];
+}
+
+function oneOf(allowed: readonly unknown[]): string {
+  if (allowed.length === 1) return `must be ${String(allowed[0])}`;
+  const more = allowed.length > ALLOWED_SHOWN_MAX ? ', …' : '';
+  return `must be one of: ${allowed.slice(0, ALLOWED_SHOWN_MAX).map(String).join(', ')}${more}`;
 }
 
 export function matches<S extends TSchema>(schema: S, value: unknown): value is Static<S> {

@@ -455,6 +455,18 @@ describe('requests that are not FHIR', () => {
     }
   });
 
+  test('a resource that is not readable is named by its place in the request', () => {
+    const { status, ...withoutStatus } = systolic();
+    const wrong: [unknown, unknown, string][] = [
+      [PATIENT, bundle([systolic(), { ...systolic(), code: 'x' }]), '/prefetch/observations/entry/1/resource/code'],
+      [PATIENT, bundle([systolic(), systolic(), withoutStatus]), '/prefetch/observations/entry/2/resource/status'],
+      [PATIENT, { ...bundle([]), type: 'batch' }, '/prefetch/observations/type'],
+      [{ ...PATIENT, birthDate: 7 }, bundle([]), '/prefetch/patient/birthDate'],
+    ];
+    for (const [patient, observations, field] of wrong)
+      assert.throws(() => map([], { patient, bundle: observations }), { code: 'input.invalid', field });
+  });
+
   test('a model that reads the patient alone needs no observations', () => {
     const inputs = INPUTS.slice(0, 2);
     const mapped = mapInputs({

@@ -64,15 +64,20 @@ function prefetched({ prefetch }: MappingRequest, key: string): unknown {
 }
 
 function readPatient(resource: unknown): Patient | undefined {
-  return resource === null ? undefined : parse(PatientSchema, resource, { what: 'prefetch patient' });
+  return resource === null
+    ? undefined
+    : parse(PatientSchema, resource, { what: 'request', at: `/prefetch/${PREFETCH_KEYS.patient}` });
 }
 
 function readObservations(resource: unknown): { observations: Observation[]; complete: boolean } {
   if (resource === null) return { observations: [], complete: true };
-  const { entry = [], link = [], total } = parse(SearchsetSchema, resource, { what: 'prefetch observations' });
-  const observations = entry
-    .filter((one) => one.resource?.resourceType === 'Observation')
-    .map((one) => parse(ObservationSchema, one.resource, { what: 'prefetch observations' }));
+  const at = `/prefetch/${PREFETCH_KEYS.observations}`;
+  const { entry = [], link = [], total } = parse(SearchsetSchema, resource, { what: 'request', at });
+  const observations = entry.flatMap(({ resource: one }, index) =>
+    one?.resourceType === 'Observation'
+      ? [parse(ObservationSchema, one, { what: 'request', at: `${at}/entry/${index}/resource` })]
+      : [],
+  );
   const more = link.some(({ relation }) => relation === 'next') || (total ?? 0) > observations.length;
   return { observations, complete: !more };
 }

@@ -1,5 +1,5 @@
 /** The wiring diagram of a hub process: every object is built here and passed down; nothing is looked up. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError, HUB_ROLES, type RunId } from '@lantern/contract';
@@ -21,6 +21,7 @@ import {
   type HttpServer,
   type Logger,
   loadOrCreateKeyPair,
+  makeDataFolder,
   migrate,
   migrateQueue,
   migrateService,
@@ -91,7 +92,7 @@ type Parts = { readonly clock: Clock; readonly log: Logger; readonly shutdown: R
 async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
   const { clock, log, shutdown } = parts;
   const { dataDir } = settings;
-  await mkdir(dataDir, { recursive: true });
+  await makeDataFolder(dataDir);
   const tls = await readTls(settings);
   const database = await openDatabase({ url: settings.databaseUrl, dataDir, log, applicationName: 'lantern-hub' });
   shutdown.onClose('database', () => database.close());

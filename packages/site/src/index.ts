@@ -5,6 +5,6 @@ export { draftSchema } from './datasets/schema-draft.ts';
 export { fromDicomError } from './dicom-fault.ts';
 export { conformanceStatement } from './dimse/conformance-statement.ts';
 export { joinHub } from './hub-link/join.ts';
-export { KEY_FILE, readLinkFile } from './hub-link/link-file.ts';
+export { KEY_FILE, readLinkFile, requireLink } from './hub-link/link-file.ts';
 export { ImageNodeConfigSchema, startImageNode } from './image-node.ts';
 export { type RunningSite, type SiteOptions, startSite } from './main.ts';

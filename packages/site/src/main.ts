@@ -37,7 +37,7 @@ import { createCdsClientVerifier } from './bedside/cds-client.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
 import { startHubLink } from './hub-link/hub-link.ts';
-import { KEY_FILE, type LinkFile, readLinkFile } from './hub-link/link-file.ts';
+import { KEY_FILE, type LinkFile, requireLink } from './hub-link/link-file.ts';
 import { createOutbound, type Outbound } from './hub-link/outbound.ts';
 import { hubLinkRoutes } from './hub-link/routes.ts';
 import { createImaging, type Imaging } from './imaging.ts';
@@ -162,12 +162,6 @@ async function openImaging(
   const imaging = await createImaging({ ...opened, dir, settings: settings.dicom, research });
   shutdown.onClose('imaging', () => imaging.close());
   return imaging;
-}
-
-async function requireLink(dataDir: string): Promise<LinkFile> {
-  const link = await readLinkFile(dataDir);
-  if (link !== undefined) return link;
-  throw new AppError('set-up.failed', 'This site has not joined a hub: run `lantern site join` first.');
 }
 
 async function openSiteDatabase(settings: SiteConfig, { log, shutdown }: Process): Promise<Database> {

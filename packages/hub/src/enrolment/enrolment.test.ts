@@ -52,6 +52,7 @@ test('a code that is wrong, used, for another site or too old is refused alike',
   const enrol = (code: string, name: string) => api.call(HUB_API.enrol, { body: { code, name, publicKeyPem } });
 
   await refused(enrol('not-a-code-of-this-hub', 'Zurich'), 'enrolment.code-rejected');
+  await refused(enrol('cut-off', 'Zurich'), 'enrolment.code-rejected');
   await refused(enrol(await codeFor(hub, 'Budapest'), 'Zurich'), 'enrolment.code-rejected');
 
   const used = await codeFor(hub, 'Long Beach');

@@ -7,6 +7,12 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'lies below something that is no folder',
   EACCES: 'may not be read or written by this user',
   EPERM: 'may not be read or written by this user',
+  EEXIST: 'is there already and is no folder',
+  ENOTEMPTY: 'is a folder that is not empty',
+  EROFS: 'lies on a file system that is read-only',
+  ENOSPC: 'lies on a disk that is full',
+  ENAMETOOLONG: 'has too long a name',
+  ELOOP: 'is a link that leads in a circle',
 };
 
 export function fileReason(caught: unknown): string {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -90,7 +91,8 @@ describe('lantern', () => {
   it('ends with 69 and says what to do when nobody answers', async () => {
     const { code, err } = await run(['hub', 'sites', '--url', 'http://127.0.0.1:1']);
     assert.equal(code, EXIT.unavailable);
-    assert.match(err, /What to do:/);
+    assert.match(err, /^Error: http:\/\/127\.0\.0\.1:1 cannot be reached: nothing listens there \(ECONNREFUSED\)\.$/m);
+    assert.match(err, /What to do: .*a command is to be repeated/);
   });
 
   it('says which server is meant when none is named or none runs', async () => {
@@ -117,6 +119,41 @@ describe('lantern', () => {
       assert.match(err, /none\S* does not exist\./);
       assert.doesNotMatch(err, / {4}at /);
     }
+  });
+
+  it('refuses a demonstration whose report cannot be written before it begins, in words for a person', async () => {
+    const { code, out, err } = await run(['demo', '--json', path.join(folder, 'none', 'report.json')]);
+    assert.equal(code, EXIT.failed);
+    assert.match(
+      err,
+      /^Error: The report .*report\.json cannot be written: no file can be made there\.\n {2}What to do: /,
+    );
+    assert.equal(out, '');
+  });
+
+  it('refuses a data folder that cannot be one, and says which file is in the way', async () => {
+    const file = path.join(folder, 'a-file');
+    await writeFile(file, '');
+    for (const data of [file, path.join(file, 'below')]) {
+      const { code, err } = await run(['hub', '--data', data]);
+      assert.equal(code, EXIT.config, err);
+      assert.match(err, /a-file is a file, not a folder\./);
+      assert.doesNotMatch(err, / {4}at /);
+    }
+  });
+
+  it('does not make the folder of a misspelt site', async () => {
+    const typo = path.join(folder, 'typo');
+    const { code, err } = await run(['site', '--data', typo]);
+    assert.equal(code, EXIT.config);
+    assert.match(err, /typo is not that of a site that has joined a hub/);
+    assert.equal(existsSync(typo), false);
+  });
+
+  it('says that a table is missing instead of judging what is in it', async () => {
+    const { code, err } = await run(['site', 'dataset', 'schema', path.join(folder, 'nope.csv')]);
+    assert.equal(code, EXIT.failed);
+    assert.match(err, /nope\.csv does not exist\./);
   });
 
   it('wants exactly one verdict', async () => {

@@ -63,14 +63,18 @@ function inheritSettings(command: Command, parent: Command): Command {
 }
 
 export async function runProgram(args: readonly string[], context: CommandContext): Promise<number> {
+  let isForMachines = false;
+  const program = buildProgram(context).hook('preAction', (_, command) => {
+    isForMachines = command.opts<{ json?: unknown }>().json === true; // not of the demonstration, whose --json names a file
+  });
   try {
-    await buildProgram(context).parseAsync([...args], { from: 'user' });
+    await program.parseAsync([...args], { from: 'user' });
     return EXIT.success;
   } catch (caught) {
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? EXIT.success : EXIT.usage;
     if (context.signal.aborted) return EXIT.interrupted;
     const error = fileFault(caught) ?? toAppError(caught);
-    context.stderr.write(args.includes('--json') ? jsonOf(error) : textOf(error));
+    context.stderr.write(isForMachines ? jsonOf(error) : textOf(error));
     return exitCodeOf(error);
   }
 }

@@ -1,6 +1,7 @@
 /** Runs a hub or site until told to stop, and leaves its address in the data folder for commands on the same machine. */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isClusterMade, makeDataFolder } from '@lantern/service';
 import type { CommandContext } from './command-context.ts';
 import { SERVER_FILE } from './connection.ts';
 import type { Output } from './output.ts';
@@ -18,9 +19,13 @@ export async function serve(
     start: () => Promise<RunningServer>;
   },
 ): Promise<void> {
-  await mkdir(options.dataDir, { recursive: true });
+  await makeDataFolder(options.dataDir);
   output.note(`Settings: ${JSON.stringify(options.settings)}`);
-  const server = await options.start();
+  const isEmbedded = options.settings['databaseUrl'] === undefined;
+  if (isEmbedded && !isClusterMade(options.dataDir))
+    output.note('First start on this folder: its database is being made, which takes some seconds.');
+  const server = await started(context.signal, output, options.start);
+  if (server === undefined) return;
   const file = path.join(options.dataDir, SERVER_FILE);
   const content = JSON.stringify({ url: server.url, pid: process.pid });
   await writeFile(file, content);
@@ -33,6 +38,25 @@ export async function serve(
   await server.close();
   // Another process may have started on the same folder meanwhile; its address stays.
   if ((await readFile(file, 'utf8').catch(() => '')) === content) await rm(file, { force: true });
+}
+
+/** A start is not left half done: who is told to stop meanwhile stops after it, and gives `undefined`. */
+async function started(
+  signal: AbortSignal,
+  output: Output,
+  start: () => Promise<RunningServer>,
+): Promise<RunningServer | undefined> {
+  signal.throwIfAborted();
+  const say = (): void => output.note('Stops as soon as the start is done; once more ends it at once.');
+  signal.addEventListener('abort', say, { once: true });
+  try {
+    const server = await start();
+    if (!signal.aborted) return server;
+    await server.close();
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', say);
+  }
 }
 
 function stopped(signal: AbortSignal): Promise<void> {

@@ -28,7 +28,6 @@ import { table } from '../cli/output.ts';
 import { uploadBytes } from '../cli/upload.ts';
 
 const head = { name: Type.String(), version: Type.String(), description: Type.String() };
-const graph = { ...head, kind: Type.Literal('graph'), model: ModelSpecSchema };
 const BundleSpecSchema = Type.Union([
   Type.Object(
     {
@@ -38,8 +37,16 @@ const BundleSpecSchema = Type.Union([
     },
     { additionalProperties: false },
   ),
-  Type.Object({ ...graph, seed: Type.Integer({ minimum: 0 }) }, { additionalProperties: false }),
-  Type.Object({ ...graph, firstWeights: Type.Literal('zeros') }, { additionalProperties: false }),
+  Type.Object(
+    {
+      ...head,
+      kind: Type.Literal('graph'),
+      model: ModelSpecSchema,
+      seed: Type.Optional(Type.Integer({ minimum: 0 })),
+      firstWeights: Type.Optional(Type.Literal('zeros')),
+    },
+    { additionalProperties: false },
+  ),
 ]);
 export type BundleSpec = Static<typeof BundleSpecSchema>;
 
@@ -71,8 +78,16 @@ function buildCommand(context: CommandContext): Command {
 }
 
 function buildBundle(spec: BundleSpec): BuiltBundle {
-  if (spec.kind === 'graph') return buildGraphBundle(spec);
   const { name, version, description } = spec;
+  if (spec.kind === 'graph') {
+    const { model, seed, firstWeights } = spec;
+    if ((seed === undefined) === (firstWeights === undefined))
+      throw new AppError('input.invalid', 'Bundle specification: give either seed or firstWeights.', {
+        field: '/seed',
+      });
+    const first = seed === undefined ? ({ firstWeights: 'zeros' } as const) : { seed };
+    return buildGraphBundle({ name, version, description, model, ...first });
+  }
   return buildAnalysisBundle({ name, version, description, analysis: spec.analysis });
 }
 

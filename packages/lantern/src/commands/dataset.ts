@@ -1,4 +1,5 @@
 /** `lantern site dataset`: draft a schema, register a CSV or Parquet file with its schema, list, remove. */
+import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, DatasetSchemaSchema, type FeasibilityPolicy, SITE_API } from '@lantern/contract';
 import { draftSchema } from '@lantern/site';
@@ -36,6 +37,7 @@ function schemaCommand(context: CommandContext): Command {
     .option('--name <name>', 'name of the dataset (default: that of the file)')
     .action(async (file: string, options: CommonOptions & { name?: string }) => {
       const format = formatOf(file);
+      await access(file); // a file that is not there is no table either, but that is not what to say of it
       const draft = await draftSchema(file, { name: options.name ?? nameOf(file), format });
       outputOf(context, options).result(draft, JSON.stringify(draft, null, 2));
     });

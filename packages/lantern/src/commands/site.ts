@@ -1,7 +1,7 @@
 /** `lantern site`: run a hospital's node, join a hub, decide, offer datasets, deploy. */
 import { SITE_API } from '@lantern/contract';
 import { loadConfig, redactConfig } from '@lantern/service';
-import { joinHub, SITE_CONFIG_SECRETS, SiteConfigSchema, startSite } from '@lantern/site';
+import { joinHub, requireLink, SITE_CONFIG_SECRETS, SiteConfigSchema, startSite } from '@lantern/site';
 import { Command } from 'commander';
 import { type CommandContext, connected, outputOf, withConnection, withJson } from '../cli/command-context.ts';
 import { table } from '../cli/output.ts';
@@ -25,6 +25,7 @@ export function siteCommand(context: CommandContext): Command {
     .option('--config <file>', 'settings as JSON; environment LANTERN_SITE_… and options win over it')
     .action(async (options: SettingOptions) => {
       const settings = await siteSettings(context, options);
+      await requireLink(settings.dataDir); // before a folder of a misspelt name is made
       await serve(context, outputOf(context, options), {
         what: 'site',
         dataDir: settings.dataDir,

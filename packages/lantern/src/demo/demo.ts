@@ -2,7 +2,7 @@
  * The main job, told as it happens: four hospitals' data, federated counts, signed decisions, two federated runs, a signed
  * model version, and its answer at a bedside. Everything goes through the interfaces any user has.
  */
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Writable } from 'node:stream';
@@ -18,6 +18,7 @@ import { networkChapter } from './network-run.ts';
 import { projectChapter } from './project.ts';
 import { recordsChapter } from './records.ts';
 import { releaseChapter } from './release.ts';
+import { openReportFile, type ReportFile } from './report-file.ts';
 
 export type DemoOptions = {
   readonly env: Environment;
@@ -31,6 +32,15 @@ export type DemoOptions = {
 export type Story = { readonly narrator: Narrator; readonly federation: Federation; readonly signal: AbortSignal };
 
 export async function runDemo(options: DemoOptions): Promise<void> {
+  const report = options.jsonFile === undefined ? undefined : await openReportFile(options.jsonFile);
+  try {
+    await narrate(options, report);
+  } finally {
+    await report?.close();
+  }
+}
+
+async function narrate(options: DemoOptions, report: ReportFile | undefined): Promise<void> {
   const narrator = createNarrator(options.stdout, { nowMs: () => performance.now() });
   const root = await mkdtemp(path.join(os.tmpdir(), 'lantern-demo-'));
   await chmod(root, 0o711);
@@ -41,8 +51,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     federation = await startFederation({ env: options.env, root }, (text) => narrator.say(text));
     introduce(narrator, federation);
     await tell({ narrator, federation, signal: options.signal });
-    if (options.jsonFile !== undefined)
-      await writeFile(options.jsonFile, `${JSON.stringify(narrator.facts, null, 2)}\n`);
+    await report?.write(narrator.facts);
     if (options.keep) await keepRunning(narrator, federation, options.signal);
     else narrator.say('Now everything is stopped and removed; with --keep it stays and can be asked.');
   } finally {

@@ -61,7 +61,7 @@ test('a wrong unit shows in the median although every value is in range', async 
     CAST(i AS VARCHAR) AS cell FROM range(100) AS t(i)`);
   const [finding, ...rest] = await check('kilopascal');
   assert.equal(finding?.rule, 'unit');
-  assert.match(finding?.message ?? '', /90 to 180 mm\[Hg\]; wrong unit\?$/);
+  assert.match(finding?.message ?? '', /90 to 180 \(unit "mm\[Hg\]"\); wrong unit\?$/);
   assert.deepEqual(finding?.firstRows, [], 'the whole column is wrong, no row more than another');
   assert.equal(finding?.count, 1);
   assert.deepEqual(rest, []);

@@ -138,15 +138,19 @@ function rulesOf(column: Column): RowRule[] {
       const rules = [
         ...missingRule(column),
         error('type', `Column ${name}: not a number.`, 'text IS NOT NULL AND value IS NULL'),
-        error('range', `Column ${name}: outside ${range.min} to ${range.max} ${unit}.`, outside('value', range)),
+        error('range', `Column ${name}: outside the range ${rangeText(range, unit)}.`, outside('value', range)),
       ];
       if (medianRange !== undefined) {
-        const message = `Column ${name}: the median is not in ${medianRange.min} to ${medianRange.max} ${unit}; wrong unit?`;
+        const message = `Column ${name}: the median is not in ${rangeText(medianRange, unit)}; wrong unit?`;
         rules.push({ ...error('unit', message, outside('middle', medianRange)), ofColumn: true });
       }
       return rules;
     }
   }
+}
+
+function rangeText({ min, max }: { min: number; max: number }, unit: string): string {
+  return `${min} to ${max} (unit "${unit}")`;
 }
 
 function missingRule(column: Exclude<Column, { kind: 'patient-key' }>): RowRule[] {

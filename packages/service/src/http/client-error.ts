@@ -27,13 +27,15 @@ export function remoteError(answer: {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
+  /** Of the other side. */
+  readonly origin: string;
   readonly now: Date;
 }): AppError {
   const parsed = parseErrorBody(answer.body);
   if (!matches(ErrorResponseSchema, parsed) || !isErrorCode(parsed.error.code)) {
     return new AppError(
       'peer.unreachable',
-      `Status ${answer.status} came back, but not from Lantern: a proxy in between, or a wrong address.`,
+      `${answer.origin} answered with status ${answer.status}, but not as Lantern does: a proxy in between, or a wrong address.`,
     );
   }
   const { code, message, field, correlationId } = parsed.error;

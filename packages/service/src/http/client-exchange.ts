@@ -36,6 +36,8 @@ export type ExchangeResponse = {
 };
 
 export type Exchange = {
+  /** Scheme, host and port of the other side, for messages. */
+  readonly origin: string;
   readonly send: (request: ExchangeRequest) => Promise<ExchangeResponse>;
   readonly close: () => void;
 };
@@ -73,14 +75,26 @@ function createAgent(base: URL, options: ExchangeOptions): Agent {
 /** What is known of a request when it breaks. */
 type Progress = { connected: boolean; handedOver: boolean; timedOut: string | undefined };
 
-function breakError(method: string, progress: Progress, cause: unknown): AppError {
+const BREAK_REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOTFOUND: 'no machine has this name',
+  EAI_AGAIN: 'names are not looked up at the moment',
+  EHOSTUNREACH: 'no way leads there',
+  ENETUNREACH: 'no way leads there',
+};
+
+function breakError(request: { method: string; origin: string }, progress: Progress, cause: unknown): AppError {
+  const { method, origin } = request;
   const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
-  const failed = `${describeTlsFault(code) ?? 'the connection failed'}${code === undefined ? '' : ` (${code})`}`;
+  const known = describeTlsFault(code) ?? BREAK_REASONS[code ?? ''];
+  const failed = `${known ?? 'the connection failed'}${code === undefined ? '' : ` (${code})`}`;
   const what = progress.timedOut ?? failed;
   if (progress.connected && progress.handedOver && !SAFE_METHODS.has(method)) {
-    return new AppError('peer.ambiguous', `No answer came after the request was sent: ${what}.`, { cause });
+    return new AppError('peer.ambiguous', `No answer came from ${origin} after the request was sent: ${what}.`, {
+      cause,
+    });
   }
-  return new AppError('peer.unreachable', `The other side cannot be reached: ${what}.`, { cause });
+  return new AppError('peer.unreachable', `${origin} cannot be reached: ${what}.`, { cause });
 }
 
 /** Follows a request: time-outs by progress, and how far it got. */
@@ -135,6 +149,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const timeouts = { connectMs: CLIENT_CONNECT_TIMEOUT_MS, idleMs: CLIENT_IDLE_TIMEOUT_MS, ...options.timeouts };
   const start = base.protocol === 'https:' ? httpsRequest : httpRequest;
   return {
+    origin: base.origin,
     send: ({ method, path, headers, body, signal }) =>
       new Promise((resolve, reject) => {
         const { hostname, port } = base;
@@ -143,7 +158,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
         const request = start({ host, port, method, path, headers: { ...length, ...headers }, agent, signal });
         const progress = watch(request, timeouts);
         const translate = (cause: unknown): AppError =>
-          signal?.aborted === true ? stoppedHere(signal) : breakError(method, progress, cause);
+          signal?.aborted === true ? stoppedHere(signal) : breakError({ method, origin: base.origin }, progress, cause);
         request.once('response', (response) => {
           const answer = answerBody(response, translate);
           resolve({ status: response.statusCode ?? 0, headers: response.headers, body: answer });

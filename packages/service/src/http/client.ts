@@ -116,7 +116,8 @@ async function send(exchange: Exchange, options: HttpClientOptions, outgoing: Ou
   });
   if (response.status >= 200 && response.status < 300) return response;
   const body = await readBounded(response.body, ERROR_BODY_BYTES_MAX).catch(() => Buffer.alloc(0)); // status suffices
-  throw remoteError({ status: response.status, headers: response.headers, body, now: options.clock.now() });
+  const { status, headers } = response;
+  throw remoteError({ status, headers, body, origin: exchange.origin, now: options.clock.now() });
 }
 
 async function readJson(response: ExchangeResponse, bytesMax: number): Promise<unknown> {

@@ -39,13 +39,19 @@ const FRAMEWORK_FAULTS: Readonly<Record<string, readonly [ErrorCode, string]>> =
   ERR_STREAM_PREMATURE_CLOSE: ['input.invalid', 'The connection ended before the request did.'],
 };
 
-/** `bodyBytesMax`: what the operation accepts, if it is known. */
-export function fromServerError(caught: unknown, bodyBytesMax?: number): AppError {
+/** What the operation accepts, as far as it is known. */
+type Accepted = { readonly bodyBytesMax: number | undefined; readonly types?: readonly string[] };
+
+export function fromServerError(caught: unknown, { bodyBytesMax, types = [] }: Accepted): AppError {
   if (caught instanceof AppError) return caught;
   if (caught instanceof Error && 'code' in caught && typeof caught.code === 'string') {
     if (caught.code === 'FST_ERR_CTP_BODY_TOO_LARGE' && bodyBytesMax !== undefined) {
       const message = `The body is larger than the ${bodyBytesMax} bytes that this operation accepts.`;
       return new AppError('input.too-large', message, { cause: caught });
+    }
+    if (caught.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE' && types.length > 0) {
+      const message = `This operation takes ${types.join(' or ')}.`;
+      return new AppError('input.unsupported', message, { field: 'content-type', cause: caught });
     }
     const fault = FRAMEWORK_FAULTS[caught.code];
     if (fault !== undefined) return new AppError(fault[0], fault[1], { cause: caught });

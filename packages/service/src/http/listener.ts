@@ -38,6 +38,18 @@ export function createListener(tls: TlsMaterial | undefined, listener: RequestLi
   return server;
 }
 
+const LISTEN_REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program listens there already',
+  EACCES: 'this user may not; ports below 1024 are mostly kept for root',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  ENOTFOUND: 'no machine has this name',
+};
+
+function listenReason(cause: Error): string {
+  const code = 'code' in cause ? String(cause.code) : cause.name;
+  return LISTEN_REASONS[code] ?? code;
+}
+
 /** Listens and gives the URL with the real port; `set-up.failed` when it cannot. */
 export async function listenOn(
   server: Server,
@@ -46,7 +58,8 @@ export async function listenOn(
 ): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     const failed = (cause: Error): void => {
-      reject(new AppError('set-up.failed', `Cannot listen on ${at.host} port ${at.port}.`, { cause }));
+      const why = listenReason(cause);
+      reject(new AppError('set-up.failed', `Cannot listen on ${at.host} port ${at.port}: ${why}.`, { cause }));
     };
     server.once('error', failed);
     server.listen({ host: at.host, port: at.port }, () => {

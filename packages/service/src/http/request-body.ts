@@ -19,13 +19,19 @@ function unsupported(expected: string): AppError {
 
 const OCTETS = 'application/octet-stream';
 
+/** Media types of the body of an operation; of a path that no operation has: none. */
+export function typesTaken(route: Route | undefined): readonly string[] {
+  if (route === undefined) return [];
+  return route.stream ? (route.endpoint.requestTypes ?? [OCTETS]) : ['application/json'];
+}
+
 /**
  * Refuses what a stream route does not take. On the head of the request: the parser of JSON would read a body whole, up to the
  * limit of the route, which for streams is not one of memory.
  */
-export function assertStreamType({ endpoint, stream }: Route, contentType: string | undefined): void {
-  if (!stream || contentType === undefined) return;
-  const types = endpoint.requestTypes ?? [OCTETS];
+export function assertStreamType(route: Route, contentType: string | undefined): void {
+  if (!route.stream || contentType === undefined) return;
+  const types = typesTaken(route);
   const [type = ''] = contentType.split(';');
   if (!types.includes(type.trim().toLowerCase())) throw unsupported(types.join(' or '));
 }
@@ -46,9 +52,8 @@ export function installBodyParsers(app: FastifyInstance, states: RequestStates):
   });
   app.addContentTypeParser('*', (request, payload, done) => {
     const { route } = states.of(request);
-    if (route?.stream !== true) return done(unsupported('application/json'));
     const isNamed = request.headers['content-type'] !== undefined;
-    return isNamed ? done(null, payload) : done(unsupported((route.endpoint.requestTypes ?? [OCTETS]).join(' or ')));
+    return route?.stream === true && isNamed ? done(null, payload) : done(unsupported(typesTaken(route).join(' or ')));
   });
 }
 

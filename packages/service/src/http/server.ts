@@ -25,7 +25,14 @@ import { describeFault } from './fault-log.ts';
 import { BODY_BYTES_MAX_DEFAULT, PARAM_LENGTH_MAX } from './limits.ts';
 import { closeListener, createListener, listenOn, type TlsMaterial } from './listener.ts';
 import { openApiOptions, openApiSchema } from './open-api.ts';
-import { assertStreamType, checkUnreadBody, installBodyParsers, noBody, streamedBody } from './request-body.ts';
+import {
+  assertStreamType,
+  checkUnreadBody,
+  installBodyParsers,
+  noBody,
+  streamedBody,
+  typesTaken,
+} from './request-body.ts';
 import { parseTextFields } from './request-input.ts';
 import { type RequestState, RequestStates } from './request-state.ts';
 import type { Access, ByteResponse, Caller, HttpRequest, Route } from './route.ts';
@@ -105,7 +112,7 @@ function createFastify(options: HttpServerOptions): FastifyInstance {
     genReqId: (raw) => correlationIdOf(raw.headers['x-correlation-id']),
     serverFactory: (listener) => createListener(options.tls, listener),
     frameworkErrors: (fault, request, reply) => {
-      const error = fromServerError(fault, request.routeOptions.bodyLimit);
+      const error = fromServerError(fault, { bodyBytesMax: request.routeOptions.bodyLimit });
       sendError(reply, error, request.id);
     },
   });
@@ -151,14 +158,15 @@ function installHooks(app: FastifyInstance, states: RequestStates, options: Http
     );
   });
   app.setErrorHandler((fault, request, reply) => {
-    const error = fromServerError(fault, request.routeOptions.bodyLimit);
+    const types = typesTaken(states.of(request).route);
+    const error = fromServerError(fault, { bodyBytesMax: request.routeOptions.bodyLimit, types });
     if (error.httpStatus >= 500) {
       log.error({ correlationId: request.id, code: error.code, fault: describeFault(error) }, 'request failed');
     }
     sendError(reply, error, request.id);
   });
   app.setNotFoundHandler(() => {
-    throw new AppError('not-found', 'There is no operation with this path.');
+    throw new AppError('not-found', 'There is no operation with this path; /openapi.json lists those there are.');
   });
 }
 

@@ -6,6 +6,7 @@
  * where the path is short enough), `server.log`, `owner.lock`, and `programs-<version>/` where the programs had to be copied.
  */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chown, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AppError } from '@lantern/contract';
@@ -24,6 +25,11 @@ const OUTPUT_LENGTH_MAX = 4_000;
 
 export function clusterDirOf(dataDir: string): string {
   return join(dataDir, 'cluster');
+}
+
+/** Whether the folder of an embedded server holds its database already; making it takes some seconds. */
+export function isClusterMade(dataDir: string): boolean {
+  return existsSync(clusterDirOf(dataDir));
 }
 
 /** A minimal environment: no library path, locale or PG* variable of the caller reaches the server. */

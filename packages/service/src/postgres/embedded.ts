@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '@lantern/contract';
 import pg from 'pg';
+import { makeDataFolder } from '../data-folder.ts';
 import type { Logger } from '../log.ts';
 import { type Binaries, copyBinaries, locateBinaries, majorVersion } from './binaries.ts';
 import { clusterDirOf, ensureCluster, loadOrCreatePassword, SUPERUSER } from './cluster.ts';
@@ -55,7 +56,7 @@ function isSocketPathShort(socketDir: string): boolean {
 
 /** Made by root for another user, the data folder itself stays root's and may only be passed through. */
 async function prepareDataDir(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true });
+  await makeDataFolder(dataDir);
   await chmod(dataDir, process.getuid?.() === 0 ? 0o711 : 0o700);
   return realpath(dataDir);
 }

@@ -30,6 +30,19 @@ describe('the header of a CSV file', () => {
     assert.deepEqual(await headerOf('age,,sex\n'), ['age', '', 'sex']);
   });
 
+  it('is said to have another delimiter than the comma, where it has', async () => {
+    for (const [character, name] of [
+      [';', 'semicolons'],
+      ['\t', 'tabs'],
+      ['|', 'vertical bars'],
+    ] as const)
+      await assert.rejects(headerOf(['age', 'sex', 'bp'].join(character)), {
+        code: 'dataset.invalid',
+        message: new RegExp(`separated by ${name}; save the table with commas`),
+      });
+    assert.deepEqual(await headerOf('age;years,sex\n'), ['age;years', 'sex']);
+  });
+
   it('is refused without quoting it when the file is empty, no text, or no list of names', async () => {
     await assert.rejects(headerOf(''), { code: 'dataset.invalid', message: /empty/ });
     await assert.rejects(headerOf(Buffer.from([0x61, 0xff, 0x0a])), { code: 'dataset.invalid', message: /UTF-8/ });

@@ -8,6 +8,13 @@ import { AppError, COLUMN_COUNT_MAX } from '@lantern/contract';
 const HEADER_BYTES_MAX = COLUMN_COUNT_MAX * 80; // names of ours have at most 63 characters
 const BYTE_ORDER_MARK = '\ufeff';
 
+/** What programs put between values where a comma is the decimal point, or by habit. */
+const OTHER_DELIMITERS: readonly (readonly [character: string, name: string])[] = [
+  [';', 'semicolons'],
+  ['\t', 'tabs'],
+  ['|', 'vertical bars'],
+];
+
 /** Throws `dataset.invalid` for a header that is not UTF-8, too long, or not a CSV record. */
 export async function readCsvHeader(file: string): Promise<string[]> {
   const handle = await open(file, 'r');
@@ -47,5 +54,12 @@ function parseHeader(text: string): string[] {
       throw new AppError('dataset.invalid', `The file has more than ${COLUMN_COUNT_MAX} columns.`);
   }
   if (names.length === 1 && names[0] === '') throw new AppError('dataset.invalid', 'The file is empty.');
+  const [only, ...others] = names;
+  const delimiter = OTHER_DELIMITERS.find(([character]) => others.length === 0 && only?.includes(character));
+  if (delimiter !== undefined)
+    throw new AppError(
+      'dataset.invalid',
+      `The values seem to be separated by ${delimiter[1]}; save the table with commas between values, and with points in numbers.`,
+    );
   return names;
 }

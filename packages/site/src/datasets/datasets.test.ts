@@ -63,12 +63,12 @@ describe('registering a table', () => {
 describe('a table that cannot be read is refused', () => {
   it('names every line with a field too many or too few', async () => {
     const message = await refused(withLine(3, `${lines[3]},extra`).replace(lines[7] ?? '', 'p6,40'));
-    assert.match(message, /line 4: more fields than the header/);
-    assert.match(message, /line 8: fewer fields than the header/);
+    assert.match(message, /line 4 of the file: more fields than the header/);
+    assert.match(message, /line 8 of the file: fewer fields than the header/);
   });
 
   it('names the line of a quotation mark that is not closed', async () => {
-    assert.match(await refused(withLine(5, '"p4,40,120,0,1,train')), /line 6: a quotation mark/);
+    assert.match(await refused(withLine(5, '"p4,40,120,0,1,train')), /line 6 of the file: a quotation mark/);
   });
 
   it('names the line that is not UTF-8', async () => {
@@ -77,7 +77,20 @@ describe('a table that cannot be read is refused', () => {
   });
 
   it('says which declared columns the file lacks', async () => {
-    assert.match(await refused(clinicCsv(30).replace('pressure', 'bp')), /lacks 1 declared columns: pressure/);
+    assert.match(await refused(clinicCsv(30).replace('pressure', 'bp')), /lacks 1 declared column: pressure\./);
+    const strange = lines
+      .map((line) =>
+        line
+          .split(',')
+          .map((_, index) => `x${index}`)
+          .join(','),
+      )
+      .join('\n');
+    assert.match(await refused(strange), /lacks 6 declared columns: patient, age, pressure, sex, outcome, split\./);
+  });
+
+  it('says that another delimiter stands between the values than a comma', async () => {
+    assert.match(await refused(clinicCsv(30).replaceAll(',', ';')), /separated by semicolons/);
   });
 
   it('names columns that are not declared by position, never by what stands there', async () => {
@@ -113,7 +126,10 @@ describe('a table that cannot be read is refused', () => {
 describe('a table that breaks its schema is refused', () => {
   it('names column, rule and rows of an impossible value, and not the value', async () => {
     const message = await refused(withLine(2, 'p1,431,120,0,1,train'));
-    assert.match(message, /age: outside 18 to 110 a \(1 rows, first: 2\)/);
+    assert.match(
+      message,
+      /age: outside the range 18 to 110 \(unit "a"\) \(1 row: 2\)\. Row 1 is the first below the header\.$/,
+    );
     assert.doesNotMatch(message, /431/);
   });
 
@@ -122,17 +138,20 @@ describe('a table that breaks its schema is refused', () => {
       /^(p\d+,\d+),(\d+),/gm,
       (_, head, mmHg) => `${head},${Number(mmHg) * 0.45},`,
     );
-    assert.match(await refused(kilopascal), / Column pressure: the median is not in 90 to 180 mm\[Hg\]; wrong unit\?$/);
+    assert.match(
+      await refused(kilopascal),
+      / Column pressure: the median is not in 90 to 180 \(unit "mm\[Hg\]"\); wrong unit\?/,
+    );
   });
 
   it('names a category that is not declared and a value that is missing', async () => {
     const message = await refused(withLine(6, 'p5,,120,2,1,train'));
     assert.match(message, /age: a value is missing/);
-    assert.match(message, /sex: a category that the schema does not declare \(1 rows, first: 6\)/);
+    assert.match(message, /sex: a category that the schema does not declare \(1 row: 6\)/);
   });
 
   it('names a text where a number belongs', async () => {
-    assert.match(await refused(withLine(6, 'p5,40,high,1,1,train')), /pressure: not a number \(1 rows, first: 6\)/);
+    assert.match(await refused(withLine(6, 'p5,40,high,1,1,train')), /pressure: not a number \(1 row: 6\)/);
   });
 });
 

@@ -8,6 +8,7 @@
 import { DuckDBInstance } from '@duckdb/node-api';
 import { AppError, CATEGORY_COUNT_MAX, PATIENT_COUNT_MIN_FLOOR } from '@lantern/contract';
 import { quoteIdentifier } from '@lantern/omop';
+import { readCsvHeader } from './csv-header.ts';
 import { sqlText } from './table-engine.ts';
 
 const MISSING_MARKS = ['', '?', 'NA'];
@@ -33,6 +34,7 @@ export async function draftSchema(
   file: string,
   options: { readonly name: string; readonly format: 'csv' | 'parquet' },
 ): Promise<SchemaDraft> {
+  if (options.format === 'csv') await readCsvHeader(file); // says what is wrong with it, where DuckDB would guess
   const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
   const connection = await instance.connect();
   const rows = async (sql: string) => (await connection.runAndReadAll(sql)).getRowObjectsJS();

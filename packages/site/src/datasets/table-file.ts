@@ -110,11 +110,10 @@ function assertColumns(schema: DatasetSchema, names: readonly string[]): void {
   const present = names.map((name) => name.toLowerCase());
   const absent = schema.columns.filter(({ name }) => !present.includes(name.toLowerCase()));
   if (absent.length > 0) {
-    const list = absent
-      .map(({ name }) => name)
-      .slice(0, FINDINGS_SHOWN_MAX)
-      .join(', ');
-    throw new AppError('dataset.invalid', `The file lacks ${absent.length} declared columns: ${list}.`);
+    const names = absent.map(({ name }) => name);
+    const more = names.length > FINDINGS_SHOWN_MAX ? ` and ${names.length - FINDINGS_SHOWN_MAX} more` : '';
+    const list = `${names.slice(0, FINDINGS_SHOWN_MAX).join(', ')}${more}`;
+    throw new AppError('dataset.invalid', `The file lacks ${counted(names.length, 'declared column')}: ${list}.`);
   }
   const foreign = present.flatMap((name, index) => (declared.has(name) ? [] : [index + 1]));
   if (foreign.length > 0) {
@@ -160,7 +159,7 @@ const BROKEN_LINE: Readonly<Record<string, string>> = {
 function brokenLines(rejected: { line: number; error_type: string }[]): AppError {
   const shown = rejected
     .slice(0, REJECTED_ROWS_SHOWN_MAX)
-    .map(({ line, error_type: type }) => `line ${line}: ${BROKEN_LINE[type] ?? 'not a CSV record'}`);
+    .map(({ line, error_type: type }) => `line ${line} of the file: ${BROKEN_LINE[type] ?? 'not a CSV record'}`);
   const more = rejected.length > shown.length ? `; ${rejected.length - shown.length} more` : '';
   return new AppError('dataset.invalid', `The CSV file is broken: ${shown.join('; ')}${more}.`);
 }
@@ -186,11 +185,17 @@ async function checkTable(
 
 function notAsDeclared(errors: readonly TableFinding[]): AppError {
   const shown = errors.slice(0, FINDINGS_SHOWN_MAX).map(({ message, count, firstRows }) => {
-    const rows = firstRows.length === 0 ? '' : ` (${count} rows, first: ${firstRows.join(', ')})`;
-    return rows === '' ? message : `${message.replace(/\.$/, '')}${rows}.`;
+    if (firstRows.length === 0) return message;
+    const which = count > firstRows.length ? `${counted(count, 'row')}, first` : counted(count, 'row');
+    return `${message.replace(/\.$/, '')} (${which}: ${firstRows.join(', ')}).`;
   });
   const more = errors.length > shown.length ? ` And ${errors.length - shown.length} more.` : '';
-  return new AppError('dataset.invalid', `${shown.join(' ')}${more}`, { field: errors[0]?.column ?? '' });
+  const counting = errors.some(({ firstRows }) => firstRows.length > 0) ? ' Row 1 is the first below the header.' : '';
+  return new AppError('dataset.invalid', `${shown.join(' ')}${more}${counting}`, { field: errors[0]?.column ?? '' });
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 const SizesSchema = Type.Array(

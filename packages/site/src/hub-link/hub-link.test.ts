@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -7,6 +8,7 @@ import { AppError, EGRESS_TABLE, EVERYTHING, HUB_API, PAYLOAD_TYPES, SITE_API, t
 import {
   createHttpClient,
   generateKeyPair,
+  loadOrCreateKeyPair,
   manualClock,
   newId,
   openAuditHead,
@@ -69,20 +71,36 @@ describe('joining a hub', () => {
 
   it('is refused with a wrong code, and may then be tried again with the right one', async () => {
     const other = await startScriptedHub();
-    const settings = settingsFor(path.join(dir, 'second'), 'postgres://unused');
+    const settings = settingsFor(path.join(dir, 'deep', 'second'), 'postgres://unused');
     const joining = { hubUrl: other.url, siteName: 'Second' };
     await assert.rejects(joinHub(settings, { ...joining, code: 'a-wrong-code-0123456789' }), {
       code: 'enrolment.code-rejected',
     });
+    assert.equal(existsSync(path.join(dir, 'deep')), false, 'what the refused attempt made is gone');
     const first = await joinHub(settings, { ...joining, code: other.code });
     assert.equal(first.siteId, other.siteId());
     await assert.rejects(joinHub(settings, { ...joining, code: other.code }), { code: 'conflict' });
     await other.close();
   });
 
+  it('keeps folder and key of a refused attempt that were there before it', async () => {
+    const folder = path.join(dir, 'kept');
+    const settings = settingsFor(folder, 'postgres://unused');
+    const wrong = { hubUrl: hub.url, siteName: 'Kept', code: 'a-wrong-code-0123456789' };
+    await mkdir(folder);
+    await writeFile(path.join(folder, 'note.txt'), '');
+    await assert.rejects(joinHub(settings, wrong), { code: 'enrolment.code-rejected' });
+    assert.deepEqual(await readdir(folder), ['note.txt']);
+    await loadOrCreateKeyPair(path.join(folder, 'site.key'));
+    const key = await readFile(path.join(folder, 'site.key'), 'utf8');
+    await assert.rejects(joinHub(settings, wrong), { code: 'enrolment.code-rejected' });
+    assert.equal(await readFile(path.join(folder, 'site.key'), 'utf8'), key);
+  });
+
   it('is needed before a site can start', async () => {
     const settings = settingsFor(path.join(dir, 'alone'), 'postgres://unused');
     await assert.rejects(startSite(settings), { code: 'set-up.failed', message: /site join/ });
+    assert.equal(existsSync(settings.dataDir), false, 'a misspelt folder is not made');
   });
 
   it('says that the hub cannot be reached', async () => {

@@ -33,9 +33,19 @@ export async function readLinkFile(dataDir: string): Promise<LinkFile | undefine
     text = await readFile(path.join(dataDir, LINK_FILE), 'utf8');
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
-    throw new AppError('set-up.failed', `${LINK_FILE} cannot be read.`, { cause });
+    throw new AppError('set-up.failed', `${path.join(dataDir, LINK_FILE)} cannot be read.`, { cause });
   }
   return parse(LinkFileSchema, jsonOf(text), { what: LINK_FILE, code: 'set-up.failed' });
+}
+
+/** Throws `set-up.failed` when this folder is none of a site that has joined. */
+export async function requireLink(dataDir: string): Promise<LinkFile> {
+  const link = await readLinkFile(dataDir);
+  if (link !== undefined) return link;
+  throw new AppError(
+    'set-up.failed',
+    `The folder ${dataDir} is not that of a site that has joined a hub: check its name, or run \`lantern site join\` first.`,
+  );
 }
 
 function jsonOf(text: string): unknown {

@@ -1,0 +1,49 @@
+/**
+ * The folder a process keeps everything in, as a person named it. Made step by step: where a file system refuses new folders by
+ * saying that nothing is there (Linux: /proc), the recursive `mkdir` of Node.js tries for ever.
+ */
+import { mkdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { AppError } from '@lantern/contract';
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no folder can be made there',
+  EACCES: 'this user may not make or enter it',
+  EPERM: 'this user may not make or enter it',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'it is a link that leads in a circle',
+};
+
+const codeOf = (caught: unknown): string => (caught instanceof Error && 'code' in caught ? String(caught.code) : '');
+
+function refusal(dir: string, why: string, cause?: unknown): AppError {
+  return new AppError('config.invalid', `The data folder ${dir} cannot be used: ${why}.`, { field: 'dataDir', cause });
+}
+
+/** Makes the folder, and what is missing above it; gives the topmost one that it made, `undefined` when all was there. */
+export async function makeDataFolder(dir: string, options: { mode?: number } = {}): Promise<string | undefined> {
+  const missing: string[] = [];
+  for (let one = path.resolve(dir); !(await isFolder(one, dir)); one = path.dirname(one)) missing.unshift(one);
+  for (const one of missing) {
+    try {
+      await mkdir(one, options);
+    } catch (cause) {
+      const isMadeMeanwhile = codeOf(cause) === 'EEXIST' && (await isFolder(one, dir));
+      if (!isMadeMeanwhile) throw refusal(dir, REASONS[codeOf(cause)] ?? codeOf(cause), cause);
+    }
+  }
+  return missing[0];
+}
+
+/** `false`: nothing is there. */
+async function isFolder(one: string, dir: string): Promise<boolean> {
+  try {
+    if ((await stat(one)).isDirectory()) return true;
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return false;
+    throw refusal(dir, REASONS[codeOf(cause)] ?? codeOf(cause), cause);
+  }
+  throw refusal(dir, `${one} is a file, not a folder`);
+}
