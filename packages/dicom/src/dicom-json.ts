@@ -1,6 +1,6 @@
-/** A data set in the DICOM JSON model (PS3.18 annex F). Bulk that stayed in the source is given by its length alone. */
+/** A data set in the DICOM JSON model (PS3.18 annex F). Bulk that stayed in the source is given by its length or by its URI. */
 import { type DataSet, type Element, effectiveVr, inLittleEndian, numbersIn, tagsIn, textsIn } from './data-set.ts';
-import { tagHex } from './tag.ts';
+import { TAGS, tagHex } from './tag.ts';
 import { type Vr, vrRule } from './vr.ts';
 
 /** Larger inline values are left out as well: a reader of headers does not want them. */
@@ -10,33 +10,60 @@ export type JsonElement = {
   readonly vr: Vr;
   readonly Value?: readonly unknown[];
   readonly InlineBinary?: string;
+  readonly BulkDataURI?: string;
   /** Ours: the size of a value that is not shown [bytes]. */
   readonly omittedBytes?: number;
 };
 
 export type JsonDataSet = Readonly<Record<string, JsonElement>>;
 
+/**
+ * The URI of a value that is not shown. `path` names it for `bulkDataAt`: a tag, or within sequences tag, number of the item from 1,
+ * tag and so on, joined by dots.
+ */
+export type BulkDataUri = (path: string) => string;
+
 export function dicomJson(dataSet: DataSet): JsonDataSet {
-  const sorted = [...dataSet.elements.values()].sort((a, b) => a.tag - b.tag);
-  return Object.fromEntries(sorted.map((element) => [tagHex(element.tag), jsonElement(element, dataSet)]));
+  return jsonOf(dataSet, undefined);
 }
 
-function jsonElement(element: Element, dataSet: DataSet): JsonElement {
-  const { value } = element;
+/** As metadata are retrieved (PS3.18 10.4.3.3.2, F.2): in the character set of JSON, and without group lengths. */
+export function metadataJson(dataSet: DataSet, uriOf: BulkDataUri): JsonDataSet {
+  return jsonOf(dataSet, { uriOf, prefix: '' });
+}
+
+type Links = { readonly uriOf: BulkDataUri; readonly prefix: string };
+
+const UTF_8 = { vr: 'CS', Value: ['ISO_IR 192'] } as const;
+
+function jsonOf(dataSet: DataSet, links: Links | undefined): JsonDataSet {
+  const sorted = [...dataSet.elements.values()].sort((a, b) => a.tag - b.tag);
+  const shown = links === undefined ? sorted : sorted.filter(({ tag }) => (tag & 0xffff) !== 0);
+  return Object.fromEntries(shown.map((element) => [tagHex(element.tag), jsonElement(element, dataSet, links)]));
+}
+
+function jsonElement(element: Element, dataSet: DataSet, links: Links | undefined): JsonElement {
+  const { tag, value } = element;
+  if (links !== undefined && tag === TAGS.specificCharacterSet) return UTF_8;
   const vr = jsonVr(element);
+  const omitted = (bytes: number) =>
+    links === undefined ? { omittedBytes: bytes } : { BulkDataURI: links.uriOf(links.prefix + tagHex(tag)) };
   switch (value.kind) {
-    case 'items':
-      return { vr: 'SQ', ...valuesOf(value.items.map(dicomJson)) };
+    case 'items': {
+      const itemLinks = (index: number) => links && { ...links, prefix: `${links.prefix}${tagHex(tag)}.${index + 1}.` };
+      return { vr: 'SQ', ...valuesOf(value.items.map((item, index) => jsonOf(item, itemLinks(index)))) };
+    }
     case 'range':
-      return { vr, omittedBytes: value.range.length };
+      return { vr, ...omitted(value.range.length) };
     case 'fragments':
-      return { vr, omittedBytes: value.fragments.reduce((sum, { length }) => sum + length, 0) };
+      return { vr, ...omitted(value.fragments.reduce((sum, { length }) => sum + length, 0)) };
     case 'bytes':
-      return { vr, ...inlineValue(element, value.bytes, dataSet) };
+      return { vr, ...(inlineValue(element, value.bytes, dataSet) ?? omitted(value.bytes.byteLength)) };
   }
 }
 
-function inlineValue(element: Element, bytes: Buffer, dataSet: DataSet): Omit<JsonElement, 'vr'> {
+/** `undefined` where it is too long to be shown. */
+function inlineValue(element: Element, bytes: Buffer, dataSet: DataSet): Omit<JsonElement, 'vr'> | undefined {
   const { littleEndian, characterSets } = dataSet;
   const vr = jsonVr(element);
   if (vr === 'AT') return valuesOf(tagsIn(element, littleEndian).map(tagHex));
@@ -46,7 +73,7 @@ function inlineValue(element: Element, bytes: Buffer, dataSet: DataSet): Omit<Js
     case 'number':
       return valuesOf(numbersIn(element, littleEndian).map(jsonNumber));
     default:
-      if (bytes.byteLength > INLINE_BYTES_MAX) return { omittedBytes: bytes.byteLength };
+      if (bytes.byteLength > INLINE_BYTES_MAX) return undefined;
       if (bytes.byteLength === 0) return {};
       return { InlineBinary: inLittleEndian(element, bytes, dataSet).toString('base64') };
   }

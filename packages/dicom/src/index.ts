@@ -13,8 +13,8 @@ export {
 export type { DeidentificationReport, ReportedAction } from './deidentify/report.ts';
 export { findTesseract } from './deidentify/tesseract-reader.ts';
 export type { TextReader } from './deidentify/text-reader.ts';
-export { DicomError } from './dicom-error.ts';
-export { dicomJson, type JsonDataSet, type JsonElement } from './dicom-json.ts';
+export { DicomError, type DicomErrorCode } from './dicom-error.ts';
+export { dicomJson, type JsonDataSet, type JsonElement, metadataJson } from './dicom-json.ts';
 export { dataSetOfJson } from './dicom-json-reader.ts';
 export { keywordOf, tagOfKeyword } from './dictionary.ts';
 export {
@@ -34,6 +34,7 @@ export type {
   EventReport,
   Instance,
   Match,
+  MoveRequest,
   MoveRetrieval,
   Peer,
   QueryRequest,
@@ -60,12 +61,18 @@ export {
 export { isUid } from './network/uid.ts';
 export { queryWorklist } from './network/worklist.ts';
 export { readHead, readPart10 } from './part10.ts';
-export { metaFor, writePart10 } from './part10-writer.ts';
+export { type IncomingFile, readIncomingFile } from './part10-stream.ts';
+export { metaFor, writeDataSet, writePart10 } from './part10-writer.ts';
+export type { Window } from './pixel/grayscale.ts';
 export { jpegOf, pngOf } from './pixel/image-formats.ts';
 export { openPixels } from './pixel/pixels.ts';
-export { render } from './pixel/render.ts';
-export { transcoded } from './pixel/transcode.ts';
+export { type RenderedImage, render } from './pixel/render.ts';
+export { canTranscode, transcoded } from './pixel/transcode.ts';
+export { fitted } from './pixel/viewport.ts';
 export { transferSyntaxOf } from './transfer-syntax.ts';
 export { niftiGzOf } from './volume/nifti.ts';
 export { type Plane, planeOf, sliceThicknessOf } from './volume/slice-geometry.ts';
 export { type Volume, type VolumeLayout, type VolumeResult, volumeLayoutOf, volumeOf } from './volume/volume.ts';
+export { bulkDataAt, framesIn } from './web/bulk-data.ts';
+export { type MediaType, parseAccept, parseMediaType } from './web/media-type.ts';
+export { readMultipart, type WrittenPart, writeMultipart } from './web/multipart.ts';

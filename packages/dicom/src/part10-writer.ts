@@ -39,8 +39,7 @@ export type Part10Content = {
  * wrong with the data set is thrown before the first block.
  */
 export function writePart10(content: Part10Content): Iterable<Buffer> {
-  const { meta, dataSet, transferSyntax, source } = content;
-  assertPixelsFit(dataSet, transferSyntax);
+  const { meta, dataSet, transferSyntax } = content;
   const sopClassUid = textOf(dataSet, SOP_CLASS_UID) ?? uidIn(meta, MEDIA_STORAGE_SOP_CLASS_UID);
   const sopInstanceUid = textOf(dataSet, SOP_INSTANCE_UID) ?? uidIn(meta, MEDIA_STORAGE_SOP_INSTANCE_UID);
   if (sopClassUid === undefined || sopInstanceUid === undefined)
@@ -51,9 +50,14 @@ export function writePart10(content: Part10Content): Iterable<Buffer> {
     transferSyntaxUid: transferSyntax.uid,
     others: KEPT_META.flatMap((tag) => meta?.elements.get(tag) ?? []),
   });
-  const pieces = encodeDataSet(dataSet, transferSyntax);
-  const body = bytesOf(pieces, source);
-  return transferSyntax.deflated ? [head, deflated(body)] : joined(head, body);
+  return joined(head, writeDataSet(content));
+}
+
+/** What stands behind the meta information, in blocks. Throws as `writePart10`. */
+export function writeDataSet({ dataSet, transferSyntax, source }: Omit<Part10Content, 'meta'>): Iterable<Buffer> {
+  assertPixelsFit(dataSet, transferSyntax);
+  const body = bytesOf(encodeDataSet(dataSet, transferSyntax), source);
+  return transferSyntax.deflated ? [deflated(body)] : body;
 }
 
 /** All that stands before the data set: preamble, prefix, and the file meta information (PS3.10 7.1). */

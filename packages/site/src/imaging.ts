@@ -10,13 +10,17 @@ import type { ActionRequest } from '@lantern/dicom';
 import { type Clock, type Database, FREE_BYTES_MIN, type Logger, type QueueTask, type Route } from '@lantern/service';
 import { type Archive, createArchive } from './archive/archive.ts';
 import { qidoRoutes } from './dicomweb/qido-routes.ts';
+import { stowRoutes } from './dicomweb/stow-routes.ts';
+import { wadoRoutes } from './dicomweb/wado-routes.ts';
 import { createAdmittedPeers } from './dimse/admission.ts';
-import { assertDicomSettings, type DicomSettings } from './dimse/dicom-settings.ts';
+import { assertDicomSettings, type DicomSettings, firstAe } from './dimse/dicom-settings.ts';
 import { startDicomStation } from './dimse/dicom-station.ts';
 import { createFindScp } from './dimse/find-scp.ts';
 import { createPeerCalls } from './dimse/peer-calls.ts';
+import { createRetrieveScp } from './dimse/retrieve-scp.ts';
 import { createStoreScp } from './dimse/store-scp.ts';
 import { createImageQueries } from './image-query/image-queries.ts';
+import { createImageRetrieval } from './image-retrieval/image-retrieval.ts';
 import { OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
 import { createResearchImages, type ResearchImagesDeps } from './research-images/research-images.ts';
 import { createStorageCommitment } from './storage-commitment/storage-commitment.ts';
@@ -80,9 +84,11 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   const commitment = createStorageCommitment({ ...deps, files: archive.files, admitted: peers, calls });
   const queries = createImageQueries(deps);
   const pulls = createStudyPulls({ ...deps, archive, admitted: peers, calls });
+  const retrieval = createImageRetrieval({ ...deps, files: archive.files });
   const handlers = {
     onStore: createStoreScp(archive, peers),
     onFind: createFindScp({ queries, peers }),
+    ...createRetrieveScp({ retrieval, peers, calls }),
     onAction: (request: ActionRequest) => commitment.onAction(request),
   };
   let station: Awaited<ReturnType<typeof startDicomStation>> | undefined;
@@ -91,6 +97,8 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
     pulls,
     routes: [
       ...qidoRoutes({ queries, retrieveAe: settings.aeTitles[0]?.aeTitle }),
+      ...wadoRoutes(retrieval),
+      ...stowRoutes({ ...deps, archive, ownAe: firstAe(settings) }),
       ...studyPullRoutes(pulls),
       ...research.routes,
     ],
@@ -111,6 +119,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
     },
     async close() {
       await station?.close();
+      await retrieval.close();
       await archive.close();
     },
   };

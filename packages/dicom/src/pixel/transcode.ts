@@ -8,7 +8,7 @@ import type { ByteRange, DataSet, Element } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
 import { numberElement, type Removal, textElement, withElements } from '../element-values.ts';
 import { transferSyntaxOf } from '../transfer-syntax.ts';
-import { canEncode, encodeFrame } from './codecs.ts';
+import { canDecode, canEncode, encodeFrame, isNativeSyntax } from './codecs.ts';
 import { rgbOfYbr } from './colour.ts';
 import { PIXEL_TAGS, type PixelDescription } from './pixel-description.ts';
 import { bytesOfValues } from './pixel-values.ts';
@@ -20,6 +20,14 @@ const OFFSET_TABLES: readonly Removal[] = [
   { remove: PIXEL_TAGS.extendedOffsetTable },
   { remove: PIXEL_TAGS.extendedOffsetTableLengths },
 ];
+
+/** Whether there are codecs for the way; an image may still be none of those that they take. */
+export function canTranscode(fromUid: string, toUid: string): boolean {
+  if (fromUid === toUid) return true;
+  const [from, to] = [transferSyntaxOf(fromUid), transferSyntaxOf(toUid)];
+  const isReadable = from.pixels === 'native' || isNativeSyntax(fromUid) || canDecode(fromUid);
+  return isReadable && (to.pixels === 'native' || canEncode(toUid));
+}
 
 /** Ready to be written. Throws `unsupported` where there is no codec for one of the syntaxes, `limit`, and what decoding throws. */
 export function transcoded(object: PixelSource, transferSyntaxUid: string): PixelSource {

@@ -71,7 +71,7 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
  * that breaks off is told by its missing end.
  */
 export type ByteResponse = {
-  readonly status: 200 | 202 | 206 | 409 | 507;
+  readonly status: 200 | 202 | 206 | 400 | 409 | 507;
   readonly body: AsyncIterable<Uint8Array>;
   readonly sizeBytes?: number;
   readonly contentType?: string;

@@ -23,6 +23,8 @@ export type IncomingInstance = IncomingUids & {
   readonly calledAe: string;
   /** Whether an instance after the end of its arrival opens a new revision. */
   readonly lateOpensRevision: boolean;
+  /** Where it has to be of this study. */
+  readonly studyInstanceUid?: string;
   readonly dataSet: AsyncIterable<readonly Uint8Array[]>;
 };
 
@@ -63,9 +65,9 @@ export function createArchive(deps: ArchiveDeps): Archive {
     check: (signal) => check.run(signal),
     close: () => index.close(),
     async receive(instance) {
-      const { dataSet, callingAe, calledAe, lateOpensRevision, ...uids } = instance;
+      const { dataSet, callingAe, calledAe, lateOpensRevision, studyInstanceUid, ...uids } = instance;
       const written = await files.write(uids, dataSet);
-      const header = await headerOf(files, written, uids);
+      const header = await headerOf(files, written, { ...uids, studyInstanceUid });
       const { head: _head, ...file } = written;
       const entry: IndexEntry = {
         ...header,
@@ -98,9 +100,18 @@ export function createArchive(deps: ArchiveDeps): Archive {
 }
 
 /** Throws away the file of an instance that the index cannot hold. */
-async function headerOf(files: ImageFiles, written: WrittenFile, uids: IncomingUids): Promise<InstanceHeader> {
+async function headerOf(
+  files: ImageFiles,
+  written: WrittenFile,
+  uids: IncomingUids & { readonly studyInstanceUid: string | undefined },
+): Promise<InstanceHeader> {
   try {
     const header = readHeader(files, written, uids.transferSyntaxUid);
+    const { studyInstanceUid } = header.study;
+    if (studyInstanceUid !== (uids.studyInstanceUid ?? studyInstanceUid)) {
+      const message = 'studyInstanceUid: the data set is of another study than it was sent to.';
+      throw new AppError('input.invalid', message, { field: 'studyInstanceUid' });
+    }
     for (const key of ['sopInstanceUid', 'sopClassUid'] as const) {
       if (header[key] === uids[key]) continue;
       throw new AppError('input.invalid', `${key}: the data set names another than the message that brought it.`, {

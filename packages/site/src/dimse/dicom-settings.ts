@@ -73,6 +73,14 @@ export type OwnAe = Static<typeof OwnAeSchema>;
 export type DicomPeer = Static<typeof DicomPeerSchema>;
 export type DicomSettings = Static<typeof DicomSettingsSchema>;
 
+/** Under whose title comes what is sent otherwise than by DIMSE. */
+export function firstAe({ aeTitles }: DicomSettings): OwnAe {
+  const [first] = aeTitles;
+  if (first === undefined)
+    throw new AppError('config.invalid', 'dicom.aeTitles: one is needed.', { field: 'dicom.aeTitles' });
+  return first;
+}
+
 /** Throws `config.invalid` for titles named twice, and for half a TLS identity. */
 export function assertDicomSettings(settings: DicomSettings): void {
   assertOnce(settings.aeTitles, 'aeTitles');
