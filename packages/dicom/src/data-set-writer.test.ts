@@ -9,7 +9,14 @@ import { readDataSet } from './data-set-reader.ts';
 import { bytesOf, encodeDataSet } from './data-set-writer.ts';
 import { DicomError } from './dicom-error.ts';
 import { dicomJson } from './dicom-json.ts';
-import { bytesElement, dataSetOf, numberElement, sequenceElement, textElement } from './element-values.ts';
+import {
+  bytesElement,
+  dataSetOf,
+  numberElement,
+  sequenceElement,
+  textElement,
+  withElements,
+} from './element-values.ts';
 import { type Part10File, readPart10 } from './part10.ts';
 import { tagHex } from './tag.ts';
 import {
@@ -182,6 +189,15 @@ describe('an element that an encoding cannot hold as it stands', () => {
     const dataSet = { ...dataSetOf([]), elements: new Map(elements.map((element) => [element.tag, element])) };
     const bytes = [...explicit(dataSet).elements.values()].map(({ value }) => value.kind === 'bytes' && value.bytes);
     assert.deepEqual(bytes, [Buffer.from('1.2\0'), Buffer.from('ABC '), Buffer.from('xyz\0')]);
+  });
+
+  test('goes to UN also where only its padding is too much for a short length', () => {
+    const value = { kind: 'bytes', bytes: Buffer.alloc(0xffff, 'x') } as const;
+    const added = withElements(dataSetOf([]), [() => ({ tag: 0x00104000, vr: 'LT', value })]);
+    const element = explicit(added).elements.get(0x00104000);
+    assert.equal(element?.vr, 'UN');
+    assert.ok(element.value.kind === 'range');
+    assert.equal(element.value.range.length, 0x10000);
   });
 
   test('is refused where fragments would stand outside explicit little endian', () => {

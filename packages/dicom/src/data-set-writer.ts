@@ -79,9 +79,10 @@ class Writer {
       case 'bytes':
       case 'range': {
         const length = value.kind === 'bytes' ? value.bytes.byteLength : value.range.length;
-        const vr = this.#writtenVr(element, length);
+        const padded = length + (length % 2);
+        const vr = this.#writtenVr(element, padded);
         const word = this.#swapOf(element, dataSet, vr);
-        this.#head(tag, vr, length + (length % 2));
+        this.#head(tag, vr, padded);
         if (value.kind === 'range') this.#range({ ...value.range, ...(word === undefined ? {} : { swapBytes: word }) });
         else this.#bytes(word === undefined ? value.bytes : swapped(value.bytes, word));
         if (length % 2 === 1) this.#bytes(Buffer.from([paddingOf(element.vr)]));

@@ -9,6 +9,8 @@ export type DicomErrorCode =
   | 'unsupported'
   /** A value that is to be written breaks a rule of its VR. */
   | 'value'
+  /** What an object is to be made of breaks a rule of its kind, or what is read is no object of that kind. */
+  | 'object'
   /** A limit of ours: nesting, number of elements, inflated size, length of a message. */
   | 'limit'
   /** No connection could be made, or it was lost. */

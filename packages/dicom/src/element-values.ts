@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { characterSetsOf, type DataSet, type Element, effectiveVr, swapped, type Value } from './data-set.ts';
 import { DicomError } from './dicom-error.ts';
-import { implicitVr, tagOfKeyword } from './dictionary.ts';
+import { implicitVr, keywordOf, tagOfKeyword } from './dictionary.ts';
 import { TAGS, type Tag, tagText } from './tag.ts';
 import { decodeText, encodeText } from './text.ts';
 import { brokenTextRule } from './text-rules.ts';
@@ -31,6 +31,11 @@ function tagOf(name: Name): Tag {
   return tag;
 }
 
+/** As people know it: keyword and tag. */
+function fieldText(tag: Tag): string {
+  return `${keywordOf(tag) ?? 'Private'} ${tagText(tag)}`;
+}
+
 const PADDING: Readonly<Partial<Record<Vr, number>>> = { UI: 0 };
 
 /** One text, or several values. Throws `value` where one breaks the rule of its VR. */
@@ -44,7 +49,7 @@ export function textElement(
   const all = typeof values === 'string' ? [values] : values;
   for (const one of all) {
     const broken = brokenTextRule(vr, one);
-    if (broken !== undefined) throw new DicomError('value', `${tagText(tag)}: ${broken}.`);
+    if (broken !== undefined) throw new DicomError('value', `${fieldText(tag)}: ${broken}.`);
   }
   return textAsItStands(tag, all, vr);
 }
@@ -77,7 +82,7 @@ export function numberElement(
     const bytes = Buffer.alloc(all.length * rule.bytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (const [index, number] of all.entries()) {
-      if (!fits(number, vr)) throw new DicomError('value', `${tagText(tag)}: ${vr} cannot hold the number.`);
+      if (!fits(number, vr)) throw new DicomError('value', `${fieldText(tag)}: ${vr} cannot hold the number.`);
       rule.write(view, index * rule.bytes, number, littleEndian);
     }
     return { tag, vr, value: { kind: 'bytes', bytes } };

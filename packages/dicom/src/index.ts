@@ -60,6 +60,11 @@ export {
 } from './network/study-queries.ts';
 export { isUid } from './network/uid.ts';
 export { queryWorklist } from './network/worklist.ts';
+export type { CodedConcept } from './objects/coded-concept.ts';
+export { type ContributingEquipment, type Derivation, type Equipment, part10Of } from './objects/derived-object.ts';
+export { type EncapsulatedPdf, encapsulatedPdfOf } from './objects/encapsulated-pdf.ts';
+export { type CapturedPixels, type SecondaryCapture, secondaryCaptureOf } from './objects/secondary-capture.ts';
+export { randomUid } from './objects/uuid-uid.ts';
 export { readHead, readPart10 } from './part10.ts';
 export { type IncomingFile, readIncomingFile } from './part10-stream.ts';
 export { metaFor, writeDataSet, writePart10 } from './part10-writer.ts';
