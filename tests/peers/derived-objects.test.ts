@@ -3,7 +3,8 @@
  * but those named here, DCMTK must read them, and pydicom and highdicom must find in them what we put in.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -16,7 +17,15 @@ import {
   part10Of,
   randomUid,
   readPart10,
+  readSegmentation,
+  type Segment,
+  type SegmentVoxels,
   secondaryCaptureOf,
+  segmentationOf,
+  segmentOnto,
+  segmentVolumeOf,
+  textOf,
+  volumeOf,
 } from '@lantern/dicom';
 import { dicomProgramsMissing, run } from './dicom-programs.ts';
 import { askPython, peersMissing } from './python.ts';
@@ -27,7 +36,8 @@ const COLLECTION = path.join(process.env['LANTERN_DATA_DIR'] ?? path.resolve(ROO
 const folder = mkdtempSync(path.join(tmpdir(), 'lantern-derived-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const read = (file: string): DataSet => readPart10(memorySource(readFileSync(file))).dataSet;
+const open = (file: string) => readPart10(memorySource(readFileSync(file)));
+const read = (file: string): DataSet => open(file).dataSet;
 
 /** A plain MR, one in big endian, one with a name in three Japanese scripts; and the collection's, where it is at hand. */
 const SOURCES: Readonly<Record<string, string>> = {
@@ -171,3 +181,182 @@ describe('an encapsulated PDF', { skip: dicomProgramsMissing || peersMissing }, 
     assert.equal(patient, 'ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう');
   });
 });
+
+/** Series and an image of many frames, whose volumes are segmented; the last one has frames of an odd number of voxels. */
+const SERIES = existsSync(COLLECTION)
+  ? [
+      'dcmqi/segmentations/ct-3slice',
+      'mri-t1',
+      'dcmqi/segmentations/23x38x3/image',
+      'dcmqi/segmentations/23x38x3/multiframe',
+    ]
+  : [];
+
+const segment = (label: string): Segment => ({
+  label,
+  category: { value: '49755003', scheme: 'SCT', meaning: 'Morphologically Abnormal Structure' },
+  type: { value: '27925004', scheme: 'SCT', meaning: 'Nodule' },
+  anatomicRegion: { value: '39607008', scheme: 'SCT', meaning: 'Lung' },
+  tracking: { id: label, uid: randomUid() },
+});
+
+/** No slice is like another; the first of the first segment is empty. */
+function voxelsFor(kind: SegmentVoxels['kind'], frameVoxels: number, slices: number): SegmentVoxels {
+  const salted = (salt: number) => (_: unknown, index: number) =>
+    salt === 1 && index < frameVoxels ? 0 : (Math.imul(index, 2654435761) >>> (10 + salt)) % 256;
+  const bytes = [1, 2].map((salt) => Uint8Array.from({ length: frameVoxels * slices }, salted(salt)));
+  switch (kind) {
+    case 'labels':
+      return { kind, values: bytes[0]?.map((value) => value % 3) ?? new Uint8Array() };
+    case 'masks':
+      return { kind, values: bytes.map((values) => values.map((value) => (value > 150 ? 1 : 0))) };
+    case 'fractions':
+      return {
+        kind,
+        type: 'PROBABILITY',
+        steps: 255,
+        values: bytes.map((values) => Float32Array.from(values, (value) => value / 255)),
+      };
+  }
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+type SegmentationAnswer = {
+  readonly digests: readonly string[];
+  readonly counts: readonly number[];
+  readonly segments: readonly Record<string, unknown>[];
+};
+type VolumeAnswer = {
+  readonly distance: number;
+  readonly different: number;
+  readonly size: number[];
+  readonly count: number;
+};
+
+async function assertSameVolume(file: string, segmentNumber: number): Promise<void> {
+  const { values, rows, columns, slices, affine } = segmentVolumeOf(readSegmentation(open(file)), segmentNumber);
+  const raw = path.join(folder, 'values.raw');
+  writeFileSync(raw, values);
+  const answer = await askPython<VolumeAnswer>('derived_objects_peer.py', {
+    kind: 'volume',
+    file,
+    segment: segmentNumber,
+    values: raw,
+    shape: [slices, rows, columns],
+    affine,
+  });
+  assert.ok(answer.distance < 0.01, `${answer.distance} voxels apart`);
+  assert.equal(answer.different, 0);
+  assert.ok(answer.count > 0 && answer.size[0] === answer.size[1], JSON.stringify(answer));
+}
+
+describe('a segmentation', { skip: dicomProgramsMissing || peersMissing }, () => {
+  for (const series of SERIES) {
+    for (const kind of ['labels', 'masks', 'fractions'] as const) {
+      test(`of ${series} passes dciodvfy, and highdicom has every voxel where we have it: ${kind}`, async () => {
+        const objects = readdirSync(path.join(COLLECTION, series)).map((name) =>
+          open(path.join(COLLECTION, series, name)),
+        );
+        const result = volumeOf(objects);
+        assert.ok(result.outcome === 'volume');
+        const { origins, rows, columns, slices } = result.volume;
+        const sources = objects.map(({ dataSet }) => dataSet);
+        const [source] = sources;
+        assert.ok(source !== undefined);
+        const segments = [segment('one'), segment('two')];
+        const voxels = voxelsFor(kind, rows * columns, slices);
+        const algorithm = { name: 'nodule-finder', version: '1.4.2' };
+        const object = segmentationOf(derivationOf(source), {
+          label: 'NODULES',
+          algorithm,
+          segments,
+          voxels,
+          sources,
+          origins,
+          emptyFrames: 'omit',
+        });
+        const file = await verified(`segmentation-${kind}`, object);
+        const ours = [1, 2].map((number) => segmentOnto(readSegmentation(open(file)), number, origins));
+        const answer = await askPython<SegmentationAnswer>('derived_objects_peer.py', {
+          kind: 'segmentation',
+          file,
+          origins,
+        });
+        assert.deepEqual(answer.digests, ours.map(sha256));
+        assert.deepEqual(ours, asStored(voxels));
+        assert.ok(answer.counts.every((count) => count > 0));
+        assert.deepEqual(
+          answer.segments,
+          segments.map(({ label, category, type, tracking }, index) => ({
+            number: index + 1,
+            label,
+            category: category.value,
+            type: type.value,
+            algorithm: ['AUTOMATIC', 'nodule-finder', '1.4.2'],
+            tracking: [tracking?.id, tracking?.uid],
+          })),
+        );
+        await assertSameVolume(file, 2);
+      });
+    }
+  }
+
+  test('of a chest x-ray, which has no place, passes dciodvfy and is the same to highdicom', async (t) => {
+    if (!existsSync(COLLECTION)) return t.skip('the collection is not at hand (LANTERN_DATA_DIR names its folder)');
+    const source = read(path.join(COLLECTION, 'highdicom/dx_image.dcm'));
+    const [rows, columns] = [numberIn(source, 0x00280010), numberIn(source, 0x00280011)];
+    const voxels = voxelsFor('masks', rows * columns, 1);
+    assert.ok(voxels.kind === 'masks');
+    const second = voxels.values[1] ?? new Uint8Array();
+    const object = segmentationOf(derivationOf(source), {
+      label: 'EFFUSION',
+      algorithm: { name: 'nodule-finder', version: '1.4.2' },
+      segments: [segment('one')],
+      voxels: { kind: 'masks', values: [second] },
+      sources: [source],
+      emptyFrames: 'omit',
+    });
+    const file = await verified('segmentation-x-ray', object);
+    const origins = [{ sopInstanceUid: textOf(source, 0x00080018) ?? '', frameIndex: 0 }];
+    const answer = await askPython<SegmentationAnswer>('derived_objects_peer.py', {
+      kind: 'segmentation',
+      file,
+      origins,
+    });
+    assert.deepEqual(answer.digests, [sha256(second)]);
+    assert.deepEqual(segmentOnto(readSegmentation(open(file)), 1, origins), second);
+  });
+
+  for (const foreign of [
+    'highdicom/seg_image_ct_binary.dcm',
+    'highdicom/seg_image_ct_binary_overlap.dcm',
+    'highdicom/seg_image_ct_true_fractional.dcm',
+    'dcmqi/sr-example/seg.dcm',
+    'dcmqi/segmentations/24x38x3/seg/label.seg',
+  ]) {
+    test(`of others is read as highdicom reads it: ${foreign}`, async (t) => {
+      if (!existsSync(COLLECTION)) return t.skip('the collection is not at hand (LANTERN_DATA_DIR names its folder)');
+      const file = path.join(COLLECTION, foreign);
+      for (const { number } of readSegmentation(open(file)).segments) await assertSameVolume(file, number);
+    });
+  }
+});
+
+/** What a reader must find: 0 and 1, or fractions in 255 steps. */
+function asStored(voxels: SegmentVoxels): Uint8Array[] {
+  switch (voxels.kind) {
+    case 'labels':
+      return [1, 2].map((label) => Uint8Array.from(voxels.values, (value) => (value === label ? 1 : 0)));
+    case 'masks':
+      return [...voxels.values];
+    case 'fractions':
+      return voxels.values.map((values) => Uint8Array.from(values, (value) => Math.round(value * 255)));
+  }
+}
+
+function numberIn(dataSet: DataSet, tag: number): number {
+  const value = dataSet.elements.get(tag)?.value;
+  assert.ok(value?.kind === 'bytes');
+  return value.bytes.readUInt16LE(0);
+}

@@ -60,10 +60,21 @@ export {
 } from './network/study-queries.ts';
 export { isUid } from './network/uid.ts';
 export { queryWorklist } from './network/worklist.ts';
+export type { Algorithm } from './objects/algorithm.ts';
 export type { CodedConcept } from './objects/coded-concept.ts';
 export { type ContributingEquipment, type Derivation, type Equipment, part10Of } from './objects/derived-object.ts';
 export { type EncapsulatedPdf, encapsulatedPdfOf } from './objects/encapsulated-pdf.ts';
 export { type CapturedPixels, type SecondaryCapture, secondaryCaptureOf } from './objects/secondary-capture.ts';
+export type { Segment } from './objects/segmentation/segment.ts';
+export type { SegmentVoxels } from './objects/segmentation/segment-voxels.ts';
+export { type Segmentation, segmentationOf } from './objects/segmentation/segmentation.ts';
+export {
+  type ReadSegmentation,
+  readSegmentation,
+  type SegmentVolume,
+  segmentOnto,
+  segmentVolumeOf,
+} from './objects/segmentation/segmentation-reader.ts';
 export { randomUid } from './objects/uuid-uid.ts';
 export { readHead, readPart10 } from './part10.ts';
 export { type IncomingFile, readIncomingFile } from './part10-stream.ts';

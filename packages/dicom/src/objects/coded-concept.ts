@@ -1,4 +1,5 @@
 /** Coded concepts (PS3.3 section 8): what a finding, a segment or a unit is, in the words of a terminology. */
+import { type DataSet, itemsOf, textOf } from '../data-set.ts';
 import { type ElementBuilder, sequenceElement, textElement } from '../element-values.ts';
 import type { Tag } from '../tag.ts';
 
@@ -19,7 +20,7 @@ export type CodedConcept = {
 };
 
 /** The concept as the content of an item. A value too long for CodeValue takes LongCodeValue, or URNCodeValue where it is one. */
-function conceptItem({ value, scheme, schemeVersion, meaning }: CodedConcept): ElementBuilder[] {
+export function conceptItem({ value, scheme, schemeVersion, meaning }: CodedConcept): ElementBuilder[] {
   return [
     textElement(valueTag(value), value),
     ...(scheme === '' ? [] : [textElement(CODING_SCHEME_DESIGNATOR, scheme)]), // a URN says its scheme itself
@@ -36,4 +37,16 @@ function valueTag(value: string): Tag {
 /** A sequence of concepts; no item for none. */
 export function conceptElement(name: string, ...concepts: readonly CodedConcept[]): ElementBuilder {
   return sequenceElement(name, concepts.map(conceptItem));
+}
+
+export function conceptsIn(dataSet: DataSet, sequence: Tag): CodedConcept[] {
+  return itemsOf(dataSet, sequence).map((item) => {
+    const schemeVersion = textOf(item, CODING_SCHEME_VERSION);
+    return {
+      value: textOf(item, CODE_VALUE) ?? textOf(item, LONG_CODE_VALUE) ?? textOf(item, URN_CODE_VALUE) ?? '',
+      scheme: textOf(item, CODING_SCHEME_DESIGNATOR) ?? '',
+      ...(schemeVersion === undefined ? {} : { schemeVersion }),
+      meaning: textOf(item, CODE_MEANING) ?? '',
+    };
+  });
 }

@@ -1,7 +1,7 @@
-/** How an object points at others (PS3.3 10.8). */
+/** How an object points at others: by class and instance, and as evidence by study and series too (PS3.3 10.8, C.17.2.3). */
 import { type DataSet, textOf } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
-import { type ElementBuilder, textElement } from '../element-values.ts';
+import { type ElementBuilder, sequenceElement, textElement } from '../element-values.ts';
 
 const UIDS = {
   sopClassUid: [0x00080016, 'SOPClassUID'],
@@ -34,4 +34,38 @@ export function referenceItem(reference: Pick<InstanceReference, 'sopClassUid' |
     textElement('ReferencedSOPClassUID', reference.sopClassUid),
     textElement('ReferencedSOPInstanceUID', reference.sopInstanceUid),
   ];
+}
+
+/** Common Instance Reference Module (PS3.3 C.12.2): those of the object's own study, and those of others. */
+export function commonInstanceReferences(
+  references: readonly InstanceReference[],
+  studyInstanceUid: string,
+): ElementBuilder[] {
+  const seriesItems = (some: readonly InstanceReference[]) =>
+    [...grouped(some, 'seriesInstanceUid')].map(([seriesInstanceUid, ofSeries]) => [
+      sequenceElement('ReferencedInstanceSequence', distinct(ofSeries).map(referenceItem)),
+      textElement('SeriesInstanceUID', seriesInstanceUid),
+    ]);
+  const byStudy = grouped(references, 'studyInstanceUid');
+  const own = byStudy.get(studyInstanceUid) ?? [];
+  byStudy.delete(studyInstanceUid);
+  const others = [...byStudy].map(([uid, ofStudy]) => [
+    sequenceElement('ReferencedSeriesSequence', seriesItems(ofStudy)),
+    textElement('StudyInstanceUID', uid),
+  ]);
+  return [
+    ...(own.length === 0 ? [] : [sequenceElement('ReferencedSeriesSequence', seriesItems(own))]),
+    ...(others.length === 0 ? [] : [sequenceElement('StudiesContainingOtherReferencedInstancesSequence', others)]),
+  ];
+}
+
+function grouped(
+  references: readonly InstanceReference[],
+  by: 'studyInstanceUid' | 'seriesInstanceUid',
+): Map<string, InstanceReference[]> {
+  return Map.groupBy(references, (reference) => reference[by]);
+}
+
+function distinct(references: readonly InstanceReference[]): InstanceReference[] {
+  return [...new Map(references.map((reference) => [reference.sopInstanceUid, reference])).values()];
 }

@@ -64,6 +64,7 @@ const OPTIONAL = [
   'PatientAge',
   'PatientSize',
   'PatientWeight',
+  'PregnancyStatus',
   'AdmissionID',
   'IssuerOfAdmissionIDSequence',
   'ServiceEpisodeID',

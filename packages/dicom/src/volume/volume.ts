@@ -117,7 +117,10 @@ function hasGeometry(slice: FoundSlice): slice is FrameSlice {
 }
 
 /** PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1, with the slice as third index, then from LPS to RAS. */
-function affineOf({ position, alongRow, alongColumn, columnSpacing, rowSpacing }: SliceGeometry, step: Vector): Affine {
+export function affineOf(
+  { position, alongRow, alongColumn, columnSpacing, rowSpacing }: SliceGeometry,
+  step: Vector,
+): Affine {
   const row = (axis: 0 | 1 | 2, sign: 1 | -1): Row => [
     sign * alongRow[axis] * columnSpacing,
     sign * alongColumn[axis] * rowSpacing,
