@@ -10,20 +10,33 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import {
   type CapturedPixels,
+  type CodedConcept,
+  type ContentItem,
+  type ContentValue,
+  container,
+  contentItem,
+  contentTreeOf,
   type DataSet,
   type Derivation,
+  DicomError,
   encapsulatedPdfOf,
+  type MeasurementGroup,
+  measurementReportOf,
   memorySource,
   part10Of,
+  type Relation,
   randomUid,
+  readMeasurementReport,
   readPart10,
   readSegmentation,
+  referenceTo,
   type Segment,
   type SegmentVoxels,
   secondaryCaptureOf,
   segmentationOf,
   segmentOnto,
   segmentVolumeOf,
+  structuredReportOf,
   textOf,
   volumeOf,
 } from '@lantern/dicom';
@@ -342,6 +355,256 @@ describe('a segmentation', { skip: dicomProgramsMissing || peersMissing }, () =>
     });
   }
 });
+
+const sct = (value: string, meaning: string) => ({ value, scheme: 'SCT', meaning });
+const ucum = (value: string, meaning: string) => ({ value, scheme: 'UCUM', meaning });
+
+const GROUP = {
+  findingCategory: sct('49755003', 'Morphologically Abnormal Structure'),
+  finding: sct('27925004', 'Nodule'),
+  findingSites: [{ site: sct('39607008', 'Lung'), laterality: sct('24028007', 'Right') }],
+  evaluations: [
+    {
+      name: { value: '121403', scheme: 'DCM', meaning: 'Level of Significance' },
+      value: sct('371928007', 'Not significant'),
+    },
+  ],
+  measurements: [
+    { name: sct('118565006', 'Volume'), value: 1234.5678901234567, unit: ucum('mm3', 'cubic millimeter') },
+    {
+      name: { value: '112031', scheme: 'DCM', meaning: 'Attenuation Coefficient' },
+      value: -37.25,
+      unit: ucum("[hnsf'U]", 'Hounsfield unit'),
+      derivation: sct('373098007', 'Mean'),
+    },
+  ],
+} as const satisfies Partial<MeasurementGroup>;
+
+/** As the Python program prints it. */
+const coded = (concept: CodedConcept | undefined) => (concept === undefined ? null : [concept.value, concept.scheme]);
+
+function groupAsRead(group: MeasurementGroup) {
+  return {
+    tracking: [group.tracking.id, group.tracking.uid],
+    finding: coded(group.finding),
+    category: coded(group.findingCategory),
+    sites: group.findingSites?.map(({ site, laterality }) => [coded(site), coded(laterality)]),
+    measurements: group.measurements.map(({ name, value, unit, derivation }) => [
+      coded(name),
+      value,
+      coded(unit),
+      coded(derivation),
+    ]),
+    evaluations: group.evaluations?.map(({ name, value }) => [
+      coded(name),
+      typeof value === 'string' ? value : coded(value),
+    ]),
+  };
+}
+
+describe('a measurement report', { skip: dicomProgramsMissing || peersMissing }, () => {
+  for (const series of [
+    ...SERIES,
+    ...(existsSync(COLLECTION) ? ['highdicom/dx_image.dcm'] : []),
+    'fixtures/MR_small.dcm',
+  ]) {
+    test(`of ${series} passes dciodvfy and dsrdump, and says the same to highdicom`, async () => {
+      const sources = imagesIn(series);
+      const [source] = sources;
+      assert.ok(source !== undefined);
+      const references = sources.map(referenceTo);
+      const [first] = references;
+      assert.ok(first !== undefined);
+      const frame = source.elements.has(0x00280008) ? { frameNumber: 2 } : {};
+      const segmentation = referenceTo(smallSegmentation(sources));
+      const points = [
+        [1.5, 2],
+        [7.25, 2],
+        [7.25, 9.125],
+        [1.5, 2],
+      ] as const;
+      const groups: readonly [MeasurementGroup, MeasurementGroup, MeasurementGroup] = [
+        {
+          ...GROUP,
+          tracking: { id: 'Nodule 1, größer', uid: randomUid() },
+          region: { kind: 'segment', segmentation, segmentNumber: 1, sourceImages: references },
+        },
+        {
+          ...GROUP,
+          tracking: { id: 'Nodule 2', uid: randomUid() },
+          region: { kind: 'outline', outline: { graphicType: 'POLYLINE', points }, image: { ...first, ...frame } },
+        },
+        {
+          ...GROUP,
+          tracking: { id: 'All', uid: randomUid() },
+          region: { kind: 'images', images: [{ ...first, ...frame }] },
+        },
+      ];
+      const observerUid = randomUid();
+      const object = measurementReportOf(derivationOf(source), {
+        language: { value: 'de', scheme: 'RFC5646', meaning: 'German' },
+        proceduresReported: [{ value: '24627-2', scheme: 'LN', meaning: 'CT Chest' }],
+        observerUid,
+        algorithm: { name: 'nodule-finder', version: '1.4.2' },
+        images: sources,
+        groups,
+        completion: 'COMPLETE',
+      });
+      const file = await verified('report', object);
+      const dumped = await run('dsrdump', ['+Pc', file]);
+      assert.equal(dumped.exitCode, 0, dumped.output);
+      assert.doesNotMatch(dumped.output, /^[EF]:/m);
+      assert.match(dumped.output, /NUM:\(118565006,SCT,"Volume"\)="1234\.56789012346" \(mm3,UCUM,"cubic millimeter"\)/);
+      const answer = await askPython<Record<string, unknown>>('derived_objects_peer.py', { kind: 'report', file });
+      const frames = 'frameNumber' in frame ? [2] : [];
+      const [segmented, outlined, imaged] = groups;
+      assert.deepEqual(answer, {
+        device: [observerUid, 'nodule-finder', 'Lantern', 'nodule-finder', 'L-7'],
+        segment: {
+          ...groupAsRead(segmented),
+          reference: [segmentation.sopInstanceUid, [], [1]],
+          sources: references.map(({ sopInstanceUid }) => [sopInstanceUid, [], []]),
+        },
+        outline: {
+          ...groupAsRead(outlined),
+          type: 'POLYLINE',
+          points,
+          reference: [first.sopInstanceUid, frames, []],
+        },
+        images: { ...groupAsRead(imaged), sources: [[first.sopInstanceUid, frames, []]] },
+      });
+    });
+  }
+});
+
+describe('a structured report of any kind', { skip: dicomProgramsMissing }, () => {
+  test('passes dciodvfy and dsrdump with every value type and every relation that we let through', async () => {
+    const source = read(path.join(FIXTURES, 'MR_small.dcm'));
+    const image = referenceTo(source);
+    const { sopClassUid, sopInstanceUid } = image;
+    const name = { value: '121071', scheme: 'DCM', meaning: 'Finding' };
+    const values: readonly ContentValue[] = [
+      { type: 'TEXT', text: 'Größe' },
+      { type: 'CODE', code: name },
+      { type: 'NUM', quantity: { value: 0.1 + 0.2, unit: ucum('mm', 'millimeter') } },
+      { type: 'DATETIME', moment: '20260304233005.5+0100' },
+      { type: 'DATE', moment: '20260304' },
+      { type: 'TIME', moment: '233005' },
+      { type: 'UIDREF', uid: '2.25.4' },
+      { type: 'PNAME', name: 'Ärztin^Eine' },
+      { type: 'IMAGE', reference: { sopClassUid, sopInstanceUid } },
+      { type: 'COMPOSITE', reference: { sopClassUid, sopInstanceUid } },
+      {
+        type: 'SCOORD',
+        graphicType: 'ELLIPSE',
+        points: [
+          [1, 2],
+          [5, 2],
+          [3, 1],
+          [3, 3],
+        ],
+      },
+      { type: 'CONTAINER', continuity: 'SEPARATE' },
+    ];
+    // An outline is drawn on an image, and a container holds something.
+    const completed = (relation: Relation, value: ContentValue): ContentItem => {
+      const [text] = values;
+      assert.ok(text !== undefined);
+      if (value.type === 'CONTAINER') return contentItem(relation, name, value, [contentItem('CONTAINS', name, text)]);
+      const drawn = { type: 'IMAGE', reference: { sopClassUid, sopInstanceUid } } as const;
+      return contentItem(
+        relation,
+        name,
+        value,
+        value.type === 'SCOORD' ? [contentItem('SELECTED FROM', undefined, drawn)] : [],
+      );
+    };
+    const report = (children: readonly ContentItem[]) =>
+      structuredReportOf(derivationOf(source), {
+        root: container(undefined, name, children),
+        evidence: [image],
+        completion: 'PARTIAL',
+      });
+    const relations: readonly Relation[] = [
+      'CONTAINS',
+      'HAS OBS CONTEXT',
+      'HAS ACQ CONTEXT',
+      'HAS CONCEPT MOD',
+      'HAS PROPERTIES',
+      'INFERRED FROM',
+      'SELECTED FROM',
+    ];
+    const related = relations.flatMap((relation) => values.map((value) => completed(relation, value)));
+    const items = values.map((value) => {
+      const outer = completed('CONTAINS', value);
+      const allowed = related.filter((inner) =>
+        isWritten(() => report([{ ...outer, children: [...outer.children, inner] }])),
+      );
+      // One item is selected from one image.
+      return { ...outer, children: value.type === 'SCOORD' ? outer.children : [...outer.children, ...allowed] };
+    });
+    const counts = items.map(({ children }) => children.length);
+    assert.deepEqual(counts, [35, 35, 44, 2, 2, 2, 2, 9, 11, 11, 1, 33]);
+    const object = report(items);
+    const file = await verified('any-report', object);
+    const dumped = await run('dsrdump', [file]);
+    assert.equal(dumped.exitCode, 0, dumped.output);
+    assert.doesNotMatch(dumped.output, /^[EF]:/m);
+    assert.deepEqual(contentTreeOf(read(file)).children, items);
+  });
+});
+
+function isWritten(write: () => DataSet): boolean {
+  try {
+    return write() !== undefined;
+  } catch (thrown) {
+    if (thrown instanceof DicomError && thrown.message.startsWith('RelationshipType')) return false;
+    throw thrown;
+  }
+}
+
+describe('a report of others', { skip: peersMissing }, () => {
+  for (const foreign of [
+    'highdicom/sr_document.dcm',
+    'highdicom/sr_document_with_multiple_groups.dcm',
+    'dcmqi/sr-example/sr.dcm',
+  ]) {
+    test(`has every measurement that highdicom finds in it: ${foreign}`, async (t) => {
+      if (!existsSync(COLLECTION)) return t.skip('the collection is not at hand (LANTERN_DATA_DIR names its folder)');
+      const file = path.join(COLLECTION, foreign);
+      const { groups } = readMeasurementReport(read(file));
+      const ours = groups.map(({ tracking, measurements }) => [
+        tracking.uid,
+        measurements.map(({ name, quantity }) => [name.meaning, quantity?.value, quantity?.unit.value]),
+      ]);
+      const theirs = await askPython<object>('derived_objects_peer.py', { kind: 'measurements', file });
+      assert.deepEqual(Object.fromEntries(ours), theirs);
+      assert.ok(ours.length > 0);
+    });
+  }
+});
+
+function imagesIn(series: string): DataSet[] {
+  if (series.startsWith('fixtures/')) return [read(path.join(FIXTURES, path.basename(series)))];
+  const place = path.join(COLLECTION, series);
+  if (series.endsWith('.dcm')) return [read(place)];
+  return readdirSync(place).map((name) => read(path.join(place, name)));
+}
+
+function smallSegmentation(sources: readonly DataSet[]): DataSet {
+  const [source] = sources;
+  assert.ok(source !== undefined);
+  const frameCount = sources.length * Number(textOf(source, 0x00280008) ?? 1);
+  const voxels = numberIn(source, 0x00280010) * numberIn(source, 0x00280011) * frameCount;
+  return segmentationOf(derivationOf(source), {
+    label: 'NODULES',
+    algorithm: { name: 'nodule-finder', version: '1.4.2' },
+    segments: [segment('one')],
+    voxels: { kind: 'labels', values: new Uint8Array(voxels).fill(1) },
+    sources,
+    emptyFrames: 'omit',
+  });
+}
 
 /** What a reader must find: 0 and 1, or fractions in 255 steps. */
 function asStored(voxels: SegmentVoxels): Uint8Array[] {

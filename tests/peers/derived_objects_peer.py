@@ -74,6 +74,81 @@ def volume(dataset):
     }
 
 
+FINDING_CATEGORY = highdicom.sr.CodedConcept("276214006", "SCT", "Finding category")
+
+
+def concept(code):
+    return [code.value, code.scheme_designator]
+
+
+def reference(item):
+    return [str(item.referenced_sop_instance_uid), item.referenced_frame_numbers or [], item.referenced_segment_numbers or []]
+
+
+def group(one):
+    return {
+        "tracking": [one.tracking_identifier, str(one.tracking_uid)],
+        "finding": concept(one.finding_type),
+        "category": concept(one.finding_category),
+        "sites": [[concept(site.value), concept(site.laterality)] for site in one.finding_sites],
+        "measurements": [
+            [
+                concept(measurement.name),
+                measurement.value,
+                concept(measurement.unit),
+                concept(measurement.derivation) if measurement.derivation is not None else None,
+            ]
+            for measurement in one.get_measurements()
+        ],
+        "evaluations": [
+            [concept(evaluation.name), concept(evaluation.value)]
+            for evaluation in one.get_qualitative_evaluations()
+            if evaluation.name != FINDING_CATEGORY  # which highdicom counts among them
+        ],
+    }
+
+
+def report(dataset):
+    document = highdicom.sr.ComprehensiveSR.from_dataset(dataset)
+    content = document.content
+    [observer] = content.get_observer_contexts()
+    [segment] = content.get_volumetric_roi_measurement_groups()
+    [outline] = content.get_planar_roi_measurement_groups()
+    [images] = content.get_image_measurement_groups()
+    device = observer.observer_identifying_attributes
+    return {
+        "device": [str(device.uid), device.name, device.manufacturer_name, device.model_name, device.serial_number],
+        "segment": {
+            **group(segment),
+            "reference": reference(segment.referenced_segment),
+            "sources": [reference(image) for image in segment.referenced_segment.source_images_for_segmentation],
+        },
+        "outline": {
+            **group(outline),
+            "type": outline.roi.graphic_type.value,
+            "points": outline.roi.value.tolist(),
+            "reference": reference(highdicom.sr.ImageContentItem.from_dataset(outline.roi.ContentSequence[0])),
+        },
+        "images": {**group(images), "sources": [reference(image) for image in images.source_images]},
+    }
+
+
+def measurements(_):
+    """Of a report of others: every number of every group, by the UID that the group is tracked by."""
+    content = highdicom.sr.srread(question["file"]).content
+    groups = [
+        *content.get_volumetric_roi_measurement_groups(),
+        *content.get_planar_roi_measurement_groups(),
+        *content.get_image_measurement_groups(),
+    ]
+    return {
+        str(one.tracking_uid): [
+            [measurement.name.meaning, measurement.value, measurement.unit.value] for measurement in one.get_measurements()
+        ]
+        for one in groups
+    }
+
+
 question = json.load(sys.stdin)
-answers = {"image": image, "document": document, "segmentation": segmentation, "volume": volume}
+answers = {"image": image, "document": document, "segmentation": segmentation, "volume": volume, "report": report, "measurements": measurements}
 json.dump(answers[question["kind"]](pydicom.dcmread(question["file"])), sys.stdout)

@@ -1,6 +1,6 @@
 /**
- * Asks a Python program of this folder one question: JSON in, JSON out. The programs use NumPy, scikit-learn, safetensors and
- * Flower as scripts/setup-peers installs them; where it was not run, tests are skipped and say so.
+ * Asks a Python program of this folder one question: JSON in, JSON out. The programs use NumPy, scikit-learn, safetensors,
+ * Flower, pydicom and highdicom as scripts/setup-peers installs them; where it was not run, tests are skipped and say so.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';

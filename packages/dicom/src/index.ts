@@ -64,6 +64,25 @@ export type { Algorithm } from './objects/algorithm.ts';
 export type { CodedConcept } from './objects/coded-concept.ts';
 export { type ContributingEquipment, type Derivation, type Equipment, part10Of } from './objects/derived-object.ts';
 export { type EncapsulatedPdf, encapsulatedPdfOf } from './objects/encapsulated-pdf.ts';
+export { type InstanceReference, referenceTo } from './objects/instance-reference.ts';
+export {
+  type ContentItem,
+  type ContentValue,
+  container,
+  contentItem,
+  type Relation,
+} from './objects/report/content-item.ts';
+export { contentTreeOf } from './objects/report/content-tree.ts';
+export {
+  type ImageReference,
+  type MeasuredRegion,
+  type Measurement,
+  type MeasurementGroup,
+  type MeasurementReport,
+  measurementReportOf,
+} from './objects/report/measurement-report.ts';
+export { type ReadMeasurementReport, readMeasurementReport } from './objects/report/measurement-report-reader.ts';
+export { type StructuredReport, structuredReportOf } from './objects/report/structured-report.ts';
 export { type CapturedPixels, type SecondaryCapture, secondaryCaptureOf } from './objects/secondary-capture.ts';
 export type { Segment } from './objects/segmentation/segment.ts';
 export type { SegmentVoxels } from './objects/segmentation/segment-voxels.ts';

@@ -13,7 +13,7 @@ export function fixture(name: string): Part10File {
   return readPart10(memorySource(readFileSync(path.join(FIXTURES, name))));
 }
 
-/** `count` slices like MR_small.dcm with UIDs of their own, 2.5 mm apart, in the order of their places. */
+/** `count` slices like MR_small.dcm with UIDs of their own and oblong pixels, 2.5 mm apart, in the order of their places. */
 export function stack(count: number): DataSet[] {
   const { dataSet } = fixture('MR_small.dcm');
   return Array.from({ length: count }, (_, index) =>
@@ -22,6 +22,7 @@ export function stack(count: number): DataSet[] {
       numberElement('InstanceNumber', index + 1),
       numberElement('ImagePositionPatient', [-83.9063, -91.2, 6.6406 + 2.5 * index]),
       numberElement('ImageOrientationPatient', [1, 0, 0, 0, 1, 0]),
+      numberElement('PixelSpacing', [0.5, 0.25]), // of rows, of columns
     ]),
   );
 }

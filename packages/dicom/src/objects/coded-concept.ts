@@ -50,3 +50,8 @@ export function conceptsIn(dataSet: DataSet, sequence: Tag): CodedConcept[] {
     };
   });
 }
+
+/** Whether two concepts are the same: their meanings may be worded differently (PS3.3 8.3). */
+export function isSameConcept(some: Pick<CodedConcept, 'value' | 'scheme'>, other: typeof some): boolean {
+  return some.value === other.value && some.scheme === other.scheme;
+}

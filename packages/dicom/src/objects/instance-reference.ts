@@ -1,7 +1,8 @@
 /** How an object points at others: by class and instance, and as evidence by study and series too (PS3.3 10.8, C.17.2.3). */
 import { type DataSet, textOf } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
-import { type ElementBuilder, sequenceElement, textElement } from '../element-values.ts';
+import { type ElementBuilder, numberElement, sequenceElement, textElement } from '../element-values.ts';
+import { type CodedConcept, conceptElement } from './coded-concept.ts';
 
 const UIDS = {
   sopClassUid: [0x00080016, 'SOPClassUID'],
@@ -34,6 +35,35 @@ export function referenceItem(reference: Pick<InstanceReference, 'sopClassUid' |
     textElement('ReferencedSOPClassUID', reference.sopClassUid),
     textElement('ReferencedSOPInstanceUID', reference.sopInstanceUid),
   ];
+}
+
+const SOURCE_IMAGE: CodedConcept = {
+  value: '121322',
+  scheme: 'DCM',
+  meaning: 'Source image for image processing operation',
+};
+
+/** An item of SourceImageSequence. `frameIndex`: from 0, in images of many frames. */
+export function sourceImageItem(reference: InstanceReference, frameIndex?: number): ElementBuilder[] {
+  return [
+    ...referenceItem(reference),
+    ...(frameIndex === undefined ? [] : [numberElement('ReferencedFrameNumber', frameIndex + 1)]),
+    conceptElement('PurposeOfReferenceCodeSequence', SOURCE_IMAGE),
+  ];
+}
+
+/** Items of Hierarchical SOP Instance Reference Macros (PS3.3 table C.17-3), one per study; each instance once. */
+export function evidenceItems(references: readonly InstanceReference[]): ElementBuilder[][] {
+  return [...grouped(references, 'studyInstanceUid')].map(([studyInstanceUid, ofStudy]) => [
+    sequenceElement(
+      'ReferencedSeriesSequence',
+      [...grouped(ofStudy, 'seriesInstanceUid')].map(([seriesInstanceUid, ofSeries]) => [
+        sequenceElement('ReferencedSOPSequence', distinct(ofSeries).map(referenceItem)),
+        textElement('SeriesInstanceUID', seriesInstanceUid),
+      ]),
+    ),
+    textElement('StudyInstanceUID', studyInstanceUid),
+  ]);
 }
 
 /** Common Instance Reference Module (PS3.3 C.12.2): those of the object's own study, and those of others. */

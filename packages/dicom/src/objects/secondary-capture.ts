@@ -11,9 +11,8 @@ import {
 } from '../element-values.ts';
 import { PIXEL_TAGS } from '../pixel/pixel-description.ts';
 import { bytesOfValues } from '../pixel/pixel-values.ts';
-import { type CodedConcept, conceptElement } from './coded-concept.ts';
 import { type Derivation, derivedObject } from './derived-object.ts';
-import { referenceItem, referenceTo } from './instance-reference.ts';
+import { referenceTo, sourceImageItem } from './instance-reference.ts';
 import { assertSameStudy, bodyPartOf, lossyPast } from './source-attributes.ts';
 
 const SOP_CLASSES = {
@@ -22,11 +21,6 @@ const SOP_CLASSES = {
   grey16: '1.2.840.10008.5.1.4.1.1.7.3',
   rgb: '1.2.840.10008.5.1.4.1.1.7.4',
 } as const;
-const SOURCE_IMAGE: CodedConcept = {
-  value: '121322',
-  scheme: 'DCM',
-  meaning: 'Source image for image processing operation',
-};
 const PAGE_NUMBER_VECTOR = 0x00182001;
 
 /** Frames of the same size, row by row; of `rgb` three bytes a pixel. `grey16` holds 9 to 16 bits, from 0 on. */
@@ -99,10 +93,7 @@ function assertPixels({ rows, columns, pixels }: SecondaryCapture): void {
 }
 
 function derivationElements({ derivationDescription, sources = [] }: SecondaryCapture): ElementBuilder[] {
-  const items = sources.map((source) => [
-    ...referenceItem(referenceTo(source)),
-    conceptElement('PurposeOfReferenceCodeSequence', SOURCE_IMAGE),
-  ]);
+  const items = sources.map((source) => sourceImageItem(referenceTo(source)));
   return [
     ...(derivationDescription === undefined ? [] : [textElement('DerivationDescription', derivationDescription)]),
     ...(items.length === 0 ? [] : [sequenceElement('SourceImageSequence', items)]),

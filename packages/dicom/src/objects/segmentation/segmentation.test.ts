@@ -5,7 +5,7 @@ import { memorySource } from '../../byte-source.ts';
 import { type DataSet, itemsOf, numbersOf, textOf } from '../../data-set.ts';
 import { DicomError } from '../../dicom-error.ts';
 import { tagOfKeyword } from '../../dictionary.ts';
-import { numberElement, textElement, withElements } from '../../element-values.ts';
+import { numberElement, sequenceElement, textElement, withElements } from '../../element-values.ts';
 import { readPart10 } from '../../part10.ts';
 import { volumeOf } from '../../volume/volume.ts';
 import { part10Of } from '../derived-object.ts';
@@ -129,8 +129,48 @@ describe('a segmentation', () => {
     assert.equal(volume.slices, 4);
     assert.deepEqual(volume.values, values[1]?.subarray(FRAME));
     const close = (a: number, b: number) => Math.abs(a - b) < 1e-6;
+    assert.deepEqual(volume.spacing.slice(0, 2), [0.25, 0.5]);
     assert.ok(close(volume.spacing[2], 2.5) && close(volume.affine[2][2], 2.5), JSON.stringify(volume.affine));
     assert.ok(close(volume.affine[2][3], 6.6406 + 2.5) && close(volume.affine[0][3], 83.9063));
+  });
+
+  test('says how far its slices are apart where they all are, and else leaves each frame to say where it lies', () => {
+    const voxels = (slices: number): SegmentVoxels => ({ kind: 'masks', values: [mask(slices, 1), mask(slices, 2)] });
+    const even = reread(segmentationWith(sources, voxels(5))).spacingBetweenSlices ?? 0;
+    assert.ok(Math.abs(even - 2.5) < 1e-6);
+    const uneven = reread(
+      segmentationWith(
+        [0, 1, 3].flatMap((index) => sources[index] ?? []),
+        voxels(3),
+      ),
+    );
+    assert.equal(uneven.spacingBetweenSlices, undefined);
+    assert.equal(segmentVolumeOf(uneven, 1).slices, 4);
+  });
+
+  test('of an image of many frames names the frames', () => {
+    const [first, second] = sources;
+    assert.ok(first !== undefined && second !== undefined);
+    const place = (z: number) => [
+      sequenceElement('PlanePositionSequence', [[numberElement('ImagePositionPatient', [1, 2, z])]]),
+    ];
+    const enhanced = withElements(first, [
+      numberElement('NumberOfFrames', 2),
+      sequenceElement('PerFrameFunctionalGroupsSequence', [place(30), place(20)]),
+    ]);
+    const values = [mask(2, 1), mask(2, 2, [0])];
+    const dataSet = segmentationWith([enhanced], { kind: 'masks', values });
+    const sourceFrames = itemsOf(dataSet, tag('PerFrameFunctionalGroupsSequence'))
+      .flatMap((group) => itemsOf(group, tag('DerivationImageSequence')))
+      .flatMap((item) => itemsOf(item, tag('SourceImageSequence')))
+      .flatMap((item) => numbersOf(item, tag('ReferencedFrameNumber')));
+    assert.deepEqual(sourceFrames, [1, 2, 2]);
+    const origins = [0, 1].map((frameIndex) => ({
+      sopInstanceUid: textOf(first, tag('SOPInstanceUID')) ?? '',
+      frameIndex,
+    }));
+    assert.deepEqual(segmentOnto(reread(dataSet), 2, origins), values[1]);
+    assert.deepEqual(segmentVolumeOf(reread(dataSet), 1).values.subarray(0, FRAME), values[0]?.subarray(FRAME));
   });
 
   test('follows the order of a volume, not that of the files that it was made of', () => {

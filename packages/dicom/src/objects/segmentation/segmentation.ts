@@ -18,7 +18,7 @@ import type { Volume } from '../../volume/volume.ts';
 import type { Algorithm } from '../algorithm.ts';
 import { type CodedConcept, conceptElement } from '../coded-concept.ts';
 import { type Derivation, derivedObject, notEmpty } from '../derived-object.ts';
-import { commonInstanceReferences, referenceItem } from '../instance-reference.ts';
+import { commonInstanceReferences, sourceImageItem } from '../instance-reference.ts';
 import { assertSameStudy, lossyPast } from '../source-attributes.ts';
 import { type Segment, segmentItem } from './segment.ts';
 import {
@@ -42,12 +42,6 @@ const PLANE_POSITION = 0x00209113;
 /** A hundred segments in 650 slices; each frame has some hundred bytes of functional groups, and viewers load them all. */
 const FRAME_COUNT_MAX = 65_535;
 const SEGMENTATION_CODE: CodedConcept = { value: '113076', scheme: 'DCM', meaning: 'Segmentation' };
-const SOURCE_IMAGE: CodedConcept = {
-  value: '121322',
-  scheme: 'DCM',
-  meaning: 'Source image for image processing operation',
-};
-
 export type Segmentation = {
   /** ContentLabel: capitals, digits, spaces and underscores, at most 16. */
   readonly label: string;
@@ -200,12 +194,7 @@ function derivationImage({ reference, frameIndex }: SourceStack['slices'][number
   return sequenceElement('DerivationImageSequence', [
     [
       sequenceElement('SourceImageSequence', [
-        [
-          ...referenceItem(reference),
-          ...(frameIndex === undefined ? [] : [numberElement('ReferencedFrameNumber', frameIndex + 1)]),
-          textElement('SpatialLocationsPreserved', 'YES'),
-          conceptElement('PurposeOfReferenceCodeSequence', SOURCE_IMAGE),
-        ],
+        [...sourceImageItem(reference, frameIndex), textElement('SpatialLocationsPreserved', 'YES')],
       ]),
       conceptElement('DerivationCodeSequence', SEGMENTATION_CODE),
     ],
