@@ -125,6 +125,13 @@ describe('an object that is derived', () => {
     assert.throws(() => made(derivationOf(source, { instanceNumber: 1.5 })), refusedWith('object', 'InstanceNumber'));
   });
 
+  test('is refused where it would take the place of its source or stand in its series', () => {
+    const series = { number: 1, instanceUid: text(source, 'SeriesInstanceUID') ?? '' };
+    assert.throws(() => made(derivationOf(source, { series })), refusedWith('object', 'SeriesInstanceUID'));
+    const sopInstanceUid = text(source, 'SOPInstanceUID') ?? '';
+    assert.throws(() => made(derivationOf(source, { sopInstanceUid })), refusedWith('object', 'SOPInstanceUID'));
+  });
+
   test('is refused where its source is of no study', () => {
     const stray = withElements(source, [{ remove: tag('StudyInstanceUID') }]);
     assert.throws(() => made(derivationOf(stray)), refusedWith('object', 'StudyInstanceUID'));

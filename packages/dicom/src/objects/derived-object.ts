@@ -46,12 +46,14 @@ export type Derivation = {
 
 export const PROCESSING_EQUIPMENT: CodedConcept = { value: '109102', scheme: 'DCM', meaning: 'Processing Equipment' };
 const ACQUISITION_EQUIPMENT: CodedConcept = { value: '109101', scheme: 'DCM', meaning: 'Acquisition Equipment' };
+const SOP_INSTANCE_UID = 0x00080018;
 const TIMEZONE_OFFSET = 0x00080201;
+const SERIES_INSTANCE_UID = 0x0020000e;
 
 /**
  * The object. `content` may replace what stands in all objects.
  *
- * Throws `object` where `source` is of no study, `value` where a text or number breaks a rule of its VR.
+ * Throws `object` where `source` is of no study or the object would be in its place, `value` where a text or number breaks a rule of its VR.
  */
 export function derivedObject(
   derivation: Derivation,
@@ -59,6 +61,7 @@ export function derivedObject(
   content: readonly ElementBuilder[],
 ): DataSet {
   const { source, series, newUid } = derivation;
+  assertItsOwn(derivation);
   const patientAndStudy = patientAndStudyOf(source);
   const { date, time } = contentTime(derivation);
   return withElements(patientAndStudy, [
@@ -83,6 +86,15 @@ export function derivedObject(
 export function part10Of(dataSet: DataSet): Buffer {
   const transferSyntax = transferSyntaxOf(EXPLICIT_LITTLE_ENDIAN);
   return Buffer.concat([...writePart10({ dataSet, transferSyntax, source: memorySource(Buffer.alloc(0)) })]);
+}
+
+/** PS3.3 A.1.2.3: a series is of one modality and one equipment; an instance that has the UID of another would replace it. */
+function assertItsOwn({ source, series, sopInstanceUid }: Derivation): void {
+  const [sourceSeries, sourceInstance] = [textOf(source, SERIES_INSTANCE_UID), textOf(source, SOP_INSTANCE_UID)];
+  if (series.instanceUid !== undefined && series.instanceUid === sourceSeries)
+    throw new DicomError('object', 'SeriesInstanceUID: a derived object has a series of its own.');
+  if (sopInstanceUid !== undefined && sopInstanceUid === sourceInstance)
+    throw new DicomError('object', 'SOPInstanceUID: a derived object is an instance of its own.');
 }
 
 function wholeNumber(keyword: string, number: number): number {

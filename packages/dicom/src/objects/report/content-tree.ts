@@ -8,6 +8,7 @@ import {
   sequenceElement,
   textElement,
 } from '../../element-values.ts';
+import { tagText } from '../../tag.ts';
 import { type CodedConcept, conceptElement, conceptsIn } from '../coded-concept.ts';
 import { referenceItem } from '../instance-reference.ts';
 import type { ContentItem, ContentReference, ContentValue, Outline, Quantity, Relation } from './content-item.ts';
@@ -134,7 +135,10 @@ function referenceElements({ frameNumbers, segmentNumbers, ...reference }: Conte
   ];
 }
 
-/** The tree of a structured report of any class. Throws `object` where the data set is none. */
+/**
+ * The tree of a structured report of any class. Throws `object` where the data set is none, `limit` where a value was left in its
+ * source: an outline of ten thousand points is read where `readPart10` is told to keep no range.
+ */
 export function contentTreeOf(dataSet: DataSet): ContentItem {
   if (textOf(dataSet, TAGS.valueType) !== 'CONTAINER')
     throw new DicomError('object', 'ValueType: this is no structured report.');
@@ -142,6 +146,10 @@ export function contentTreeOf(dataSet: DataSet): ContentItem {
 }
 
 function itemIn(item: DataSet): ContentItem {
+  for (const { tag, value } of item.elements.values()) {
+    if (value.kind === 'range')
+      throw new DicomError('limit', `${tagText(tag)}: the value was left in its source, and would be lost.`);
+  }
   const relation = textOf(item, TAGS.relation);
   const [name] = conceptsIn(item, TAGS.name);
   return {

@@ -49,6 +49,20 @@ describe('a structured report', () => {
     assert.deepEqual(contentTreeOf(dataSet), container(undefined, NAME, EVERY_TYPE));
   });
 
+  test('is not read without the points of an outline that were left in the file', () => {
+    const points = Array.from({ length: 10_000 }, (_, index): [number, number] => [index, index / 2]);
+    const outline = contentItem('CONTAINS', NAME, { type: 'SCOORD', graphicType: 'POLYLINE', points }, [
+      { ...IMAGE, relation: 'SELECTED FROM' },
+    ]);
+    const source = memorySource(part10Of(made([outline])));
+    assert.throws(
+      () => contentTreeOf(readPart10(source).dataSet),
+      (thrown) => thrown instanceof DicomError && thrown.code === 'limit',
+    );
+    const whole = readPart10(source, Number.POSITIVE_INFINITY).dataSet;
+    assert.deepEqual(contentTreeOf(whole).children, [outline]);
+  });
+
   test('is refused where items are related as the class does not allow', () => {
     const text = textItem('CONTAINS', NAME, 'x');
     const cases: readonly [ContentItem, string][] = [
