@@ -7,6 +7,7 @@ const CODES: Readonly<Record<DicomError['code'], ErrorCode>> = {
   malformed: 'input.invalid',
   unsupported: 'input.unsupported',
   value: 'input.invalid',
+  object: 'input.invalid',
   limit: 'input.too-large',
   network: 'peer.unreachable',
   timeout: 'peer.unreachable',
