@@ -55,7 +55,8 @@ export function createCopyStudy(deps: CopyStudyDeps): CopyStudy {
     held: deps.database.kysely<QuarantineTables>(),
     deidentifierOf: rememberedDeidentifiers(deps),
   };
-  return async (study, signal) => {
+  const inTurn = createTurns();
+  const copy: CopyStudy = async (study, signal) => {
     const row = await store.findStudy(work.db, study);
     const collection = await deps.collections.find(study.collectionId);
     if (row === undefined || collection === undefined) return;
@@ -64,6 +65,25 @@ export function createCopyStudy(deps: CopyStudyDeps): CopyStudy {
     const isWhole = end.state === 'done' || (end.state === 'waiting' && row.is_whole);
     await store.setStudyState(work.db, study, { ...end, isWhole, wanted: row.wanted });
     deps.log.info({ ...study, state: end.state, why: end.why }, 'research copies of a study were looked at');
+  };
+  return (study, signal) => inTurn(`${study.collectionId}/${study.studyKey}`, () => copy(study, signal));
+}
+
+/**
+ * Jobs for one study run one after the other: otherwise one that judged a patient by an older list could write after a newer one
+ * removed. Within a process is enough, as one process alone works in a folder.
+ */
+function createTurns(): (key: string, work: () => Promise<void>) => Promise<void> {
+  const last = new Map<string, Promise<void>>();
+  return async (key, work) => {
+    const before = last.get(key) ?? Promise.resolve();
+    const mine = before.then(work, work); // whether the one before failed is its own concern
+    last.set(key, mine);
+    try {
+      await mine;
+    } finally {
+      if (last.get(key) === mine) last.delete(key);
+    }
   };
 }
 

@@ -25,14 +25,23 @@ const textIn = (bytes: Buffer, keyword: string) =>
 const standing = new Map<ProjectId, boolean>();
 const DAY_MS = 86_400_000;
 const LOCK_WAIT_MS_MAX = 10_000;
+const RACE_MS = 1000;
 /** Runs in the transaction that ends a study, behind what asks for its copies. */
 let beforeStudyEnds: (() => Promise<void>) | undefined;
+/** Runs while an image is read for text, once its patient has been judged. */
+let beforeTextIsRead: (() => Promise<void>) | undefined;
 let node: TestResearch;
 
 before(async () => {
   node = await startTestResearch({
     name: 'research-images',
-    research: { projectStands: async (projectId) => standing.get(projectId) ?? false },
+    research: {
+      projectStands: async (projectId) => standing.get(projectId) ?? false,
+      readText: async () => {
+        await beforeTextIsRead?.();
+        return [];
+      },
+    },
     followers: [async () => beforeStudyEnds?.()],
   });
 });
@@ -501,6 +510,32 @@ describe('a patient who opted out', () => {
     assert.equal((await copiesOf(collectionId)).length, 1);
     await assert.rejects(load('patient-ids', [], 3), { code: 'conflict' });
     await assert.rejects(load('nhs-numbers', ['943 476 5918']), { code: 'input.invalid' });
+  });
+});
+
+describe('a patient who opts out while his study is being copied', () => {
+  it('has no copy in the end, whichever list the copy was begun under', async () => {
+    await receive(node, ctSlice({ study: 45, slice: 1, otherPatientIds: ['HOSP45B'] }));
+    await node.settle();
+    const { collectionId } = await createCollection(node, {
+      name: 'meanwhile',
+      profile: { readPixels: 'all' },
+      ...listing(45),
+    });
+    beforeTextIsRead = async () => {
+      beforeTextIsRead = undefined;
+      await node.as('governance').call(RESEARCH_IMAGES_API.loadOptOuts, {
+        params: { list: 'patient-ids' },
+        body: { asOf: new Date().toISOString(), entries: ['HOSP45B'] },
+      });
+      // The job that follows the list either waits for this one, or would be done with it before this one writes.
+      const deadline = performance.now() + RACE_MS;
+      while (performance.now() < deadline && (await studiesOf(collectionId))[0]?.state !== 'opted-out');
+    };
+    await approve(node, collectionId);
+    await node.settle();
+    assert.equal((await studiesOf(collectionId))[0]?.state, 'opted-out');
+    assert.deepEqual(await copiesOf(collectionId), []);
   });
 });
 

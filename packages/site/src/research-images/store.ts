@@ -96,7 +96,10 @@ export async function waitingStudies(
   return rows;
 }
 
-/** Studies that a new list of opt-outs changes: copied ones of who is on it or cannot be told, and excluded ones. */
+/**
+ * Studies that a new list of opt-outs may change: copied ones of who is on it or cannot be told, excluded ones, and those that are
+ * being copied, whose patients may have been judged by the list before.
+ */
 export async function studiesToJudgeAgain(
   db: ResearchDb,
   after: { readonly collectionId: string; readonly studyKey: string },
@@ -105,7 +108,7 @@ export async function studiesToJudgeAgain(
   const { rows } = await sql<OneStudy>`
     select collection_id as "collectionId", study_key::text as "studyKey" from research_study as study
     where (collection_id, study_key) > (${after.collectionId}, ${after.studyKey}::bigint) and (
-      state in ('opted-out', 'waiting') or patient_digests = '{}'
+      state in ('opted-out', 'waiting', 'pending') or patient_digests = '{}'
       or exists (select from opt_out_entry where digest = any(study.patient_digests)))
     order by collection_id, study_key limit ${limit}`.execute(db);
   return rows;
