@@ -53,6 +53,8 @@ type Held = {
 };
 const held: Held[] = [];
 let unreadable = new Set<string>();
+/** A file that the archive sends in the place of every other. */
+let mistaken: string | undefined;
 let destinationPort = 0;
 let asked: string[] = [];
 const received: string[] = [];
@@ -121,7 +123,7 @@ function sent(request: QueryRequest): Instance[] {
     ...instance,
     open() {
       if (unreadable.has(instance.sopInstance)) throw new Error('The disk of the archive is broken.');
-      return instance.open();
+      return mistaken === undefined ? instance.open() : instanceOfFile(mistaken).open();
     },
   }));
 }
@@ -166,6 +168,7 @@ after(() => pacs?.close(0));
 beforeEach(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'lantern-network-'));
   [unreadable, asked, storeStatuses] = [new Set(), [], []];
+  mistaken = undefined;
   received.length = 0;
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
@@ -296,6 +299,14 @@ describe('lantern dicom pull', () => {
     const { code, err } = await pull(plain.id, '--move-port', String(destinationPort), '--move-host', '127.0.0.1');
     assert.equal(code, EXIT.success, err);
     assert.equal((await dicomFiles()).length, 1);
+  });
+
+  test('keeps nothing under a name that is not its own', async () => {
+    mistaken = fixture('reportsi.dcm');
+    const { code, json } = await pull(plain.id);
+    assert.equal(code, EXIT.failed);
+    assert.match(json().entries[0].reason, /1 failed/);
+    assert.deepEqual(await readdir(path.join(folder, plain.uids[0], plain.uids[1])), []);
   });
 
   test('refuses values that would fetch more than was listed', async () => {

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { type FoundInstance, isUid, metaFor, type StoreRequest } from '@lantern/dicom';
+import { type FoundInstance, instanceOfFile, isUid, metaFor, type StoreRequest } from '@lantern/dicom';
 
 export type PullFolder = {
   has(studyInstanceUid: string, instance: FoundInstance): boolean;
-  /** Durable when it resolves. */
-  write(studyInstanceUid: string, instance: FoundInstance, request: StoreRequest): Promise<void>;
+  /** Durable when it resolves. False where the data set is of another instance than the message says: then nothing is kept. */
+  write(studyInstanceUid: string, instance: FoundInstance, request: StoreRequest): Promise<boolean>;
 };
 
 export function createPullFolder(dir: string): PullFolder {
@@ -24,13 +24,13 @@ export function createPullFolder(dir: string): PullFolder {
       try {
         for await (const piece of contentOf(request)) await handle.writeFile(piece);
         await handle.sync();
-      } catch (caught) {
-        await rm(part, { force: true });
-        throw caught;
+        const isIt = instanceOfFile(part).sopInstance === request.sopInstance;
+        if (isIt) await rename(part, file);
+        return isIt;
       } finally {
         await handle.close();
+        await rm(part, { force: true }); // where it did not become the file
       }
-      await rename(part, file);
     },
   };
 }

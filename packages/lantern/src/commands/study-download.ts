@@ -75,7 +75,9 @@ export async function downloadStudy(download: Download, studyInstanceUid: string
 export async function keepAwaited({ folder, awaited, onInstance }: Download, request: StoreRequest) {
   const wanted = awaited.get(request.sopInstance);
   if (wanted === undefined) return { status: STATUS.notAuthorized, comment: 'Not asked for' };
-  await folder.write(wanted.studyInstanceUid, wanted.instance, request);
+  if (!(await folder.write(wanted.studyInstanceUid, wanted.instance, request))) {
+    return { status: STATUS.dataSetDoesNotMatchSopClass, comment: 'The data set is of another instance' };
+  }
   onInstance();
   return { status: STATUS.success };
 }
