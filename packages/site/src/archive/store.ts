@@ -26,7 +26,7 @@ export type IndexOutcome = {
   readonly outcome: 'stored' | 'duplicate' | 'conflict';
   /** Whether a row points to the file now. */
   readonly keepsFile: boolean;
-  readonly arrivalId: string;
+  readonly arrivalId: number;
 };
 
 /** One statement and one commit; outcomes in the order of `entries`. */
@@ -66,18 +66,18 @@ export async function writeCheckedUntil(database: Database, checkedUntil: Date):
 
 export type StoredFile = {
   /** Of the row in its table. */
-  readonly key: string;
+  readonly key: number;
   readonly sopInstanceUid: string;
   readonly file: string;
   readonly dataSetStart: number;
-  readonly dataSetBytes: string;
+  readonly dataSetBytes: number;
   /** SHA-256, hex. */
   readonly contentDigest: string;
 };
 
 type StoredFilePage = {
   readonly table: 'image_instance' | 'image_conflict';
-  readonly after: string;
+  readonly after: number;
   readonly count: number;
 };
 
@@ -94,9 +94,9 @@ export async function nextStoredFiles(database: Database, page: StoredFilePage):
 }
 
 export async function countStoredFiles(database: Database): Promise<{ instanceCount: number; conflictCount: number }> {
-  const { rows } = await sql<{ instanceCount: string; conflictCount: string }>`
+  const { rows } = await sql<{ instanceCount: number; conflictCount: number }>`
     select (select count(*) from image_instance) as "instanceCount", (select count(*) from image_conflict) as "conflictCount"`.execute(
     database.kysely<ArchiveTables>(),
   );
-  return { instanceCount: Number(rows[0]?.instanceCount ?? 0), conflictCount: Number(rows[0]?.conflictCount ?? 0) };
+  return rows[0] ?? { instanceCount: 0, conflictCount: 0 };
 }

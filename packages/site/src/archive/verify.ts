@@ -47,13 +47,13 @@ export async function verifyArchive(options: VerifyOptions): Promise<Verificatio
   let done = 0;
   let sizeBytes = 0;
   for (const table of ['image_instance', 'image_conflict'] as const) {
-    let after = '0';
+    let after = 0;
     for (;;) {
       signal?.throwIfAborted();
       const page = await nextStoredFiles(database, { table, after, count: PAGE_COUNT });
       for (const stored of page) {
         note(await problemOf(stored, files, hashes));
-        sizeBytes += stored.dataSetStart + Number(stored.dataSetBytes);
+        sizeBytes += stored.dataSetStart + stored.dataSetBytes;
         done += 1;
       }
       onProgress?.(done, total);
@@ -74,7 +74,7 @@ async function problemOf(
   const { file, sopInstanceUid, dataSetStart, dataSetBytes, contentDigest } = stored;
   const found = await stat(files.pathOf(file)).catch(() => undefined);
   if (found === undefined) return { kind: 'missing', file, sopInstanceUid };
-  if (found.size !== dataSetStart + Number(dataSetBytes)) return { kind: 'size', file, sopInstanceUid };
+  if (found.size !== dataSetStart + dataSetBytes) return { kind: 'size', file, sopInstanceUid };
   if (!hashes) return undefined;
   const hash = createHash('sha256');
   for await (const piece of createReadStream(files.pathOf(file), { start: dataSetStart })) hash.update(piece);

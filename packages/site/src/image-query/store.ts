@@ -8,7 +8,7 @@ import type { ComputedPart, QueryLevel } from './query-attributes.ts';
 
 /** What the index has of one match; columns of levels below that of the query are absent. */
 export type MatchRow = {
-  readonly study_key: string;
+  readonly study_key: number;
   readonly study_date: string;
   readonly patient_id: string;
   readonly study_instance_uid: string;

@@ -5,9 +5,9 @@ import { type Kysely, sql } from 'kysely';
 /** The mirror of `image_arrival` in `migrations/012-archive.sql`. */
 export type AssemblyTables = {
   image_arrival: {
-    arrival_id: string;
+    arrival_id: number;
     called_ae: string;
-    study_key: string;
+    study_key: number;
     revision: number;
     state: ArrivalState;
     first_at: Date;
@@ -20,7 +20,7 @@ export type AssemblyTables = {
 export type AssemblyDb = Kysely<AssemblyTables>;
 
 export type CompletedArrival = {
-  readonly arrivalId: string;
+  readonly arrivalId: number;
   readonly calledAe: string;
   readonly studyInstanceUid: string;
   readonly revision: number;
