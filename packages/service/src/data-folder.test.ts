@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -16,6 +16,9 @@ describe('a data folder', () => {
     const dir = path.join(root, 'a', 'b', 'c');
     assert.equal(await makeDataFolder(dir, { mode: 0o700 }), path.join(root, 'a'));
     assert.equal((await stat(dir)).mode & 0o777, 0o700);
+    await mkdir(path.join(root, 'usual'));
+    const usual = (await stat(path.join(root, 'usual'))).mode;
+    assert.equal((await stat(path.join(root, 'a', 'b'))).mode, usual, 'the user of the database has to pass it');
     assert.equal(await makeDataFolder(dir), undefined);
   });
 

@@ -22,13 +22,16 @@ function refusal(dir: string, why: string, cause?: unknown): AppError {
   return new AppError('config.invalid', `The data folder ${dir} cannot be used: ${why}.`, { field: 'dataDir', cause });
 }
 
-/** Makes the folder, and what is missing above it; gives the topmost one that it made, `undefined` when all was there. */
+/**
+ * Makes the folder, and what is missing above it; gives the topmost one that it made, `undefined` when all was there. `mode` is
+ * that of the folder alone: started as root, the user of the database has to pass those above it.
+ */
 export async function makeDataFolder(dir: string, options: { mode?: number } = {}): Promise<string | undefined> {
   const missing: string[] = [];
   for (let one = path.resolve(dir); !(await isFolder(one, dir)); one = path.dirname(one)) missing.unshift(one);
   for (const one of missing) {
     try {
-      await mkdir(one, options);
+      await mkdir(one, one === missing.at(-1) ? options : {});
     } catch (cause) {
       const isMadeMeanwhile = codeOf(cause) === 'EEXIST' && (await isFolder(one, dir));
       if (!isMadeMeanwhile) throw refusal(dir, REASONS[codeOf(cause)] ?? codeOf(cause), cause);

@@ -101,6 +101,7 @@ export { type AnyTx, type Database, openDatabase, type Tx, transactionOf } from 
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts';
 export { migrate } from './postgres/migrations.ts';
 export { openTestDatabase, startTestPostgres, type TestPostgres } from './postgres/test-database.ts';
+export { makePrivateFolder } from './private-folder.ts';
 export { createQueue, enqueue, JOB_PAYLOAD_BYTES_MAX, migrateQueue, type NewJob, type Queue } from './queue/queue.ts';
 export type { FailedJob, QueueTask, TaskContext } from './queue/work.ts';
 export { newId, newSecret } from './random.ts';

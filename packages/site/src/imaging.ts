@@ -4,10 +4,17 @@
  *
  *   dimse, dicomweb ──► archive ──► study assembly ──► followers (research copies, workflows)
  */
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { ActionRequest } from '@lantern/dicom';
-import { type Clock, type Database, FREE_BYTES_MIN, type Logger, type QueueTask, type Route } from '@lantern/service';
+import {
+  type Clock,
+  type Database,
+  FREE_BYTES_MIN,
+  type Logger,
+  makePrivateFolder,
+  type QueueTask,
+  type Route,
+} from '@lantern/service';
 import { type Archive, createArchive } from './archive/archive.ts';
 import { qidoRoutes } from './dicomweb/qido-routes.ts';
 import { stowRoutes } from './dicomweb/stow-routes.ts';
@@ -64,13 +71,15 @@ export type Imaging = {
 export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   const { settings, log } = deps;
   assertDicomSettings(settings);
-  await mkdir(deps.dir, { recursive: true });
+  await makePrivateFolder(deps.dir);
+  const researchDir = path.join(path.dirname(deps.dir), RESEARCH_DIR);
+  await makePrivateFolder(researchDir);
   const archive = createArchive(deps);
   const peers = createAdmittedPeers(settings);
   const research = await createResearchImages({
     ...deps,
     ...deps.research,
-    dir: path.join(path.dirname(deps.dir), RESEARCH_DIR),
+    dir: researchDir,
     freeBytesMin: deps.freeBytesMin ?? FREE_BYTES_MIN,
     archiveFiles: archive.files,
     optOuts: deps.research?.optOuts ?? OPT_OUTS_DEFAULT,

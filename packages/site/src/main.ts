@@ -1,5 +1,5 @@
 /** The wiring diagram of a site's process: every object is built here and passed down; nothing is looked up. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError, SITE_ROLES } from '@lantern/contract';
@@ -22,6 +22,7 @@ import {
   type HttpServer,
   type Logger,
   loadOrCreateKeyPair,
+  makePrivateFolder,
   migrate,
   migrateQueue,
   migrateService,
@@ -199,7 +200,7 @@ async function openMachinery(
   });
   const outbound = createOutbound(http);
   shutdown.onClose('outbound', async () => outbound.close());
-  await mkdir(path.join(dataDir, 'work'), { recursive: true });
+  await makePrivateFolder(path.join(dataDir, 'work'));
   const blobs = await openBlobStore({ dir: path.join(dataDir, 'blobs') });
   const imports = await openBlobStore({ dir: path.join(dataDir, 'imports') });
   const engine = await openTableEngine({

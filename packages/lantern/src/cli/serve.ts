@@ -28,7 +28,7 @@ export async function serve(
   if (server === undefined) return;
   const file = path.join(options.dataDir, SERVER_FILE);
   const content = JSON.stringify({ url: server.url, pid: process.pid });
-  await writeFile(file, content);
+  await writeFile(file, content, { mode: 0o600 });
   context.stdout.write(
     output.json
       ? `${JSON.stringify({ ready: true, url: server.url, pid: process.pid })}\n`

@@ -26,7 +26,7 @@ export async function datasetChapter({ narrator, federation }: Story): Promise<v
 
 async function register(site: DemoSite): Promise<[string, string, string]> {
   const file = path.join(path.dirname(site.process.dataDir), `${site.hospital.key}.csv`);
-  await writeFile(file, await hospitalCsv(site.hospital));
+  await writeFile(file, await hospitalCsv(site.hospital), { mode: 0o600 });
   const digest = await uploadFile(
     site.dataEngineer,
     { offset: SITE_API.importOffset, append: SITE_API.appendImport },

@@ -57,7 +57,7 @@ export async function startServer(
     },
   );
   const logFile = path.join(settings.root, `${server.folder}.log`);
-  child.stderr.pipe(createWriteStream(logFile, { flags: 'a' }));
+  child.stderr.pipe(createWriteStream(logFile, { flags: 'a', mode: 0o600 }));
   const ended = new Promise<NodeJS.Signals | undefined>((resolve) =>
     child.once('exit', (_, signal) => resolve(signal ?? undefined)),
   );

@@ -7,10 +7,11 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
-import { chmod, open, readdir, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, type Digest, isDigest } from '@lantern/contract';
 import { FREE_BYTES_MIN } from '../disk.ts';
+import { makePrivateFolder } from '../private-folder.ts';
 import { type BlobWriter, createBlobWriter, type StoredBlob, type WriterFolders } from './blob-writer.ts';
 import { makeFolder, removeIfThere, syncFolder } from './durable-file.ts';
 import { type AppendRequest, type AppendResult, Uploads } from './resumable-upload.ts';
@@ -68,10 +69,10 @@ export async function openBlobStore(options: BlobStoreOptions): Promise<BlobStor
     freeBytesMin: options.freeBytesMin ?? FREE_BYTES_MIN,
     objectPath: (digest: Digest): string => objectPath(root, digest),
   };
+  await makePrivateFolder(root);
   await makeFolder(path.join(root, 'objects'), root, folders.durable);
   await makeFolder(folders.incoming, root, folders.durable);
   await makeFolder(folders.uploads, root, folders.durable);
-  await chmod(root, 0o700);
   await sweep(folders.incoming, INCOMING_KEPT_MS);
   await sweep(folders.uploads, UPLOAD_KEPT_MS);
   const uploads = new Uploads(folders);

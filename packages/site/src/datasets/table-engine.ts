@@ -5,12 +5,11 @@
  * Invariant: every statement is printed by our own printers. DuckDB's error texts quote rows of the file; they never leave
  * this module, only the class of the error does.
  */
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DOUBLE, type DuckDBConnection, DuckDBDoubleVector, DuckDBInstance, VARCHAR } from '@duckdb/node-api';
 import { AppError, type Digest } from '@lantern/contract';
 import { quoteIdentifier, type SqlQuery } from '@lantern/omop';
-import type { BlobStore } from '@lantern/service';
+import { type BlobStore, makePrivateFolder } from '@lantern/service';
 
 const INTERRUPT_EVERY_MS = 50;
 
@@ -42,7 +41,7 @@ export type TableEngineOptions = {
 export async function openTableEngine(options: TableEngineOptions): Promise<TableEngine> {
   const dataDir = path.resolve(options.dataDir);
   const scratchDir = path.join(dataDir, 'work', 'tables');
-  await mkdir(scratchDir, { recursive: true });
+  await makePrivateFolder(scratchDir);
   const instance = await DuckDBInstance.create(':memory:', {
     threads: String(options.threads),
     memory_limit: `${options.memoryMiB}MiB`,

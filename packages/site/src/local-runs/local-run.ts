@@ -4,7 +4,7 @@
  *
  * Rows with one label only are refused: inside a federation other sites have the other label, alone there is nothing to learn.
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
   AppError,
@@ -26,6 +26,7 @@ import {
   type Tensor,
 } from '@lantern/learning';
 import { assertTwoClasses, type GraphExecutor } from '@lantern/runner';
+import { makePrivateFolder } from '@lantern/service';
 import type { Dataset } from '../datasets/datasets.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Bundles } from '../training/bundles.ts';
@@ -55,7 +56,7 @@ export async function runLocally(deps: LocalRunsDeps, asked: NewLocalRun, signal
   if (dataset === undefined) throw new AppError('not-found', `This site offers no dataset "${features.dataset}".`);
   const manifest = await deps.bundles.manifestOf(algorithm.bundleDigest, signal);
   const parent = path.join(deps.dataDir, 'work', 'local-runs');
-  await mkdir(parent, { recursive: true });
+  await makePrivateFolder(parent);
   const dir = await mkdtemp(path.join(parent, 'run-'));
   try {
     const snapshot = await makeSnapshot(deps.engine, { ...dataset, features, holdsPairs: false }, { dir, signal });

@@ -4,10 +4,10 @@
  * delivered and the control variates; and it is removed as a whole.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunId } from '@lantern/contract';
-import { type BlobStore, openBlobStore } from '@lantern/service';
+import { type BlobStore, makePrivateFolder, openBlobStore } from '@lantern/service';
 
 export type RunFolders = {
   /** The folder, made if missing. */
@@ -33,7 +33,7 @@ export function createRunFolders(dataDir: string): RunFolders {
   return {
     async dirOf(runId) {
       const dir = pathOf(runId);
-      if (!existsSync(dir)) await mkdir(dir, { recursive: true });
+      if (!existsSync(dir)) await makePrivateFolder(dir);
       return dir;
     },
     filesOf: (runId) => storeIn(path.join(pathOf(runId), 'files')),
