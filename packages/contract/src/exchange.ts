@@ -198,6 +198,7 @@ export const AnswerBodySchema = Type.Union([
       code: Type.Union([
         Type.Literal('policy.not-approved'),
         Type.Literal('policy.refused'),
+        Type.Literal('envelope.rejected'),
         Type.Literal('disclosure.refused'),
         Type.Literal('disclosure.budget-spent'),
         Type.Literal('training.refused'),

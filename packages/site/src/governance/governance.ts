@@ -32,6 +32,7 @@ import type { AlgorithmPreview } from '../training/preview.ts';
 import { decisionDocument } from './decision-document.ts';
 import type { DecisionWatch } from './decision-watch.ts';
 import type { Standing } from './policy.ts';
+import { createSignedStandings, type SignedStandings } from './signed-standing.ts';
 import * as store from './store.ts';
 
 const REFRESH_WAIT_MS_MAX = 5_000; // a person is waiting; without an answer the list shows what is known already
@@ -56,6 +57,7 @@ const HUB_STATES_OVER: ReadonlySet<string> = new Set(finalStates(PROJECT_STATES)
 export type Governance = ReturnType<typeof createGovernance>;
 
 export function createGovernance(deps: GovernanceDeps) {
+  const standings = createSignedStandings(deps);
   return {
     refresh: (signal: AbortSignal) => refresh(deps, signal),
 
@@ -82,32 +84,22 @@ export function createGovernance(deps: GovernanceDeps) {
       return deps.preview(row.spec, signal);
     },
 
-    async decide(
-      projectId: ProjectId,
-      typed: NewDecision,
-      by: { name: string; signal: AbortSignal },
-    ): Promise<SiteProject> {
-      await findOrRefresh(deps, projectId, by.signal);
-      const decided = await deps.database.transaction((tx: SiteTx) =>
-        decideInside(deps, tx, { projectId, typed, by: by.name }),
-      );
-      if (typed.verdict !== 'approved') deps.watch.approvalEnded(projectId);
-      return decided;
-    },
+    decide: (projectId: ProjectId, typed: NewDecision, by: { name: string; signal: AbortSignal }) =>
+      decide({ ...deps, standings }, { projectId, typed, by }),
 
     grantQuestions: (projectId: ProjectId, grant: QuestionGrant) => grantQuestions(deps, projectId, grant),
 
     questionsGranted: (db: SiteDb, projectId: ProjectId, dataset: string) => store.sumGrants(db, projectId, dataset),
 
     /** `undefined`: this site has not been asked. */
-    standingOf: (projectId: ProjectId) => standingOf(deps, projectId),
+    standingOf: (projectId: ProjectId) => standings.of(projectId),
 
     /** The same, after asking the hub about a project that is not known yet; for a task that came before the project. */
     async standingOrAsk(projectId: ProjectId, signal: AbortSignal): Promise<Standing | undefined> {
-      const known = await standingOf(deps, projectId);
+      const known = await standings.of(projectId);
       if (known !== undefined) return known;
       await tryRefresh(deps, signal);
-      return standingOf(deps, projectId);
+      return standings.of(projectId);
     },
 
     watch: (projectId: ProjectId) => deps.watch.watch(projectId),
@@ -145,11 +137,26 @@ async function grantQuestions(deps: GovernanceDeps, projectId: ProjectId, grant:
   });
 }
 
+async function decide(
+  deps: GovernanceDeps & { readonly standings: SignedStandings },
+  asked: { projectId: ProjectId; typed: NewDecision; by: { name: string; signal: AbortSignal } },
+): Promise<SiteProject> {
+  const { projectId, typed, by } = asked;
+  await findOrRefresh(deps, projectId, by.signal);
+  const sequenceMin = (await deps.standings.newestSequence(projectId)) + 1;
+  const { sequence, ...decided } = await deps.database.transaction((tx: SiteTx) =>
+    decideInside(deps, tx, { projectId, typed, by: by.name, sequenceMin }),
+  );
+  deps.standings.decided(projectId, sequence);
+  if (typed.verdict !== 'approved') deps.watch.approvalEnded(projectId);
+  return decided;
+}
+
 async function decideInside(
   deps: GovernanceDeps,
   tx: SiteTx,
-  input: { projectId: ProjectId; typed: NewDecision; by: string },
-): Promise<SiteProject> {
+  input: { projectId: ProjectId; typed: NewDecision; by: string; sequenceMin: number },
+): Promise<SiteProject & { sequence: number }> {
   const row = await store.lockProject(tx, input.projectId);
   if (row === undefined) throw unknownProject();
   const state = transition(DECISION_STATES, {
@@ -157,7 +164,15 @@ async function decideInside(
     state: row.state,
     event: EVENT_OF_VERDICT[input.typed.verdict],
   });
-  const sequence = row.sequence + 1;
+  if (documentDigest(row.spec) !== row.project_digest) {
+    throw new AppError(
+      'envelope.rejected',
+      'The stored project is not the document that the hub sent; do not decide on it.',
+    );
+  }
+  // Where rows were taken away, the next number still follows the last one that was signed.
+  const last = await store.findNewestSequence(tx, row.project_id);
+  const sequence = Math.max(row.sequence + 1, last + 1, input.sequenceMin);
   const document = decisionDocument(input.typed, row.spec, {
     decisionId: newId('DecisionId'),
     siteId: deps.siteId,
@@ -182,7 +197,7 @@ async function decideInside(
     object: row.project_id,
     details: { decisionDigest: digest, sequence },
   });
-  return { ...asSiteProject({ ...row, state }, undefined), decision: document, envelope };
+  return { ...asSiteProject({ ...row, state }, undefined), decision: document, envelope, sequence };
 }
 
 /** Takes over what the hub asks. Throws when the hub does not answer. */
@@ -260,14 +275,6 @@ async function expire(deps: GovernanceDeps, projectId: ProjectId, sequence: numb
     await audit(deps, tx, { actor: 'site', action: 'decision.expire', object: projectId, details: { sequence } });
     return true;
   });
-}
-
-async function standingOf(deps: GovernanceDeps, projectId: ProjectId): Promise<Standing | undefined> {
-  const row = await store.findStanding(deps.db, projectId);
-  if (row === undefined) return undefined;
-  const { state, spec, project_digest: projectDigest, document, decision_digest: digest } = row;
-  const decision = document === null || digest === null ? {} : { decision: { document, digest } };
-  return { state, spec, projectDigest, ...decision };
 }
 
 async function findOrRefresh(

@@ -4,13 +4,13 @@ import { COUNT_POLICY_DEFAULT, EGRESS_KINDS, type RoundTask, type Step } from '@
 import { bundleDigest } from '@lantern/runner';
 import { documentDigest, newId } from '@lantern/service';
 import { approvalOf, conditionsOf, MOMENTS, projectSpec, REGRESSION, roundTask } from '../../test/documents.ts';
-import { allowsQuestion, allowsRound, egressOfAnswer, type Standing } from './policy.ts';
+import { allowsQuestion, allowsRound, egressOfAnswer, type Standing, type VerifiedStanding } from './policy.ts';
 
 const ids = { siteId: newId('SiteId'), projectId: newId('ProjectId') };
 const spec = projectSpec(ids.siteId, { expiresAt: '2026-06-01T00:00:00.000Z' });
 const now = new Date('2026-03-01T10:00:00.000Z');
 
-function standing(change: Partial<Standing> = {}): Standing {
+function standing(change: Partial<VerifiedStanding> = {}): VerifiedStanding {
   return { state: 'approved', spec, projectDigest: documentDigest(spec), decision: approvalOf(spec, ids), ...change };
 }
 
@@ -223,6 +223,12 @@ describe('whether a dataset may be counted', () => {
       const outcome = allowsQuestion(standing({ state }), open);
       assert.ok(!outcome.allowed && outcome.code === 'policy.not-approved', state);
     }
+  });
+
+  it('is refused when the stored decision is not the signed one, even where the dataset is open to any project', () => {
+    const outcome = allowsQuestion({ state: 'rejected', message: 'Its state is another.' }, open);
+    assert.ok(!outcome.allowed && outcome.code === 'envelope.rejected');
+    assert.match(outcome.message, /Its state is another\./);
   });
 
   it('follows the signed rules once the project is approved', () => {

@@ -27,16 +27,19 @@ import {
 } from '@lantern/contract';
 
 /** Where this site stands on one project. `decision` is the newest signed one, whatever its verdict. */
-export type Standing = {
+export type VerifiedStanding = {
   readonly state: DecisionState;
   readonly spec: ProjectSpec;
   readonly projectDigest: Digest;
   readonly decision?: { readonly document: Decision; readonly digest: Digest };
 };
 
+/** `rejected`: what is stored is not what this site signed, so it stands for nothing. */
+export type Standing = VerifiedStanding | { readonly state: 'rejected'; readonly message: string };
+
 export type Refusal = {
   readonly allowed: false;
-  readonly code: 'policy.not-approved' | 'policy.refused';
+  readonly code: 'policy.not-approved' | 'policy.refused' | 'envelope.rejected';
   readonly message: string;
 };
 
@@ -144,6 +147,7 @@ export function isApproved(standing: Standing | undefined, now: Date): boolean {
 
 function approvalOf(standing: Standing | undefined, now: Date): Approval | Refusal {
   if (standing === undefined) return notApproved('This site has not been asked about the project.');
+  if (standing.state === 'rejected') return changed(standing.message);
   const { state, decision, spec, projectDigest } = standing;
   if (state !== 'approved') return notApproved(NOT_APPROVED[state]);
   if (
@@ -178,4 +182,10 @@ function trainingRoundOf(task: RoundTask): number {
 }
 
 const refused = (message: string): Refusal => ({ allowed: false, code: 'policy.refused', message });
+/** Says what to do: the row may have been changed by a fault, and the lead at this site is who can look. */
+const changed = (message: string): Refusal => ({
+  allowed: false,
+  code: 'envelope.rejected',
+  message: `The decision stored at this site is not the one that it signed: ${message} Its governance lead has to decide anew.`,
+});
 const notApproved = (message: string): Refusal => ({ allowed: false, code: 'policy.not-approved', message });

@@ -1,6 +1,6 @@
 /** Rows of asked projects, decisions and grants of questions. */
 import type { AskedProject, Decision, DecisionState, Digest, ProjectId, SignedEnvelope } from '@lantern/contract';
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { SiteDb, SiteTables } from '../tables.ts';
 
 export type ProjectRow = Selectable<SiteTables['asked_project']>;
@@ -77,22 +77,49 @@ export async function findDecision(
     .executeTakeFirst();
 }
 
-/** A project with the decision that counts, in one look. */
-export async function findStanding(db: SiteDb, projectId: ProjectId) {
-  return db
-    .selectFrom('asked_project as project')
-    .leftJoin('decision', (join) =>
-      join.onRef('decision.project_id', '=', 'project.project_id').onRef('decision.sequence', '=', 'project.sequence'),
-    )
-    .select([
-      'project.state',
-      'project.spec',
-      'project.project_digest',
-      'decision.document',
-      'decision.decision_digest',
-    ])
-    .where('project.project_id', '=', projectId)
+/** A project and its newest decision, not yet verified: documents as text. The last four are null together. */
+export type StandingRow = {
+  readonly state: DecisionState;
+  readonly project_digest: Digest;
+  readonly spec: string;
+  readonly sequence: number;
+  readonly decision_sequence: number | null;
+  readonly decision_digest: Digest | null;
+  readonly document: string | null;
+  readonly envelope: string | null;
+};
+
+export async function findStanding(db: SiteDb, projectId: ProjectId): Promise<StandingRow | undefined> {
+  const { rows } = await sql<StandingRow>`
+    SELECT project.state, project.project_digest, project.spec::text AS spec, project.sequence,
+      newest.sequence AS decision_sequence, newest.decision_digest,
+      newest.document::text AS document, newest.envelope::text AS envelope
+    FROM asked_project AS project LEFT JOIN LATERAL (
+      SELECT * FROM decision WHERE decision.project_id = project.project_id ORDER BY sequence DESC LIMIT 1) AS newest ON true
+    WHERE project.project_id = ${projectId}`.execute(db);
+  return rows[0];
+}
+
+/** The highest number of a decision on each project that the audit chain knows. Reads the whole chain: once per process. */
+export async function readAuditedSequences(db: SiteDb): Promise<Map<ProjectId, number>> {
+  const { rows } = await sql<{ project_id: ProjectId; sequence: number }>`
+    SELECT object AS project_id, max((details::json ->> 'sequence')::integer) AS sequence
+    FROM audit_record WHERE action IN ('decision.approve', 'decision.refuse', 'decision.withdraw') GROUP BY object`.execute(
+    db,
+  );
+  return new Map(rows.map((row) => [row.project_id, row.sequence]));
+}
+
+/** The number of the newest decision on a project; 0 before the first. */
+export async function findNewestSequence(tx: SiteDb, projectId: ProjectId): Promise<number> {
+  const row = await tx
+    .selectFrom('decision')
+    .select('sequence')
+    .where('project_id', '=', projectId)
+    .orderBy('sequence', 'desc')
+    .limit(1)
     .executeTakeFirst();
+  return row?.sequence ?? 0;
 }
 
 /** The newest decision of each project. */
