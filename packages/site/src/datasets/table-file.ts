@@ -68,7 +68,7 @@ export async function withTypedTable<T>(
   try {
     const table = await engine.session(use.signal, async (session) => {
       const columns = await readSource(session, options, path.join(dir, 'raw.parquet'));
-      await checkTable(session, options.schema, columns);
+      await checkTable(session, options, columns);
       return writeTyped(engine, session, { ...options, file: path.join(dir, 'typed.parquet') });
     });
     return await use.take(table);
@@ -170,7 +170,7 @@ async function viewOf(session: TableSession, rawFile: string): Promise<void> {
 
 async function checkTable(
   session: TableSession,
-  schema: DatasetSchema,
+  { schema, format }: Pick<TableFileOptions, 'schema' | 'format'>,
   presentColumns: readonly string[],
 ): Promise<void> {
   const { checks, findings: absent } = planTableCheck({ schema, source: SOURCE, presentColumns });
@@ -180,17 +180,18 @@ async function checkTable(
     findings.push(...readTableCheck(check, row));
   }
   const errors = findings.filter(({ severity }) => severity === 'error');
-  if (errors.length > 0) throw notAsDeclared(errors);
+  if (errors.length > 0) throw notAsDeclared(errors, format);
 }
 
-function notAsDeclared(errors: readonly TableFinding[]): AppError {
+function notAsDeclared(errors: readonly TableFinding[], format: TableFileOptions['format']): AppError {
   const shown = errors.slice(0, FINDINGS_SHOWN_MAX).map(({ message, count, firstRows }) => {
     if (firstRows.length === 0) return message;
     const which = count > firstRows.length ? `${counted(count, 'row')}, first` : counted(count, 'row');
     return `${message.replace(/\.$/, '')} (${which}: ${firstRows.join(', ')}).`;
   });
   const more = errors.length > shown.length ? ` And ${errors.length - shown.length} more.` : '';
-  const counting = errors.some(({ firstRows }) => firstRows.length > 0) ? ' Row 1 is the first below the header.' : '';
+  const namesRows = format === 'csv' && errors.some(({ firstRows }) => firstRows.length > 0);
+  const counting = namesRows ? ' Row 1 is the first below the header.' : '';
   return new AppError('dataset.invalid', `${shown.join(' ')}${more}${counting}`, { field: errors[0]?.column ?? '' });
 }
 
