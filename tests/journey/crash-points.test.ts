@@ -1,5 +1,6 @@
 /**
- * `kill -9` at every named instant of a run. Whatever dies is started again; the run must then complete by itself with the
+ * `kill -9` at every named instant of a run: of the process that reaches it, and of the database under that process. A process
+ * that dies is started again by this test, a database by its process; the run must then complete by itself with the
  * same bytes as a run that nobody disturbed, and no site may have performed a task twice after having delivered it.
  */
 import assert from 'node:assert/strict';
@@ -45,17 +46,13 @@ describe('a run', () => {
     });
   }
 
-  it("goes on to the same bytes after kill -9 of the hub's database", async () => {
-    const run = await federation.createRun('graph', 200);
-    process.kill(await postmasterPid(federation.hub.dataDir), 'SIGKILL');
-    await assertAsUndisturbed(federation, await followThroughOutages(federation, run));
-  });
-
-  it("goes on to the same bytes after kill -9 of a site's database", async () => {
-    const run = await federation.createRun('graph', 201);
-    process.kill(await postmasterPid(firstSite(federation).process.dataDir), 'SIGKILL');
-    await assertAsUndisturbed(federation, await followThroughOutages(federation, run));
-  });
+  for (const [index, point] of RUN_POINTS.entries()) {
+    const whose = isOfHub(point) ? "the hub's" : "a site's";
+    it(`goes on to the same bytes after kill -9 of ${whose} database at ${point}`, async () => {
+      const disturbed = await runWithDatabaseCrash(federation, { point, seed: 300 + index });
+      await assertAsUndisturbed(federation, disturbed);
+    });
+  }
 
   it('waits for a hub that went away and finishes when it is back', async () => {
     const run = await federation.createRun('graph', 202);
@@ -135,7 +132,7 @@ async function runWithCrash(
 ): Promise<Run> {
   const known = new Set((await federation.runs()).map((run) => run.runId));
   const site = firstSite(federation);
-  const atHub = point.startsWith('hub.');
+  const atHub = isOfHub(point);
   if (atHub) await federation.restartHub(point);
   else await federation.restartSite(site, point);
   const victim = atHub ? federation.hub : site.process;
@@ -145,6 +142,37 @@ async function runWithCrash(
   else await federation.restartSite(site);
   const started = (await federation.runs()).find((run) => !known.has(run.runId));
   return followThroughOutages(federation, started ?? (await federation.createRun('graph', seed)));
+}
+
+function isOfHub(point: FaultPoint): boolean {
+  return point.startsWith('hub.');
+}
+
+/** As above, but the process stays: its database dies under it at that instant, and the process starts it again. */
+async function runWithDatabaseCrash(
+  federation: TestFederation,
+  { point, seed }: { point: FaultPoint; seed: number },
+): Promise<Run> {
+  const known = new Set((await federation.runs()).map((run) => run.runId));
+  const site = firstSite(federation);
+  const spec = `database@${point}`;
+  if (isOfHub(point)) await federation.restartHub(spec);
+  else await federation.restartSite(site, spec);
+  const { dataDir } = isOfHub(point) ? federation.hub : site.process;
+  const before = await postmasterPid(dataDir);
+  await federation.createRun('graph', seed).catch(unlessOutage);
+  const started = (await runsDuringOutage(federation)).find((run) => !known.has(run.runId));
+  const run = await followThroughOutages(federation, started ?? (await federation.createRun('graph', seed)));
+  assert.notEqual(await postmasterPid(dataDir), before, `${point} was never reached: the database still runs`);
+  return run;
+}
+
+async function runsDuringOutage(federation: TestFederation): Promise<Run[]> {
+  for (;;) {
+    const runs = await federation.runs().catch(unlessOutage);
+    if (runs !== undefined) return runs;
+    await delay(100);
+  }
 }
 
 /** The process dies by its own fault point; a run that ends first says that the point was never reached. */

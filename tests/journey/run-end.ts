@@ -1,7 +1,15 @@
 /** How a disturbed run must end: completed, with the bytes of the same run undisturbed, and with nothing done twice. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AppError, isFinal, RUN_STATES, type Run, SITE_API } from '@lantern/contract';
+import {
+  AppError,
+  isFinal,
+  RUN_STATES,
+  type Run,
+  SITE_API,
+  SITE_TASK_STATES,
+  type SiteActivity,
+} from '@lantern/contract';
 import { followRun } from '@lantern/lantern';
 import { GRAPH_ROUNDS, type TestFederation, type TestSite } from './test-federation.ts';
 
@@ -49,11 +57,20 @@ async function assertNothingTwice(federation: TestFederation, run: Run): Promise
 }
 
 async function assertEachTaskOnce(site: TestSite, run: Run): Promise<void> {
-  const { tasks } = await site.admin.api.call(SITE_API.listActivity, {});
-  const rounds = tasks.filter((task) => task.runId === run.runId).map((task) => task.round);
+  const tasks = await settledTasks(site, run);
   assert.deepEqual(
-    rounds.toSorted((a, b) => (a ?? 0) - (b ?? 0)),
+    tasks.map((task) => task.round ?? 0).toSorted((a, b) => a - b),
     run.rounds.map((round) => round.number),
   );
-  assert.ok(tasks.filter((task) => task.runId === run.runId).every((task) => task.state === 'delivered'));
+  assert.ok(tasks.every((task) => task.state === 'delivered'));
+}
+
+/** An answer may have reached the hub while the database was away that notes it: the note follows, and is waited for. */
+async function settledTasks(site: TestSite, run: Run): Promise<SiteActivity[]> {
+  for (;;) {
+    const { tasks } = await site.admin.api.call(SITE_API.listActivity, {});
+    const ofRun = tasks.filter((task) => task.runId === run.runId);
+    if (ofRun.every((task) => isFinal(SITE_TASK_STATES, task.state))) return ofRun;
+    await delay(100);
+  }
 }

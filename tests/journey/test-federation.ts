@@ -8,7 +8,6 @@ import os from 'node:os';
 import path from 'node:path';
 import {
   type DatasetSchema,
-  type FaultPoint,
   type FeatureSpec,
   HUB_API,
   type NewModelVersion,
@@ -286,7 +285,7 @@ export class TestFederation {
     });
   }
 
-  async restartSite(site: TestSite, faultPoint?: FaultPoint): Promise<void> {
+  async restartSite(site: TestSite, faultPoint?: string): Promise<void> {
     await site.process.stop();
     const settings = faultPoint === undefined ? {} : { LANTERN_SITE_FAULT_POINT: faultPoint };
     site.process = await startServer(settingsOf(this.root), {

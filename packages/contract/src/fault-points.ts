@@ -1,7 +1,7 @@
 /**
  * The named instants at which a test may kill a process. A fault point does nothing unless the process was started with
  * its name (setting `faultPoint`, e.g. "hub.round.folded:2" = the second time it is reached): then the process ends there
- * as by `kill -9`. Naming them in one table keeps the crash tests complete: a test reads this table and asserts that every
+ * as by `kill -9`, or with "database@" before the name, the embedded database under it. Naming them in one table keeps the crash tests complete: a test reads this table and asserts that every
  * point was crossed and survived.
  */
 export const FAULT_POINTS = [

@@ -17,6 +17,7 @@ import {
   createNonceStore,
   createQueue,
   createShutdown,
+  exposeDatabase,
   type FailedJob,
   type HttpServer,
   type Logger,
@@ -96,6 +97,7 @@ async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
   const tls = await readTls(settings);
   const database = await openDatabase({ url: settings.databaseUrl, dataDir, log, applicationName: 'lantern-hub' });
   shutdown.onClose('database', () => database.close());
+  exposeDatabase(() => database.embeddedPid());
   await migrateService(database);
   await migrate(database, { name: 'hub', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
   await migrateQueue(database);

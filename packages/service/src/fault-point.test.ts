@@ -30,6 +30,28 @@ test('without a count the first crossing kills', () => {
   assert.deepEqual(crossed('hub.round.folded'), { output: 'hub.round.opened ', signal: 'SIGKILL', status: null });
 });
 
+test('a point armed for the database kills that process at the asked crossing, and its own process goes on', () => {
+  const source = `
+    import { armFaultPoint, exposeDatabase, faultPoint } from ${JSON.stringify(new URL('fault-point.ts', import.meta.url).href)};
+    import { spawn } from 'node:child_process';
+    import { once } from 'node:events';
+    import { writeSync } from 'node:fs';
+    const other = spawn(process.execPath, ['--eval', 'setInterval(() => undefined, 1000)']);
+    exposeDatabase(() => other.pid);
+    armFaultPoint('database@hub.round.folded:2');
+    faultPoint('hub.round.folded');
+    writeSync(1, String(other.killed || other.signalCode) + ' ');
+    const ended = once(other, 'exit');
+    faultPoint('hub.round.folded');
+    writeSync(1, (await ended)[1] + ' ');
+    faultPoint('hub.round.folded');
+    writeSync(1, 'still here');`;
+  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '--eval', source], {
+    encoding: 'utf8',
+  });
+  assert.deepEqual([stdout, status], ['null SIGKILL still here', 0]);
+});
+
 test('a process that is not armed passes every point', () => {
   const { output, status } = crossed(undefined);
   assert.equal(output, 'hub.round.opened hub.round.folded hub.round.opened hub.round.folded exit handler');
@@ -37,7 +59,16 @@ test('a process that is not armed passes every point', () => {
 });
 
 test('a name nobody knows or a count that is none is refused', () => {
-  for (const spec of ['hub.round.fold', 'hub.round.folded:0', 'hub.round.folded:x', 'hub.round.folded:', '', ':1']) {
+  for (const spec of [
+    'hub.round.fold',
+    'hub.round.folded:0',
+    'hub.round.folded:x',
+    'hub.round.folded:',
+    '',
+    ':1',
+    'site@hub.round.folded',
+    'database@',
+  ]) {
     assert.throws(() => armFaultPoint(spec), { code: 'config.invalid', field: 'faultPoint' }, spec);
   }
   faultPoint('hub.round.folded');

@@ -36,7 +36,7 @@ export { type Clock, type ManualClock, manualClock, systemClock } from './clock.
 export { loadConfig, redactConfig } from './config.ts';
 export { makeDataFolder } from './data-folder.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';
-export { armFaultPoint, faultPoint } from './fault-point.ts';
+export { armFaultPoint, exposeDatabase, faultPoint } from './fault-point.ts';
 export type { Authenticators, RequestIdentity } from './http/authentication.ts';
 export { type MetricsSource, READY, type ReadyCheck } from './http/built-in-routes.ts';
 export { type ByteRange, parseByteRange } from './http/byte-range.ts';

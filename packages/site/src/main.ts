@@ -19,6 +19,7 @@ import {
   createQueue,
   createShutdown,
   type Database,
+  exposeDatabase,
   type HttpServer,
   type Logger,
   loadOrCreateKeyPair,
@@ -169,6 +170,7 @@ async function openSiteDatabase(settings: SiteConfig, { log, shutdown }: Process
   const { dataDir, databaseUrl: url } = settings;
   const database = await openDatabase({ url, dataDir, log, applicationName: 'lantern-site' });
   shutdown.onClose('database', () => database.close());
+  exposeDatabase(() => database.embeddedPid());
   await migrateService(database);
   await migrate(database, { name: 'site', dir: fileURLToPath(new URL('../migrations', import.meta.url)) });
   await migrateQueue(database);

@@ -49,6 +49,39 @@ describe('the dispatcher of tasks', () => {
     await dispatcher.close();
   });
 
+  it('tries to keep a failed task for later until it is kept, with growing waits', async () => {
+    const { ends, work } = controlledWork();
+    const kept = Promise.withResolvers<TaskId>();
+    const waits: number[] = [];
+    const retry = async (taskId: TaskId) => {
+      if (waits.length < 6) throw new Error('the database is away');
+      kept.resolve(taskId);
+    };
+    const pause = async (ms: number) => void waits.push(ms);
+    const dispatcher = createDispatcher({ work, retry, concurrency: 1, log, pause });
+    const taskId = newId('TaskId');
+    dispatcher.start(taskId);
+    ends.get(taskId)?.reject(new Error('the database is away'));
+    assert.equal(await kept.promise, taskId);
+    assert.deepEqual(waits, [250, 500, 1000, 2000, 4000, 5000]);
+    await dispatcher.close();
+  });
+
+  it('stops trying when it is closed', async () => {
+    const { ends, work } = controlledWork();
+    const tried = Promise.withResolvers<void>();
+    const retry = async () => {
+      tried.resolve();
+      throw new Error('the database is away');
+    };
+    const dispatcher = createDispatcher({ work, retry, concurrency: 1, log });
+    const taskId = newId('TaskId');
+    dispatcher.start(taskId);
+    ends.get(taskId)?.reject(new Error('the database is away'));
+    await tried.promise;
+    await dispatcher.close();
+  });
+
   it('hands a failed task over to be kept for later', async () => {
     const { ends, work } = controlledWork();
     const kept: TaskId[] = [];

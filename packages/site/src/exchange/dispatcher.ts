@@ -5,8 +5,13 @@
  * whatever is still open is taken up again at start, when the hub is back, and by a sweep. Going through the queue the first
  * time as well would cost every round a second commit and the wake-up of a worker.
  */
+import { setTimeout as wait } from 'node:timers/promises';
 import { AppError, type TaskId } from '@lantern/contract';
 import type { Logger } from '@lantern/service';
+
+/** What takes the database away from a task takes it from the keeping, too; a killed one is back within a second. */
+const KEEP_WAIT_MS_MIN = 250;
+const KEEP_WAIT_MS_MAX = 5_000;
 
 /** `known`: the task as it was just stored, which saves reading it. */
 export type Attempt<Known> = { readonly signal: AbortSignal; readonly attempt: number; readonly known?: Known };
@@ -27,8 +32,10 @@ export function createDispatcher<Known>(options: {
   readonly retry: (taskId: TaskId) => Promise<void>;
   readonly concurrency: number;
   readonly log: Logger;
+  /** Resolves after so long, or as soon as the signal says so. */
+  readonly pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }): Dispatcher<Known> {
-  const { work, retry, concurrency, log } = options;
+  const { work, retry, concurrency, log, pause = pauseFor } = options;
   const closing = new AbortController();
   const busy = new Set<TaskId>();
   const running = new Set<Promise<void>>();
@@ -49,7 +56,17 @@ export function createDispatcher<Known>(options: {
     } catch (err) {
       if (closing.signal.aborted) return; // it is open still, and is taken up at the next start
       log.warn({ err, taskId }, 'a task is tried again later');
-      await retry(taskId).catch((caught: unknown) => log.warn({ err: caught, taskId }, 'a sweep takes the task up'));
+      await keep(taskId);
+    }
+  };
+  const keep = async (taskId: TaskId) => {
+    for (let waitMs = KEEP_WAIT_MS_MIN; !closing.signal.aborted; waitMs = Math.min(2 * waitMs, KEEP_WAIT_MS_MAX)) {
+      try {
+        return await retry(taskId);
+      } catch (err) {
+        log.warn({ err, taskId }, 'a task cannot be kept for later yet');
+      }
+      await pause(waitMs, closing.signal);
     }
   };
   const next = () => {
@@ -75,4 +92,8 @@ export function createDispatcher<Known>(options: {
       await Promise.all(running);
     },
   };
+}
+
+async function pauseFor(ms: number, signal: AbortSignal): Promise<void> {
+  await wait(ms, undefined, { signal }).catch(() => undefined); // rejects with the signal alone, which its caller looks at
 }
