@@ -1,6 +1,7 @@
 /**
- * `npm run check`, which is `npm test`: exactly what CI runs. Every gate runs, also after one has failed, so that one run tells
- * all; the tests come last and the end is their summary.
+ * `npm run check`, which is `npm test`: every gate and every test that needs nothing but npm packages. CI (.ci/run) runs exactly
+ * this between the demonstration and the tests beside other programs. Every gate runs, also after one has failed, so that one run
+ * tells all; the tests come last and the end is their summary.
  *
  *   npm test                       all gates and all tests
  *   npm test -- hub/src/runs       only test files with this in their path, no other gate

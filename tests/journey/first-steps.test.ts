@@ -1,6 +1,7 @@
 /**
  * What a newcomer types: every command of the README and of docs/first-steps.md, as it stands there, with real processes. Only
- * ports are exchanged for free ones, and words in capitals for what an earlier command printed.
+ * ports are exchanged for free ones, and words in capitals for what an earlier command printed. `npm run lantern --` starts main.ts
+ * in the root of the project; so that folders of the walk lie elsewhere, the commands start it themselves, and one goes through npm.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -130,6 +131,17 @@ async function typeAll(newcomer: Newcomer, file: string, before: (command: strin
   return said;
 }
 
+/** What a command prints that npm starts, as the documents write it. */
+async function throughNpm(newcomer: Newcomer, ...command: string[]): Promise<string> {
+  const child = spawn('npm', ['run', 'lantern', '--', ...command], {
+    cwd: ROOT,
+    env: { PATH: process.env['PATH'], HOME: newcomer.folder, CI: 'true' }, // in CI npm asks nobody for a newer npm
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [out] = await Promise.all([textOf(child.stdout), once(child, 'close')]);
+  return out;
+}
+
 /** The record system asks about a patient without results and says what the clinician did with the answer. */
 async function askAsRecordSystem(siteUrl: string, key: KeyObject): Promise<string> {
   const client = { issuer: ISSUER, key, siteUrl };
@@ -158,6 +170,10 @@ describe('a newcomer', () => {
     try {
       const said = await typeAll(newcomer, 'README.md', async () => undefined);
       assert.equal(said.length, 8);
+      assert.match(
+        await throughNpm(newcomer, 'hub', 'sites', '--data', path.join(newcomer.folder, 'hub-data')),
+        /St Elsewhere/,
+      );
       assert.match(said.at(-1)?.out ?? '', /✔ server: .* is ready.*\n(.*\n)*✔ hub: .*\n(.*\n)*✔ key: /);
     } finally {
       await newcomer.leaves();
