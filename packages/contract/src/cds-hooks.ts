@@ -7,6 +7,9 @@ import { type Static, Type } from 'typebox';
 export const CdsRequestSchema = Type.Object({
   hook: Type.String({ minLength: 1, maxLength: 64 }),
   hookInstance: Type.String({ minLength: 1, maxLength: 128 }),
+  fhirServer: Type.Optional(
+    Type.String({ maxLength: 2048, description: 'base of the record system: absolute references on it are taken' }),
+  ),
   context: Type.Object({
     userId: Type.Optional(Type.String({ maxLength: 256 })),
     patientId: Type.String({ minLength: 1, maxLength: 128 }),

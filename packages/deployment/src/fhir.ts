@@ -86,6 +86,17 @@ export const SearchsetSchema = Type.Object({
   ),
 });
 
+/** What a record system sends where it could not read (CDS Hooks 2.0, prefetch), or beside what it found (R4 3.1.1.2). */
+export const OperationOutcomeSchema = Type.Object({
+  resourceType: Type.Literal('OperationOutcome'),
+  issue: Type.Optional(Type.Array(Type.Object({ severity: Type.Optional(text) }), { maxItems: 100 })),
+});
+
+/** Whether a resource is of this type, before anything else of it is looked at. */
+export function isResource(value: unknown, resourceType: string): boolean {
+  return typeof value === 'object' && value !== null && 'resourceType' in value && value.resourceType === resourceType;
+}
+
 /** Whether a resource or component says that it means something else than it seems to. */
 export function isModified(part: {
   readonly implicitRules?: string;

@@ -116,11 +116,15 @@ function bundle(resources: readonly Json[], rest: Json = {}): Json {
   return { resourceType: 'Bundle', type: 'searchset', entry: resources.map((resource) => ({ resource })), ...rest };
 }
 
-function map(resources: readonly Json[], changes: { patient?: unknown; bundle?: unknown } = {}): MappedInput {
+function map(
+  resources: readonly Json[],
+  changes: { patient?: unknown; bundle?: unknown; fhirServer?: string } = {},
+): MappedInput {
   const patient = 'patient' in changes ? changes.patient : PATIENT;
   const observations = 'bundle' in changes ? changes.bundle : bundle(resources);
   const prefetch = { patient, observations };
-  return mapInputs({ patientId: PATIENT_ID, prefetch, inputs: INPUTS, schema: SCHEMA, now: NOW });
+  const { fhirServer } = changes;
+  return mapInputs({ patientId: PATIENT_ID, fhirServer, prefetch, inputs: INPUTS, schema: SCHEMA, now: NOW });
 }
 
 function values(mapped: MappedInput): Json {
@@ -234,6 +238,60 @@ describe('the wrong patient', () => {
   });
 });
 
+describe('the same patient', () => {
+  const BASE = 'https://ehr.test/fhir';
+  const withSubject = (reference: string, fhirServer?: string) =>
+    map([systolic({ ...quantity(120, 'mm[Hg]'), subject: { reference } }), glucose(), pain()], {
+      ...(fhirServer === undefined ? {} : { fhirServer }),
+    });
+
+  test('may be named with a version, and in full on the base that the request names', () => {
+    for (const reference of ['Patient/p-1/_history/2', `${BASE}/Patient/p-1`, `${BASE}/Patient/p-1/_history/2`]) {
+      assert.equal(values(withSubject(reference, BASE))['systolic'], 120, reference);
+    }
+  });
+
+  test('is not surely the same on another base, or where the request names none', () => {
+    for (const found of [
+      withSubject('https://other.test/fhir/Patient/p-1', BASE),
+      withSubject(`${BASE}/Patient/p-1`),
+    ]) {
+      assert.match(findings(found)[0] ?? '', /^impossible Observations: .* not, or not surely, of this patient/);
+    }
+  });
+});
+
+describe('what the record system could not read', () => {
+  const outcome = (severity: string) => ({
+    resourceType: 'OperationOutcome',
+    issue: [{ severity, code: 'forbidden', diagnostics: 'secret-text' }],
+  });
+  const UNREAD = 'the record system says that it could not read all of it';
+
+  test('is missing, all of it at once, and its words stay there', () => {
+    assert.deepEqual(findings(map([], { patient: outcome('error') })), [`missing Patient: ${UNREAD}`]);
+    assert.deepEqual(findings(map([], { bundle: outcome('error') })), [`missing Observations: ${UNREAD}`]);
+    assert.deepEqual(findings(map([], { patient: outcome('fatal'), bundle: outcome('fatal') })), [
+      `missing Patient: ${UNREAD}`,
+      `missing Observations: ${UNREAD}`,
+    ]);
+  });
+
+  test('is missing also where it is said beside results, which then may not be all', () => {
+    const results = [systolic(), glucose(), pain()];
+    for (const severity of ['fatal', 'error', 'warning', 'unheard of']) {
+      assert.deepEqual(findings(map([...results, outcome(severity)])), [`missing Observations: ${UNREAD}`], severity);
+    }
+    assert.deepEqual(findings(map([...results, { resourceType: 'OperationOutcome' }])), [
+      `missing Observations: ${UNREAD}`,
+    ]);
+  });
+
+  test('is not meant by mere information beside the results', () => {
+    assert.equal(map([systolic(), glucose(), pain(), outcome('information')]).kind, 'complete');
+  });
+});
+
 describe('missing input', () => {
   test('every missing input is named, and the others are not hidden behind it', () => {
     assert.deepEqual(findings(map([glucose()], { patient: { ...PATIENT, birthDate: undefined } })), [
@@ -281,8 +339,31 @@ describe('missing input', () => {
   test('a newer result that is not final is no reason to take the one before it', () => {
     for (const status of ['preliminary', 'registered', 'unknown']) {
       const newer = systolic({ ...quantity(220, 'mm[Hg]'), status, effectiveDateTime: '2026-03-11T08:00:00Z' });
-      assert.deepEqual(findings(withSystolic(systolic(), newer)), ['missing systolic: the newest result is not final']);
+      assert.deepEqual(findings(withSystolic(systolic(), newer)), [
+        'missing systolic: the newest result is not, or not surely, final',
+      ]);
     }
+  });
+
+  test('a result that is not final and has no exact date may be the newest', () => {
+    for (const status of ['preliminary', 'registered', 'unknown']) {
+      for (const effectiveDateTime of [undefined, '2026', '2026-03', 'soon']) {
+        const undated = systolic({ ...quantity(220, 'mm[Hg]'), status, effectiveDateTime });
+        assert.deepEqual(findings(withSystolic(systolic(), undated)), [
+          'missing systolic: a result that is not final has no exact date',
+        ]);
+      }
+    }
+  });
+
+  test('a result that is not final, on the day of one that is dated by the day alone, may be the newest', () => {
+    const ofTheDay = systolic({ ...quantity(130, 'mm[Hg]'), effectiveDateTime: '2026-03-10' });
+    const pending = (effectiveDateTime: string) =>
+      withSystolic(ofTheDay, systolic({ ...quantity(220, 'mm[Hg]'), status: 'preliminary', effectiveDateTime }));
+    for (const time of ['2026-03-10T08:00:00Z', '2026-03-10']) {
+      assert.deepEqual(findings(pending(time)), ['missing systolic: the newest result is not, or not surely, final']);
+    }
+    assert.equal(values(pending('2026-03-08T08:00:00Z'))['systolic'], 130);
   });
 
   test('content that changes the meaning of a resource makes it unusable, whatever it says', () => {

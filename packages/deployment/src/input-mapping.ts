@@ -16,8 +16,10 @@ import {
 } from '@lantern/contract';
 import {
   isModified,
+  isResource,
   type Observation,
   ObservationSchema,
+  OperationOutcomeSchema,
   type Patient,
   PatientSchema,
   SearchsetSchema,
@@ -25,14 +27,14 @@ import {
 import { completedYears, parseDate } from './fhir-time.ts';
 import type { InputFinding, InputValue } from './input-finding.ts';
 import { meaningOf, observationValue } from './observation-value.ts';
+import { namesPatient, type PatientContext } from './patient-reference.ts';
 import { PREFETCH_KEYS } from './prefetch.ts';
 
 export type MappedInput =
   | { readonly kind: 'complete'; readonly values: readonly InputValue[] }
   | { readonly kind: 'incomplete'; readonly findings: readonly InputFinding[] };
 
-export type MappingRequest = {
-  readonly patientId: string;
+export type MappingRequest = PatientContext & {
   readonly prefetch: Readonly<Record<string, unknown>> | undefined;
   readonly inputs: readonly InputSource[];
   readonly schema: DatasetSchema;
@@ -41,17 +43,22 @@ export type MappingRequest = {
 
 /**
  * Maps one request. Throws `input.prefetch-missing` when a template of the discovery was not satisfied at all, and
- * `input.invalid` when what came is not FHIR R4; neither quotes a value.
+ * `input.invalid` when what came is not FHIR R4; neither quotes a value. Where the record system says that it could not read,
+ * that is a finding.
  */
 export function mapInputs(request: MappingRequest): MappedInput {
   const patient = readPatient(prefetched(request, PREFETCH_KEYS.patient));
   const needsObservations = request.inputs.some((input) => 'codings' in input);
-  const searched = needsObservations
+  const searched: Read<Searched> = needsObservations
     ? readObservations(prefetched(request, PREFETCH_KEYS.observations))
-    : { observations: [], complete: true };
-  const whole = patient === undefined ? [noPatient()] : wholeFindings(request.patientId, patient, searched);
-  if (whole.length > 0 || patient === undefined) return { kind: 'incomplete', findings: whole };
-  const results = request.inputs.map((input) => mapInput(input, { ...request, patient, ...searched }));
+    : { kind: 'read', value: NOTHING_SEARCHED };
+  if (patient.kind !== 'read' || searched.kind !== 'read') {
+    return { kind: 'incomplete', findings: [patient, searched].filter((read) => read.kind !== 'read') };
+  }
+  const whole = wholeFindings(request, patient.value, searched.value);
+  if (whole.length > 0) return { kind: 'incomplete', findings: whole };
+  const context = { ...request, patient: patient.value, observations: searched.value.observations };
+  const results = request.inputs.map((input) => mapInput(input, context));
   const findings = results.filter((result) => result.kind !== 'value');
   if (findings.length > 0) return { kind: 'incomplete', findings };
   return { kind: 'complete', values: results.filter((result) => result.kind === 'value') };
@@ -63,14 +70,20 @@ function prefetched({ prefetch }: MappingRequest, key: string): unknown {
   throw new AppError('input.prefetch-missing', `The request has no prefetch "${key}".`, { field: `/prefetch/${key}` });
 }
 
-function readPatient(resource: unknown): Patient | undefined {
-  return resource === null
-    ? undefined
-    : parse(PatientSchema, resource, { what: 'request', at: `/prefetch/${PREFETCH_KEYS.patient}` });
+type Read<T> = { readonly kind: 'read'; readonly value: T } | InputFinding;
+type Searched = { readonly observations: readonly Observation[]; readonly complete: boolean };
+const NOTHING_SEARCHED: Searched = { observations: [], complete: true };
+
+function readPatient(resource: unknown): Read<Patient> {
+  if (resource === null) return { kind: 'missing', label: 'Patient', reason: 'the record sent no patient' };
+  if (isResource(resource, 'OperationOutcome')) return unread('Patient');
+  const at = `/prefetch/${PREFETCH_KEYS.patient}`;
+  return { kind: 'read', value: parse(PatientSchema, resource, { what: 'request', at }) };
 }
 
-function readObservations(resource: unknown): { observations: Observation[]; complete: boolean } {
-  if (resource === null) return { observations: [], complete: true };
+function readObservations(resource: unknown): Read<Searched> {
+  if (resource === null) return { kind: 'read', value: NOTHING_SEARCHED };
+  if (isResource(resource, 'OperationOutcome')) return unread('Observations');
   const at = `/prefetch/${PREFETCH_KEYS.observations}`;
   const { entry = [], link = [], total } = parse(SearchsetSchema, resource, { what: 'request', at });
   const observations = entry.flatMap(({ resource: one }, index) =>
@@ -78,21 +91,29 @@ function readObservations(resource: unknown): { observations: Observation[]; com
       ? [parse(ObservationSchema, one, { what: 'request', at: `${at}/entry/${index}/resource` })]
       : [],
   );
+  if (entry.some(({ resource: one }) => isOutcomeOfLess(one))) return unread('Observations');
   const more = link.some(({ relation }) => relation === 'next') || (total ?? 0) > observations.length;
-  return { observations, complete: !more };
+  return { kind: 'read', value: { observations, complete: !more } };
 }
 
-function noPatient(): InputFinding {
-  return { kind: 'missing', label: 'Patient', reason: 'the record sent no patient' };
+function unread(label: string): InputFinding {
+  return { kind: 'missing', label, reason: 'the record system says that it could not read all of it' };
+}
+
+/** Beside the results: whatever is not mere information may mean that there are results which were not sent. */
+function isOutcomeOfLess(resource: unknown): boolean {
+  if (!isResource(resource, 'OperationOutcome')) return false;
+  const { issue = [] } = parse(OperationOutcomeSchema, resource, { what: 'request', at: '/prefetch/observations' });
+  return issue.length === 0 || issue.some(({ severity }) => severity !== 'information');
 }
 
 /** Findings about the request as a whole; with one of these, no input is looked at. */
 function wholeFindings(
-  patientId: string,
+  context: PatientContext,
   patient: Patient,
-  { observations, complete }: { observations: readonly Observation[]; complete: boolean },
+  { observations, complete }: Searched,
 ): InputFinding[] {
-  if (patient.id !== patientId) {
+  if (patient.id !== context.patientId) {
     const reason = 'the record sent another patient than the one in the context of the request';
     return [{ kind: 'impossible', label: 'Patient', reason }];
   }
@@ -103,7 +124,7 @@ function wholeFindings(
   if (patient.deceasedBoolean === true || patient.deceasedDateTime !== undefined) {
     return [{ kind: 'impossible', label: 'Patient', reason: 'the record says that the patient has died' }];
   }
-  if (observations.some(({ subject }) => subject?.reference !== `Patient/${patientId}`)) {
+  if (!observations.every(({ subject }) => namesPatient(subject?.reference, context))) {
     return [
       { kind: 'impossible', label: 'Observations', reason: 'at least one is not, or not surely, of this patient' },
     ];

@@ -45,7 +45,8 @@ export function observationValue(
   }
   const dated = final.flatMap(toCandidate);
   if (dated.length < final.length) return finding('missing', 'a final result has no exact date');
-  const pending = results.filter(({ status }) => !USED_STATUS.has(status)).flatMap(toCandidate);
+  const notFinal = results.filter(({ status }) => !USED_STATUS.has(status));
+  const pending = notFinal.flatMap(toCandidate);
   const newest = dated.reduce((best, candidate) => (candidate.span.latest > best.span.latest ? candidate : best));
   if (newest.span.earliest > now.getTime() + CLOCK_SKEW_MS) {
     return finding('impossible', `the newest result is dated in the future (${newest.dateText})`);
@@ -53,8 +54,10 @@ export function observationValue(
   if (newest.span.latest < now.getTime() - source.ageMaxDays * DAY_MS) {
     return finding('missing', `the newest result is older than ${source.ageMaxDays} days (${newest.dateText})`);
   }
-  if (pending.some(({ span }) => span.latest > newest.span.latest)) {
-    return finding('missing', 'the newest result is not final');
+  // Without an exact date, or on the day of a result that is dated by the day, it may be the newest as well.
+  if (pending.length < notFinal.length) return finding('missing', 'a result that is not final has no exact date');
+  if (pending.some(({ span }) => span.latest > newest.span.earliest)) {
+    return finding('missing', 'the newest result is not, or not surely, final');
   }
   const rivals = dated.filter((candidate) => candidate.span.latest >= newest.span.earliest);
   return combine(rivals, newest, context);

@@ -118,6 +118,36 @@ describe('a call', () => {
     assert.equal((await site.call(SERVICE, { hook: 'patient-view' })).status, 400);
   });
 
+  test('answers what is missing when the record system could not read it, and quotes nothing of its words', async () => {
+    const outcome = {
+      resourceType: 'OperationOutcome',
+      issue: [{ severity: 'error', code: 'forbidden', diagnostics: 'secret-diagnostics' }],
+    };
+    const { patient, observations } = record('p-1');
+    for (const prefetch of [
+      { patient, observations: outcome },
+      { patient: outcome, observations },
+    ]) {
+      const answered = await card('p-1', prefetch);
+      assert.match(answered.summary, /^No risk computed: 1 missing \((Patient|Observations)\)$/);
+      assert.ok(!JSON.stringify(answered).includes('secret-diagnostics'));
+      assert.equal((await consultationOf(answered.uuid)).result, 'input-missing');
+    }
+  });
+
+  test('takes results that name the patient in full, on the base of the request', async () => {
+    const prefetch = JSON.parse(
+      JSON.stringify(record('p-1')).replaceAll('"Patient/p-1"', '"https://fhir.test/r4/Patient/p-1/_history/2"'),
+    );
+    const ask = async (fhirServer: string) => {
+      const { status, body } = await site.call(SERVICE, { ...request('p-1', prefetch), fhirServer });
+      assert.equal(status, 200);
+      return parse(CdsResponseSchema, body, { what: 'CDS response' }).cards[0]?.summary;
+    };
+    assert.match((await ask('https://fhir.test/r4')) ?? '', /probability/);
+    assert.match((await ask('https://other.test/r4')) ?? '', /^No risk computed/);
+  });
+
   test('may bring members that this service does not know', async () => {
     const more = {
       ...request('p-1', { ...record('p-1'), extra: { any: 'thing' } }),

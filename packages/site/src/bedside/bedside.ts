@@ -110,6 +110,7 @@ async function assess(
   const used = new Set(version.features.features.map(({ column }) => column));
   const mapped = mapInputs({
     patientId: request.context.patientId,
+    fhirServer: request.fhirServer,
     prefetch: request.prefetch,
     inputs: version.inputs.filter(({ column }) => used.has(column)),
     schema: version.datasetSchema,
