@@ -59,10 +59,18 @@ export const CdsFeedbackSchema = Type.Object({
               system: Type.Optional(Type.String({ maxLength: 256 })),
             }),
           ),
-          userComment: Type.Optional(Type.String({ maxLength: 2000 })),
+          userComment: Type.Optional(
+            Type.String({
+              maxLength: 2000,
+              description: 'not kept, as free text may name the patient; that there was one is kept with the outcome',
+            }),
+          ),
         }),
       ),
-      outcomeTimestamp: Type.String({ format: 'date-time' }),
+      outcomeTimestamp: Type.String({
+        format: 'date-time',
+        description: 'the latest of several words on a card counts; one from the future is refused',
+      }),
     }),
     { minItems: 1, maxItems: 100 },
   ),

@@ -106,6 +106,9 @@ export const ConsultationSchema = Type.Object(
     outcome: Type.Optional(Type.Union([Type.Literal('accepted'), Type.Literal('overridden')])),
     overrideCode: Type.Optional(Type.String()),
     outcomeAt: Type.Optional(Type.String({ format: 'date-time' })),
+    hasComment: Type.Optional(
+      Type.Literal(true, { description: 'the clinician wrote a comment, which is in the record system alone' }),
+    ),
   },
   { additionalProperties: false },
 );

@@ -84,7 +84,10 @@ function consultationsCommand(context: CommandContext): Command {
     .action(
       connected(context, async ({ api }, { output }) => {
         const { consultations } = await api.call(SITE_API.listConsultations, {});
-        const rows = consultations.map((one) => [one.at, one.result, one.outcome ?? '-', one.overrideCode ?? '']);
+        const rows = consultations.map(({ at, result, outcome, overrideCode, hasComment }) => {
+          const reason = [overrideCode, hasComment ? 'with a comment in the record system' : undefined];
+          return [at, result, outcome ?? '-', reason.filter((part) => part !== undefined).join(', ')];
+        });
         output.result({ consultations }, table([['at', 'result', 'clinician', 'reason'], ...rows]));
       }),
     );

@@ -64,7 +64,8 @@ describe('discovery', () => {
           patient: 'Patient/{{context.patientId}}',
           observations: 'Observation?patient={{context.patientId}}&code=http%3A%2F%2Floinc.org%7C2093-3',
         },
-        usageRequirements: 'Not for: n',
+        usageRequirements:
+          'Not for: n Comments in feedback (userComment) are not kept; keep them in the record system.',
       },
     ]);
   });
@@ -173,7 +174,7 @@ describe('a call', () => {
 
 describe('feedback', () => {
   const send = (feedback: unknown) => site.call(`${SERVICE}/feedback`, { feedback });
-  const AT = '2026-03-15T12:10:00.000Z';
+  const AT = '2026-03-15T12:04:00.000Z';
 
   test('is kept with the consultation, and the same again changes nothing', async () => {
     const { uuid } = await card('p-1', record('p-1'));
@@ -182,13 +183,14 @@ describe('feedback', () => {
     assert.equal((await send([word])).status, 200);
     const kept = await consultationOf(uuid);
     assert.deepEqual([kept.outcome, kept.outcomeAt, kept.overrideCode], ['accepted', AT, undefined]);
+    assert.equal(kept.hasComment, undefined);
   });
 
   test('that comes late does not undo a later word', async () => {
     const { uuid } = await card('p-1', record('p-1'));
     const override = { reason: { code: 'input-wrong', system: 'urn:lantern:override-reasons' } };
     await send([{ card: uuid, outcome: 'overridden', overrideReason: override, outcomeTimestamp: AT }]);
-    await send([{ card: uuid, outcome: 'accepted', outcomeTimestamp: '2026-03-15T12:09:59.000Z' }]);
+    await send([{ card: uuid, outcome: 'accepted', outcomeTimestamp: '2026-03-15T12:03:59.000Z' }]);
     const kept = await consultationOf(uuid);
     assert.deepEqual([kept.outcome, kept.overrideCode], ['overridden', 'input-wrong']);
   });
@@ -197,11 +199,58 @@ describe('feedback', () => {
     const { uuid } = await card('p-1', record('p-1'));
     const overrideReason = { reason: { code: 'secret-code-77' }, userComment: 'secret-comment-77' };
     await send([{ card: uuid, outcome: 'overridden', overrideReason, outcomeTimestamp: AT }]);
-    assert.equal((await consultationOf(uuid)).overrideCode, 'other');
+    const { overrideCode, hasComment } = await consultationOf(uuid);
+    assert.deepEqual([overrideCode, hasComment], ['other', true], 'but that there was a comment');
     const { rows } = await site.database.pool.query<{ text: string }>(
       'select row_to_json(c)::text as text from consultation c',
     );
     assert.ok(rows.every(({ text }) => !text.includes('secret-')));
+  });
+
+  test('from the future is refused, so that it cannot outlast every word after it', async () => {
+    const { uuid } = await card('p-1', record('p-1'));
+    const nowMs = site.clock.now().getTime();
+    const at = (aheadMs: number) => new Date(nowMs + aheadMs).toISOString();
+    const word = { card: uuid, outcome: 'overridden', outcomeTimestamp: AT };
+    const { status, body } = await send([word, { ...word, outcomeTimestamp: at(5 * 60_000 + 1) }]);
+    assert.equal(status, 400);
+    assert.match(JSON.stringify(body), /feedback\/1\/outcomeTimestamp/);
+    assert.equal((await consultationOf(uuid)).outcome, undefined, 'all of it or none');
+    assert.equal((await send([{ ...word, outcomeTimestamp: at(5 * 60_000) }])).status, 200, 'clocks differ a little');
+  });
+
+  test('that comes after the deployment was stopped or replaced is kept', async () => {
+    const deploy = async (reason: string) => {
+      const { modelVersionId } = registry.release();
+      return site.as('governance').call(SITE_API.deploy, { body: { modelVersionId, serviceId: 'late', reason } });
+    };
+    const ask = async () => {
+      const { status, body } = await site.call('/cds-services/late', request('p-1', record('p-1')));
+      assert.equal(status, 200);
+      const [given] = parse(CdsResponseSchema, body, { what: 'CDS response' }).cards;
+      assert.ok(given);
+      return given.uuid;
+    };
+    const word = (card: string) =>
+      site.call('/cds-services/late/feedback', { feedback: [{ card, outcome: 'accepted', outcomeTimestamp: AT }] });
+    await deploy('first');
+    const first = await ask();
+    const { deploymentId } = await deploy('second');
+    const second = await ask();
+    assert.equal((await word(first)).status, 200, 'replaced');
+    await site.as('governance').call(SITE_API.stopDeployment, { params: { deploymentId } });
+    assert.equal((await word(second)).status, 200, 'stopped');
+    for (const uuid of [first, second]) assert.equal((await consultationOf(uuid)).outcome, 'accepted');
+  });
+
+  test('on a card of another service, or to a service that never was, is refused', async () => {
+    const { modelVersionId } = registry.release();
+    await site.as('governance').call(SITE_API.deploy, { body: { modelVersionId, serviceId: 'other', reason: 'test' } });
+    const { uuid } = await card('p-1', record('p-1'));
+    const feedback = [{ card: uuid, outcome: 'accepted', outcomeTimestamp: AT }];
+    assert.equal((await site.call('/cds-services/other/feedback', { feedback })).status, 404);
+    assert.equal((await site.call('/cds-services/never/feedback', { feedback })).status, 404);
+    assert.equal((await consultationOf(uuid)).outcome, undefined);
   });
 
   test('on a card this site did not give is refused as a whole', async () => {

@@ -3,7 +3,8 @@
  * one card, with a risk and everything it was computed from, or with what is missing or impossible and no risk.
  *
  * Invariants. All inputs or no risk. The consultation (which model version, what kind of answer; nothing of the patient) is
- * committed before the card is answered, so no advice is given of which there is no record. Nothing of a request is logged.
+ * committed before the card is answered, so no advice is given of which there is no record. Nothing of a request is logged,
+ * and nothing of a comment in feedback is kept but that there was one: free text at a bedside may name the patient.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -33,17 +34,22 @@ import { assertClient } from './cds-client.ts';
 import * as store from './store.ts';
 
 const HOOK = 'patient-view';
+const CLOCK_SKEW_MS = 5 * 60_000; // the record system's clock may be this far ahead of ours
 const OTHER_CODE = 'other'; // a record system's own code may say anything, so it is not kept
+const COMMENTS = 'Comments in feedback (userComment) are not kept; keep them in the record system.';
 
 export type BedsideDeps = Pick<SiteContext, 'database' | 'clock'> & {
-  readonly deployments: Pick<Deployments, 'live' | 'findLive'>;
+  readonly deployments: Pick<Deployments, 'live' | 'findLive' | 'idsOfService'>;
 };
 
 export type Bedside = {
   services(): Promise<CdsService[]>;
   /** Throws `not-found`, `input.invalid` (400), `input.prefetch-missing` (412). */
   consult(serviceId: string, request: CdsRequest, signal: AbortSignal): Promise<CdsCard[]>;
-  /** Keeps what clinicians did with cards; the same feedback again changes nothing. Throws `not-found`. */
+  /**
+   * Keeps what clinicians did with cards of this service, also of a deployment that was stopped since; the same feedback again
+   * changes nothing. All of it or none. Throws `not-found`, and `input.invalid` for a time in the future.
+   */
   feedBack(serviceId: string, feedback: CdsFeedback['feedback']): Promise<void>;
   consultations(): Promise<Consultation[]>;
   registerClient(client: NewCdsClient, person: { name: string }): Promise<void>;
@@ -70,7 +76,7 @@ function serviceOf({ serviceId, version }: LiveDeployment): CdsService {
     title: `${title}, version ${version.version}`,
     description: `Estimated probability of ${outcome}. ${intendedUse}`,
     prefetch: prefetchTemplates(version.inputs),
-    usageRequirements: `Not for: ${notFor}`,
+    usageRequirements: `Not for: ${notFor} ${COMMENTS}`,
   };
 }
 
@@ -138,21 +144,34 @@ function resultOf(answer: Assessment): Consultation['result'] {
 }
 
 async function feedBack(deps: BedsideDeps, serviceId: string, feedback: CdsFeedback['feedback']): Promise<void> {
-  const deployment = await deps.deployments.findLive(serviceId);
-  if (deployment === undefined) throw new AppError('not-found', 'There is no such CDS service.');
+  const ofService = new Set(await deps.deployments.idsOfService(serviceId));
+  if (ofService.size === 0) throw new AppError('not-found', 'There is no such CDS service.');
+  assertNotFuture(feedback, deps.clock.now());
   const cardUuids = [...new Set(feedback.map(({ card }) => card))];
   await deps.database.transaction(async (tx: BedsideTx) => {
     const rows = new Map((await store.lockConsultations(tx, cardUuids)).map((row) => [row.card_uuid, row]));
     for (const { card, outcome, outcomeTimestamp, overrideReason } of feedback) {
       const row = rows.get(card);
-      if (row === undefined) throw new AppError('not-found', 'A card of this feedback was not given by this site.');
+      if (row === undefined || !ofService.has(row.deployment_id)) {
+        throw new AppError('not-found', 'A card of this feedback was not given by this service.');
+      }
       const at = new Date(outcomeTimestamp);
       if (row.outcome_at !== null && row.outcome_at >= at) continue; // delivered again, or overtaken by a later word
       const overrideCode = outcome === 'overridden' ? keptCode(overrideReason?.reason?.code) : null;
-      await store.setOutcome(tx, card, { outcome, overrideCode, at });
+      const hasComment = outcome === 'overridden' && (overrideReason?.userComment ?? '') !== '';
+      await store.setOutcome(tx, card, { outcome, overrideCode, hasComment, at });
       rows.set(card, { ...row, outcome_at: at });
     }
   });
+}
+
+/** The latest word on a card counts, so one from the future would outlast every true one after it. */
+function assertNotFuture(feedback: CdsFeedback['feedback'], now: Date): void {
+  for (const [index, { outcomeTimestamp }] of feedback.entries()) {
+    if (Date.parse(outcomeTimestamp) <= now.getTime() + CLOCK_SKEW_MS) continue;
+    const field = `/feedback/${index}/outcomeTimestamp`;
+    throw new AppError('input.invalid', `Field ${field} lies in the future.`, { field });
+  }
 }
 
 function keptCode(code: string | undefined): string | null {
@@ -170,6 +189,7 @@ function shown(row: store.ConsultationRow): Consultation {
     ...(row.outcome === null ? {} : { outcome: row.outcome }),
     ...(row.override_code === null ? {} : { overrideCode: row.override_code }),
     ...(row.outcome_at === null ? {} : { outcomeAt: row.outcome_at.toISOString() }),
+    ...(row.has_comment ? { hasComment: true } : {}),
   };
 }
 

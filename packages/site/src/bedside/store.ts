@@ -2,7 +2,7 @@
 import type { Consultation, ConsultationId, DeploymentId, NewCdsClient } from '@lantern/contract';
 import type { ColumnType, Generated, Kysely, Selectable } from 'kysely';
 
-/** The mirror of `migrations/006-bedside.sql`; only this capability writes it. */
+/** The mirror of `migrations/006-bedside.sql` and `017-`; only this capability writes it. */
 export type BedsideTables = {
   cds_client: {
     issuer: string;
@@ -22,6 +22,7 @@ export type BedsideTables = {
     outcome: ColumnType<Outcome | null, undefined, Outcome>;
     override_code: ColumnType<string | null, undefined, string | null>;
     outcome_at: ColumnType<Date | null, undefined, Date>;
+    has_comment: ColumnType<boolean, undefined, boolean>;
   };
 };
 export type Outcome = NonNullable<Consultation['outcome']>;
@@ -88,11 +89,16 @@ export async function lockConsultations(tx: BedsideDb, cardUuids: readonly strin
 export async function setOutcome(
   tx: BedsideDb,
   cardUuid: string,
-  feedback: { outcome: Outcome; overrideCode: string | null; at: Date },
+  feedback: { outcome: Outcome; overrideCode: string | null; hasComment: boolean; at: Date },
 ): Promise<void> {
   await tx
     .updateTable('consultation')
-    .set({ outcome: feedback.outcome, override_code: feedback.overrideCode, outcome_at: feedback.at })
+    .set({
+      outcome: feedback.outcome,
+      override_code: feedback.overrideCode,
+      has_comment: feedback.hasComment,
+      outcome_at: feedback.at,
+    })
     .where('card_uuid', '=', cardUuid)
     .execute();
 }

@@ -87,6 +87,8 @@ export type Deployments = {
   stop(deploymentId: DeploymentId, person: { name: string }): Promise<Deployment>;
   /** Every live deployment, verified; one that does not verify is stopped and left out. */
   live(): Promise<LiveDeployment[]>;
+  /** Every deployment that ever answered under a service id, live or stopped. */
+  idsOfService(serviceId: string): Promise<DeploymentId[]>;
   /** Learns from the hub which live versions were retired; see `retirement.ts`. */
   noticeRetirements(signal: AbortSignal): Promise<void>;
   /** `undefined`: no such service. Throws `envelope.rejected` or `storage.corrupt` once, and stops it. */
@@ -120,6 +122,7 @@ export function createDeployments(deps: DeploymentsDeps): Deployments {
       const verified = await Promise.all(rows.map((row) => verifiedOrStopped(internals, row).catch(() => undefined)));
       return verified.filter((deployment) => deployment !== undefined);
     },
+    idsOfService: (serviceId) => store.listIdsOfService(db, serviceId),
     noticeRetirements: (signal) => noticeRetirements(internals, signal),
     async findLive(serviceId) {
       const row = await store.findLive(db, serviceId);

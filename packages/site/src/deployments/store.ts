@@ -64,6 +64,12 @@ export async function setRetirementNoticed(tx: DeploymentDb, deploymentId: Deplo
   return numUpdatedRows > 0n;
 }
 
+/** Every deployment that ever answered under a service id, live or stopped. */
+export async function listIdsOfService(db: DeploymentDb, serviceId: string): Promise<DeploymentId[]> {
+  const rows = await db.selectFrom('deployment').select('deployment_id').where('service_id', '=', serviceId).execute();
+  return rows.map((row) => row.deployment_id);
+}
+
 export async function findLive(db: DeploymentDb, serviceId: string): Promise<DeploymentRow | undefined> {
   return db
     .selectFrom('deployment')
