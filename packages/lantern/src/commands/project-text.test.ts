@@ -35,7 +35,7 @@ describe('a project in words', () => {
   });
 
   it('says of a graph how large its batches are and how many parameters it fits, of an analysis its settings', () => {
-    assert.match(text, /batch size +16 rows/);
+    assert.match(text, /batch size +512 rows/);
     assert.match(text, /parameters +14$/m);
     assert.match(text, /13 features → dense 1, sigmoid-cross-entropy, sgd momentum 0/);
     assert.match(text, /built-in analysis logistic-regression, no code travels, ridge 1, damping 1/);
