@@ -1,6 +1,6 @@
 /** A data set in the DICOM JSON model (PS3.18 annex F). Bulk that stayed in the source is given by its length or by its URI. */
 import { type DataSet, type Element, effectiveVr, inLittleEndian, numbersIn, tagsIn, textsIn } from './data-set.ts';
-import { TAGS, tagHex } from './tag.ts';
+import { TAGS, type Tag, tagHex } from './tag.ts';
 import { type Vr, vrRule } from './vr.ts';
 
 /** Larger inline values are left out as well: a reader of headers does not want them. */
@@ -34,6 +34,8 @@ export function metadataJson(dataSet: DataSet, uriOf: BulkDataUri): JsonDataSet 
 
 type Links = { readonly uriOf: BulkDataUri; readonly prefix: string };
 
+/** FloatPixelData, DoubleFloatPixelData, PixelData. */
+const PIXEL_TAGS: ReadonlySet<Tag> = new Set([0x7fe00008, 0x7fe00009, TAGS.pixelData]);
 const UTF_8 = { vr: 'CS', Value: ['ISO_IR 192'] } as const;
 
 function jsonOf(dataSet: DataSet, links: Links | undefined): JsonDataSet {
@@ -58,6 +60,8 @@ function jsonElement(element: Element, dataSet: DataSet, links: Links | undefine
     case 'fragments':
       return { vr, ...omitted(value.fragments.reduce((sum, { length }) => sum + length, 0)) };
     case 'bytes':
+      // Pixels always: clients look for them behind the URI, however small they are.
+      if (links !== undefined && PIXEL_TAGS.has(tag)) return { vr, ...omitted(value.bytes.byteLength) };
       return { vr, ...(inlineValue(element, value.bytes, dataSet) ?? omitted(value.bytes.byteLength)) };
   }
 }

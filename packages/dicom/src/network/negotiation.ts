@@ -4,7 +4,7 @@
  */
 import { EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN } from '../transfer-syntax.ts';
 import type { AssociateAccept, AssociateRequest, ContextResult, PresentationContext, RoleSelection } from './pdu.ts';
-import { isKnownTransferSyntax, isPrivateSopClass, type Service, serviceOf } from './sop-classes.ts';
+import { isKnownTransferSyntax, mayBeStorage, type Service, serviceOf } from './sop-classes.ts';
 
 export type Acceptance = {
   /** Services for which there is a handler; `report`: of the results of storage commitment. */
@@ -41,7 +41,7 @@ const OFFERED_BY: Readonly<Record<Service, readonly (Service | 'report')[]>> = {
 const IDENTIFIER_SYNTAXES = [EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN];
 
 function serviceFor(sopClass: string, acceptsPrivate: boolean): Service | undefined {
-  return serviceOf(sopClass) ?? (acceptsPrivate && isPrivateSopClass(sopClass) ? 'store' : undefined);
+  return serviceOf(sopClass) ?? (acceptsPrivate && mayBeStorage(sopClass) ? 'store' : undefined);
 }
 
 /** A result for each context, in their order, and an answer to each role that is proposed for a class of a context. */

@@ -176,11 +176,23 @@ describe('storage', () => {
     );
   });
 
-  test('of makers own objects is accepted where the setting says so', async (t) => {
+  test('of makers own objects, and of classes newer than our tables, is accepted where the setting says so', async (t) => {
     const { server } = await serverFor(t, { handlers: { onStore: digesting(new Map()) }, acceptsPrivate: true });
-    const contexts = [{ abstractSyntax: '1.2.3.4.5', transferSyntaxes: ['1.2.3.4'] }];
+    // The last is a service that we do not offer, and none of storage.
+    const contexts = ['1.2.3.4.5', '1.2.840.10008.5.1.4.1.1.999.7', '1.2.840.10008.5.1.4.999'].map(
+      (abstractSyntax) => ({
+        abstractSyntax,
+        transferSyntaxes: ['1.2.3.4'],
+      }),
+    );
     const client = await clientOf(t, server.port, { contexts });
-    assert.equal(client.contexts[0]?.transferSyntax, '1.2.3.4');
+    assert.deepEqual(
+      client.contexts.map(({ id, transferSyntax }) => [id, transferSyntax]),
+      [
+        [1, '1.2.3.4'],
+        [3, '1.2.3.4'],
+      ],
+    );
   });
 
   test('that fails in the handler is a failure to the peer, and the association goes on', async (t) => {

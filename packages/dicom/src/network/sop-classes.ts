@@ -60,9 +60,12 @@ export function serviceOf(sopClass: string): Service | undefined {
   return SERVICES.get(sopClass) ?? (registry().storage.has(sopClass) ? 'store' : undefined);
 }
 
-/** Neither a class of PS3.6 nor of any other part of DICOM: makers store objects of their own. */
-export function isPrivateSopClass(sopClass: string): boolean {
-  return !sopClass.startsWith('1.2.840.10008.');
+/** Under which DICOM names its storage classes, those of editions to come among them. */
+const STORAGE_ROOT = '1.2.840.10008.5.1.4.1.1.';
+
+/** What may be stored though our PS3.6 does not know it: makers store objects of their own, and the standard adds some every year. */
+export function mayBeStorage(sopClass: string): boolean {
+  return !sopClass.startsWith('1.2.840.10008.') || sopClass.startsWith(STORAGE_ROOT);
 }
 
 export function isKnownTransferSyntax(uid: string): boolean {

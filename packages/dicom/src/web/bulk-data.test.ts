@@ -66,6 +66,14 @@ describe('metadata', () => {
     assert.deepEqual(seen.toSorted(), ['/bulk/00081140.2.00420011', '/bulk/7FE00010']);
   });
 
+  test('name pixels by a URI however small they are', () => {
+    const { dataSet } = open('MR_small.dcm', Number.POSITIVE_INFINITY);
+    const few = { ...dataSet, elements: new Map([...dataSet.elements].filter(([tag]) => tag !== 0x7fe00010)) };
+    const pixels = dataSetOf([bytesElement('PixelData', Buffer.alloc(4), 'OW')]).elements;
+    const json = metadataJson({ ...few, elements: new Map([...few.elements, ...pixels]) }, (where) => where);
+    assert.deepEqual(json['7FE00010'], { vr: 'OW', BulkDataURI: '7FE00010' });
+  });
+
   test('are in UTF-8, and without group lengths', () => {
     const { dataSet } = open('chrGreek.dcm');
     const json = metadataJson(dataSet, () => '');

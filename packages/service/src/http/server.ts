@@ -25,6 +25,7 @@ import { describeFault } from './fault-log.ts';
 import { BODY_BYTES_MAX_DEFAULT, PARAM_LENGTH_MAX } from './limits.ts';
 import { closeListener, createListener, listenOn, type TlsMaterial } from './listener.ts';
 import { openApiOptions, openApiSchema } from './open-api.ts';
+import { originOf } from './origin.ts';
 import {
   assertStreamType,
   checkUnreadBody,
@@ -202,13 +203,6 @@ async function verifySelfSigned(
   }
 }
 
-/** Without a public URL the caller says itself how it reached us, and nobody else is told. */
-function originOf({ headers }: FastifyRequest, { publicUrl, tls }: HttpServerOptions): string {
-  if (publicUrl !== undefined) return publicUrl.replace(/\/+$/, '');
-  const host = /^[A-Za-z0-9.:[\]-]{1,255}$/.exec(headers.host ?? '')?.[0] ?? 'localhost';
-  return `${tls === undefined ? 'http' : 'https'}://${host}`;
-}
-
 function requestOf(
   route: Route,
   request: FastifyRequest,
@@ -231,7 +225,7 @@ function requestOf(
     headers: request.headers,
     caller: state.caller,
     correlationId: state.correlationId,
-    origin: originOf(request, options),
+    origin: originOf(request.raw, options),
     signal: state.controller.signal,
     bodyStream: route.stream ? streamedBody(request.raw, state, limit) : noBody(),
     verifySignedBy: (publicKeyPem) => verifySelfSigned(publicKeyPem, request, state, options.authenticators),

@@ -5,20 +5,20 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { metaFor } from '@lantern/dicom';
 import { assertRouteAuthorisation } from '@lantern/service';
+import { type ImageWeb, serveImages } from '../../test/image-web.ts';
 import { OWN_AE, startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
 import { CT_IMAGE_STORAGE, type SyntheticImage, syntheticInstance } from '../../test/synthetic-images.ts';
-import { startTestWeb, type TestWeb } from '../../test/web-harness.ts';
 
 const EXPLICIT = '1.2.840.10008.1.2.1';
 const FIXTURES = path.resolve(import.meta.dirname, '../../../../fixtures/dicom');
 const MULTIPART = 'multipart/related; type="application/dicom"; boundary=';
 
 let node: TestImaging;
-let web: TestWeb;
+let web: ImageWeb;
 
 before(async () => {
   node = await startTestImaging({ name: 'stow' });
-  web = await startTestWeb(node);
+  web = await serveImages(node);
 });
 
 after(async () => {
@@ -221,7 +221,7 @@ describe('a request to store', () => {
 
   it('on a full disk says so', async () => {
     const full = await startTestImaging({ name: 'stow-full', freeBytesMin: Number.MAX_SAFE_INTEGER });
-    const fullWeb = await startTestWeb(full);
+    const fullWeb = await serveImages(full);
     try {
       const body = multipart([fileOf({ study: 9, series: 1, number: 1 })]);
       const answer = await fullWeb.fetch('/studies', {

@@ -16,9 +16,9 @@ import {
   tagOfKeyword,
   textOf,
 } from '@lantern/dicom';
+import { type ImageWeb, serveImages } from '../../test/image-web.ts';
 import { startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
 import { syntheticInstance } from '../../test/synthetic-images.ts';
-import { startTestWeb, type TestWeb } from '../../test/web-harness.ts';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../../../../fixtures/dicom');
 const EXPLICIT = '1.2.840.10008.1.2.1';
@@ -30,7 +30,7 @@ const STUDY = '/studies/2.25.1.1';
 type Kept = { readonly path: string; readonly file: Buffer };
 
 let node: TestImaging;
-let web: TestWeb;
+let web: ImageWeb;
 /** RLE, one frame. */
 let compressed: Kept;
 /** RLE, two frames of colour. */
@@ -71,7 +71,7 @@ async function storeFixture(name: string): Promise<Kept> {
 
 before(async () => {
   node = await startTestImaging({ name: 'wado' });
-  web = await startTestWeb(node);
+  web = await serveImages(node);
   for (const instance of [plain(2), plain(1), plain(1, 2), video]) await keep(instance);
   await keep(syntheticInstance({ study: 2, series: 1, number: 2 }));
   compressed = await storeFixture('MR_small_RLE.dcm');
