@@ -4,6 +4,7 @@
  */
 import { conformance, STATUS } from '@lantern/dicom';
 import { loadConfig } from '@lantern/service';
+import { FAILURE } from '../dicomweb/storing.ts';
 import { QUERY_LEVELS, queryAttributes } from '../image-query/query-attributes.ts';
 import { DicomSettingsSchema } from './dicom-settings.ts';
 
@@ -76,6 +77,7 @@ export function conformanceStatement(): string {
     ...storage(facts),
     ...queries(),
     ...retrieval(),
+    ...web(),
     '## Statuses',
     table(
       ['status', 'name', 'when'],
@@ -89,7 +91,7 @@ export function conformanceStatement(): string {
     ),
     ...security(),
     '## Storage SOP classes',
-    'Beside these, private ones (outside 1.2.840.10008) are stored, in whatever transfer syntax they come.',
+    'Beside these, private ones (outside 1.2.840.10008) and those of later editions (below 1.2.840.10008.5.1.4.1.1) are stored, in whatever transfer syntax they come.',
     table(
       ['name', 'UID', 'retired'],
       facts.sopClasses
@@ -172,7 +174,31 @@ function queries(): string[] {
 function retrieval(): string[] {
   return [
     '## Retrieve',
-    'C-MOVE to configured peers that have a port, C-GET by role selection, at the levels PATIENT, STUDY, SERIES and IMAGE. An instance is sent in the transfer syntax in which it is kept where the receiver takes that, else transcoded to one that it takes where a codec is there (table above), else its sub-operation fails. WADO-RS and STOW-RS (PS3.18) serve and take the same instances; see `/openapi.json` of a running site.',
+    'C-MOVE to configured peers that have a port, C-GET by role selection, at the levels PATIENT, STUDY, SERIES and IMAGE. An instance is sent in the transfer syntax in which it is kept where the receiver takes that, else transcoded to one that it takes where a codec is there (table above), else its sub-operation fails. The reason of the first failure is the error comment of the final answer.',
+  ];
+}
+
+const FAILURE_TEXTS: Readonly<Record<keyof typeof FAILURE, string>> = {
+  outOfResources: 'the disk is full, or the database away',
+  doesNotMatch: 'the data set names another SOP class or instance than its meta information',
+  otherStudy: 'the instance is of another study than the request is for',
+  cannotUnderstand: 'the part is no file of PS3.10, or its header cannot be read',
+  conflict: 'the UID is taken by other content, which stays; both are kept',
+  processing: 'a fault of ours, which is in the log',
+};
+
+function web(): string[] {
+  return [
+    '## DICOMweb',
+    'Below `/dicom-web`, with a bearer token; `/openapi.json` of a running site lists every operation. QIDO-RS searches studies, series and instances. WADO-RS gives studies, series and instances as multipart or alone, in Explicit VR Little Endian or in the transfer syntax that is accepted, never in Implicit VR or Big Endian; metadata in JSON with bulk data by URI; frames, uncompressed or compressed; rendered images and thumbnails as JPEG and PNG, with window, viewport and quality. What cannot be given as accepted is 406; of many instances the others are given with 206 and a warning. Not offered: XML, video, annotations, presentation states, ICC profiles.',
+    'STOW-RS takes `application/dicom`, alone or in `multipart/related`: 200 all stored, 202 some, 409 none, 400 nothing that could be read, 415 another media type (metadata with bulk data apart among them), 507 no room. Failure reasons:',
+    table(
+      ['failure reason', 'when'],
+      Object.entries(FAILURE).map(([name, code]) => [
+        code.toString(16).toUpperCase().padStart(4, '0'),
+        FAILURE_TEXTS[name as keyof typeof FAILURE], // its keys are those of FAILURE, as its type says
+      ]),
+    ),
   ];
 }
 
