@@ -97,6 +97,23 @@ describe('a multipart body', () => {
     assert.deepEqual(beginnings, ['xxxxxx', 'second']);
   });
 
+  test('gives nothing more of a part when the next has begun', async () => {
+    const text = '--the=boundary\r\n\r\nfirst\r\n--the=boundary\r\n\r\nsecond\r\n--the=boundary--';
+    const parts = readMultipart(
+      chunked(Buffer.from(text), () => 9),
+      BOUNDARY,
+    );
+    const first = (await parts.next()).value;
+    const second = (await parts.next()).value;
+    const contentOf = async (body: AsyncIterable<Buffer>) => {
+      const pieces: Buffer[] = [];
+      for await (const piece of body) pieces.push(piece);
+      return Buffer.concat(pieces).toString();
+    };
+    assert.equal(await contentOf(first?.body), '');
+    assert.equal(await contentOf(second?.body), 'second');
+  });
+
   test('that ends early is truncated, also in the middle of its last delimiter', async () => {
     const text = '--the=boundary\r\nA: b\r\n\r\nfirst\r\n--the=boundary--';
     for (let bytes = 1; bytes < text.length; bytes += 1) {

@@ -73,7 +73,7 @@ class MultipartReader {
       if (this.#part > PART_COUNT_MAX) throw new DicomError('limit', `There are more than ${PART_COUNT_MAX} parts.`);
       this.#isInBody = true;
       const head = await this.#head();
-      yield { ...head, body: this.#body() };
+      yield { ...head, body: this.#body(this.#part) };
       await this.#dropBody();
     }
   }
@@ -93,14 +93,13 @@ class MultipartReader {
 
   async #dropBody(): Promise<void> {
     if (!this.#isInBody) return;
-    for await (const _ of this.#body()) {
+    for await (const _ of this.#body(this.#part)) {
       // what nobody took
     }
   }
 
   /** Up to the next delimiter, which is taken as well. */
-  async *#body(): AsyncGenerator<Buffer> {
-    const part = this.#part;
+  async *#body(part: number): AsyncGenerator<Buffer> {
     let from = 0;
     while (this.#isInBody && part === this.#part) {
       const at = this.#held.indexOf(this.#needle, from);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import path from 'node:path';
@@ -119,6 +120,25 @@ describe('a request to store', () => {
     assert.ok(file.subarray(row.data_set_start).equals(content));
   });
 
+  it('keeps every byte of a large file, whose pieces come in memory that is used again', async () => {
+    const instance = syntheticInstance({ study: 12, series: 1, number: 1, pixelBytes: 5_000_000 });
+    const content = Buffer.concat([instance.content.subarray(0, -5_000_000), randomBytes(5_000_000)]);
+    const uids = { sopClassUid: CT_IMAGE_STORAGE, sopInstanceUid: instance.sopInstance, transferSyntaxUid: EXPLICIT };
+    const file = Buffer.concat([metaFor(uids), content]);
+    const body = new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < file.byteLength; at += 70_001) controller.enqueue(file.subarray(at, at + 70_001));
+        controller.close();
+      },
+    });
+    const headers = { 'content-type': 'application/dicom' };
+    const answer = await web.fetch('/studies', { method: 'POST', headers, body, duplex: 'half' });
+    assert.equal(answer.status, 200);
+    const [row] = await rowsOf(instance.sopInstance);
+    const kept = readFileSync(node.imaging.archive.files.pathOf(row.file));
+    assert.ok(kept.subarray(row.data_set_start).equals(content));
+  });
+
   it('is a success for what is there already, and a conflict for other content, which is kept beside', async () => {
     const image = { study: 3, series: 1, number: 1, patientName: 'First^Person' };
     await post(multipart([fileOf(image)]));
@@ -195,8 +215,16 @@ describe('a request to store', () => {
 
   it('whose body ends early stores what had come, and no part of the rest', async () => {
     const whole = multipart([1, 2].map((number) => fileOf({ study: 7, series: 1, number })));
-    const { status, stored, failed } = await post(Buffer.from(whole.subarray(0, whole.byteLength - 60)));
+    const { status, stored, failed, others } = await post(Buffer.from(whole.subarray(0, whole.byteLength - 60)));
+    assert.deepEqual(others, []);
     assert.deepEqual([status, stored, failed], [202, [uidOf(7, 1, 1)], { [uidOf(7, 1, 2)]: 0xc000 }]);
+    const between = await post(
+      Buffer.concat([
+        whole.subarray(0, whole.byteLength - 4), // '--' and the end of the line
+        Buffer.from('\r\nContent-Ty'),
+      ]),
+    );
+    assert.deepEqual([between.status, between.stored.length, between.others], [202, 2, [0xc000]]);
     const inHead = await post(Buffer.from(multipart([fileOf({ study: 7, series: 1, number: 3 })]).subarray(0, 20)));
     assert.equal(inHead.status, 400);
   });
