@@ -69,7 +69,7 @@ const patientId = (study: number) => `P${padded(patientOf(study))}`;
 
 function nameOf(study: number): string {
   const patient = patientOf(study);
-  return `${FAMILIES[(patient * 11) % 24] ?? 'Khan'}^${GIVEN[(patient * 5) % 12]}^${patient % 97}`;
+  return `${FAMILIES[(patient * 11) % 24] ?? 'Khan'}^${GIVEN[Math.floor(patient / 24) % 12]}^${patient % 97}`;
 }
 
 function day(index: number): string {
@@ -84,8 +84,8 @@ function kindsOf(count: number, uid: (study: number) => string): Kind[] {
     { name: 'study UID', question: (index) => ({ StudyInstanceUID: uid(study(index)) }) },
     {
       name: 'beginning of a name',
-      // Family name, given name and a digit of what tells patients of one name apart here.
-      question: (index) => ({ PatientName: `${nameOf(study(index)).replace(/(\d)\d$/, '$1')}*` }),
+      // The family name and two letters of the given one.
+      question: (index) => ({ PatientName: `${nameOf(study(index)).replace(/(\^..).*$/, '$1')}*` }),
     },
     {
       name: 'a week and a modality',

@@ -31,7 +31,7 @@ const STUDY = `
     from generate_series($1::int, $2::int) as n),
   people as (
     select *, 'P' || lpad(patient::text, 7, '0') as id,
-      ${FAMILY}[1 + patient * 11 % 24] || '^' || ${GIVEN}[1 + patient * 5 % 12] || '^' || patient % 97 as name,
+      ${FAMILY}[1 + patient * 11 % 24] || '^' || ${GIVEN}[1 + patient / 24 % 12] || '^' || patient % 97 as name,
       to_char(date '1930-01-01' + (patient * 101 % 29000), 'YYYYMMDD') as born
     from numbers)
   insert into image_study (

@@ -63,14 +63,14 @@ describe('with a hundred thousand instances, a query reads no table from end to 
     [
       'by the beginning of a name',
       'STUDY',
-      { PatientName: 'smith^olivia^1*' },
-      `${ofStudy} where patient_name ~ '^Smith.Olivia.1'`,
+      { PatientName: 'smith^olivia^8*' },
+      `${ofStudy} where patient_name ~ '^Smith.Olivia.8'`,
     ],
     [
       'by a name beyond ASCII',
       'STUDY',
-      { PatientName: 'MÜLLER^Muh*^1*' },
-      `${ofStudy} where patient_name ~ '^M.ller.Muhammad.1'`,
+      { PatientName: 'MÜLLER^Muh*^4*' },
+      `${ofStudy} where patient_name ~ '^M.ller.Muhammad.4'`,
     ],
     ['by date', 'STUDY', { StudyDate: '20180501' }, `${ofStudy} where study_date = '20180501'`],
     [
@@ -103,8 +103,8 @@ describe('with a hundred thousand instances, a query reads no table from end to 
     [
       'patients by name',
       'PATIENT',
-      { PatientName: 'smith^olivia^1*' },
-      `(select distinct patient_id from ${ofStudy} where patient_name ~ '^Smith.Olivia.1') as patients`,
+      { PatientName: 'smith^olivia^8*' },
+      `(select distinct patient_id from ${ofStudy} where patient_name ~ '^Smith.Olivia.8') as patients`,
     ],
   ];
   for (const [title, level, keys, truth] of cases) {
