@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { SITE_API } from '@lantern/contract';
+import { SITE_API, type SiteRole } from '@lantern/contract';
 import { accessTable, assertRouteAuthorisation, loadConfig } from '@lantern/service';
 import { type ScriptedHub, startScriptedHub } from '../test/scripted-hub.ts';
 import { settingsFor, startTestSite, type TestSite } from '../test/site-harness.ts';
@@ -63,8 +63,8 @@ describe('the routes of a site', () => {
       ['listPulls', 'Roles: admin, data-engineer'],
       ['readPull', 'Roles: admin, data-engineer'],
       ['retryPull', 'Roles: admin, data-engineer'],
-      ['createUser', 'Roles: admin'],
-      ['listUsers', 'Roles: admin'],
+      ['createUser', 'Roles: admin, governance'],
+      ['listUsers', 'Roles: admin, governance'],
       ['disableUser', 'Roles: admin'],
       ['listAudit', 'Roles: admin, governance'],
       ['auditHead', 'Roles: admin, governance'],
@@ -77,6 +77,25 @@ describe('the routes of a site', () => {
       const { method, path: route } = SITE_API[name];
       assert.equal(table[`${method} ${route}`], access, name);
     }
+  });
+
+  it('let an administrator make no second governance lead, and a lead nobody but a lead', async () => {
+    const password = 'a long enough password';
+    const add = (by: 'admin' | 'governance', name: string, roles: SiteRole[]) =>
+      site.as(by).call(SITE_API.createUser, { body: { name, password, roles } });
+    await assert.rejects(add('admin', 'own-lead', ['clinician', 'governance']), { code: 'auth.forbidden' });
+    await assert.rejects(add('governance', 'own-admin', ['governance', 'admin']), { code: 'auth.forbidden' });
+    await add('governance', 'second-lead', ['governance']);
+    await add('admin', 'engineer', ['data-engineer']);
+    const { users } = await site.as('governance').call(SITE_API.listUsers, {});
+    const made = users.filter(({ name }) => !name.startsWith('test.') && name !== 'admin');
+    assert.deepEqual(
+      made.map(({ name, roles }) => [name, roles]),
+      [
+        ['engineer', ['data-engineer']],
+        ['second-lead', ['governance']],
+      ],
+    );
   });
 
   it('are those of the contract, every one of them', () => {

@@ -45,6 +45,7 @@ import { hubLinkRoutes } from './hub-link/routes.ts';
 import { createImaging, type Imaging } from './imaging.ts';
 import { queueTasks } from './jobs.ts';
 import { researchSettings } from './research-images/research-settings.ts';
+import { VOUCHED_ROLES } from './roles.ts';
 import type { SiteContext } from './site-context.ts';
 import { startSweeper } from './sweeper.ts';
 import type { SiteTables } from './tables.ts';
@@ -132,7 +133,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
       }),
       ...site.routes,
       ...(imaging?.routes ?? []),
-      ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES }),
+      ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES, vouchedRoles: VOUCHED_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
     authenticators: {

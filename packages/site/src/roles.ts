@@ -1,11 +1,18 @@
 /**
- * Which of the hospital's people may call which operation. An administrator keeps the machine running and can make accounts;
- * what may leave the hospital is the governance lead's alone, so that nobody who can install software can also approve.
+ * Which of the hospital's people may call which operation. An administrator keeps the machine running and makes accounts; what
+ * may leave the hospital is the governance lead's to decide. An administrator makes the first lead's account; every further one
+ * is made by a lead (`VOUCHED_ROLES`), so that the token of an administrator does not decide by way of an account of its own,
+ * unless it disables the leads first, which they notice.
+ *
+ * That separates people, not powers over the machine: whoever can install software on it can read `site.key` and sign what he
+ * likes. Where these must be kept apart, they are kept apart by who may enter the machine.
  */
 import { SITE_ROLES, type SiteRole } from '@lantern/contract';
 
 type RoleAccess = { readonly kind: 'roles'; readonly roles: readonly SiteRole[] };
 
+/** Given by those who hold it, once somebody does. */
+export const VOUCHED_ROLES: readonly SiteRole[] = ['governance'];
 /** Accounts, CDS clients, the state of the machine. */
 export const ADMIN: RoleAccess = { kind: 'roles', roles: ['admin'] };
 /** Decisions, grants, deployments: what leaves and what acts on patients. */

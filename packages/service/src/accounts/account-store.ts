@@ -127,17 +127,31 @@ export async function setTokenRevoked(db: QueryExecutorProvider, tokenSha256: st
   return rows.length === 1;
 }
 
-/** Counts one more attempt for a name and gives the count in the current window; forgets windows that ended. */
+/** Whether an account that is not disabled has a role; nobody else learns or changes that until the transaction ends. */
+export async function isRoleHeld(tx: QueryExecutorProvider, role: string): Promise<boolean> {
+  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`account-role/${role}`}, 0))`.execute(tx);
+  const { rows } = await sql<{ held: boolean }>`
+    SELECT EXISTS (SELECT FROM account WHERE NOT disabled AND ${role} = ANY (roles)) AS held`.execute(tx);
+  return rows[0]?.held === true;
+}
+
+/** Who tries, from which network. */
+export type SignInAttempt = { readonly name: string; readonly peer: string };
+
+/** Counts one more attempt and gives the count in the current window; forgets windows that ended. */
 export async function countSignInAttempt(
   db: QueryExecutorProvider,
-  attempt: { readonly name: string; readonly at: Date; readonly windowStartMin: Date },
+  attempt: SignInAttempt & { readonly at: Date; readonly windowStartMin: Date },
 ): Promise<number> {
   await sql`
     DELETE FROM sign_in_attempt
-    WHERE window_started_at < ${attempt.windowStartMin} AND name <> ${attempt.name}`.execute(db);
+    WHERE window_started_at < ${attempt.windowStartMin} AND (name, address) <> (${attempt.name}, ${attempt.peer})`.execute(
+    db,
+  );
   const { rows } = await sql<{ attempts: number }>`
-    INSERT INTO sign_in_attempt AS known (name, window_started_at, attempts) VALUES (${attempt.name}, ${attempt.at}, 1)
-    ON CONFLICT (name) DO UPDATE SET
+    INSERT INTO sign_in_attempt AS known (name, address, window_started_at, attempts)
+    VALUES (${attempt.name}, ${attempt.peer}, ${attempt.at}, 1)
+    ON CONFLICT (name, address) DO UPDATE SET
       attempts = CASE WHEN known.window_started_at < ${attempt.windowStartMin} THEN 1 ELSE known.attempts + 1 END,
       window_started_at =
         CASE WHEN known.window_started_at < ${attempt.windowStartMin} THEN ${attempt.at} ELSE known.window_started_at END
@@ -145,6 +159,6 @@ export async function countSignInAttempt(
   return rows[0]?.attempts ?? 1;
 }
 
-export async function forgetSignInAttempts(db: QueryExecutorProvider, name: string): Promise<void> {
-  await sql`DELETE FROM sign_in_attempt WHERE name = ${name}`.execute(db);
+export async function forgetSignInAttempts(db: QueryExecutorProvider, { name, peer }: SignInAttempt): Promise<void> {
+  await sql`DELETE FROM sign_in_attempt WHERE name = ${name} AND address = ${peer}`.execute(db);
 }

@@ -305,6 +305,23 @@ describe('guessing', () => {
     assert.equal((await right()).kind, 'signed-in');
   });
 
+  test('from one network keeps nobody of that name out elsewhere', async () => {
+    const { accounts } = setUp();
+    await accounts.createUser({ name: 'besieged', password: PASSWORD, roles: ['admin'] });
+    const [guesser, home] = ['192.0.2.66', '192.0.2.7'];
+    for (let index = 0; index < 30; index += 1) {
+      await accounts.signIn({ name: 'besieged', password: `x${index}` }, guesser).catch(() => undefined);
+    }
+    const right = { name: 'besieged', password: PASSWORD };
+    await assert.rejects(accounts.signIn(right, guesser), { code: 'auth.rate-limited' }, 'stopped where it comes from');
+    assert.equal((await accounts.signIn(right, home)).kind, 'signed-in');
+    await assert.rejects(
+      accounts.signIn(right, guesser),
+      { code: 'auth.rate-limited' },
+      'a success elsewhere changes nothing',
+    );
+  });
+
   test('is counted for unknown names as for known ones, and a success starts afresh', async () => {
     const { accounts } = setUp();
     for (let index = 0; index < 10; index += 1) await accounts.signIn({ name: 'unknown-name', password: `x${index}` });

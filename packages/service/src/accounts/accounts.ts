@@ -9,8 +9,10 @@
  * from a token that the change ends.
  *
  * Sign-in answers alike, and after the same time, for an unknown name, a disabled account and a wrong password. Attempts
- * are counted per name before the password is looked at, so that guessing in parallel gains nothing; asking for the old
- * password counts the same, since whoever found a token could guess there.
+ * are counted per name and network before the password is looked at, so that guessing in parallel gains nothing; asking for the
+ * old password counts the same, since whoever found a token could guess there. Counted per name alone, ten wrong passwords from
+ * anywhere would keep its owner out. The price: whoever has many networks has ten guesses from each, against passwords of twelve
+ * characters or more; and behind a reverse proxy all come from one.
  */
 import assert from 'node:assert';
 import {
@@ -38,6 +40,7 @@ import {
   forgetSignInAttempts,
   insertAccount,
   insertToken,
+  isRoleHeld,
   listAccounts,
   replacePassword,
   revokeOtherTokens,
@@ -53,7 +56,7 @@ export const SESSION_MS = 12 * 60 * 60 * 1000; // one long shift
 export const TOKEN_MS_MAX = 366 * 24 * 60 * 60 * 1000; // a year; then somebody looks whether it is still needed
 const TOKEN_BYTES = 32;
 const TOKEN_PREFIX = 'lantern_'; // lets secret scanners find a token that was pasted somewhere
-const SIGN_IN_ATTEMPTS_MAX = 10; // per name and window: enough for a forgetful person, useless for guessing
+const SIGN_IN_ATTEMPTS_MAX = 10; // per name, network and window: enough for a forgetful person, useless for guessing
 const SIGN_IN_WINDOW_MS = 15 * 60 * 1000;
 
 export type SignInResult =
@@ -76,15 +79,20 @@ export type Accounts = {
   readonly changeRoles: (userId: UserId, roles: readonly string[], tx?: AnyTx) => Promise<User>;
   /**
    * Changes the password of `holder` and revokes every token of the account but `keptToken`. `auth.rate-limited` after too
-   * many attempts for the name, `input.invalid` for a new password that breaks the rules.
+   * many attempts for the name from this network, `input.invalid` for a new password that breaks the rules.
    */
   readonly changePassword: (
     holder: Principal,
-    change: PasswordChange & { readonly keptToken: string },
+    change: PasswordChange & { readonly keptToken: string; readonly peer?: string },
     tx?: AnyTx,
   ) => Promise<PasswordChangeResult>;
-  /** A token for 12 h with whatever roles the account has. `auth.rate-limited` after too many attempts for a name. */
-  readonly signIn: (credentials: SignIn) => Promise<SignInResult>;
+  /**
+   * A token for 12 h with whatever roles the account has. `peer` names the network that tries (peer-network.ts);
+   * `auth.rate-limited` after too many attempts for a name from one.
+   */
+  readonly signIn: (credentials: SignIn, peer?: string) => Promise<SignInResult>;
+  /** Whether an account that is not disabled has a role; nobody else is given it before the transaction ends. */
+  readonly isHeld: (role: string, tx: AnyTx) => Promise<boolean>;
   /**
    * A token for its maker, with some of the roles the maker holds now. `auth.forbidden` for another role, `auth.rejected` when
    * `presentedToken`, by which the maker is known, was revoked meanwhile.
@@ -155,10 +163,10 @@ async function addToken(
 type CheckedPassword = { readonly account: StoredAccount | undefined; readonly passwordHash: string | undefined };
 
 /** Counts the attempt and checks it; `passwordHash` is there when the password is right. */
-async function checkPassword(context: Context, { name, password }: SignIn): Promise<CheckedPassword> {
+async function checkPassword(context: Context, { name, password }: SignIn, peer = ''): Promise<CheckedPassword> {
   const at = context.clock.now();
   const windowStartMin = new Date(at.getTime() - SIGN_IN_WINDOW_MS);
-  const attempts = await countSignInAttempt(context.db, { name, at, windowStartMin });
+  const attempts = await countSignInAttempt(context.db, { name, peer, at, windowStartMin });
   if (attempts > SIGN_IN_ATTEMPTS_MAX) {
     const minutes = SIGN_IN_WINDOW_MS / 60_000;
     throw new AppError('auth.rate-limited', `More than ${SIGN_IN_ATTEMPTS_MAX} attempts in ${minutes} minutes.`);
@@ -166,12 +174,12 @@ async function checkPassword(context: Context, { name, password }: SignIn): Prom
   const account = await findAccountByName(context.db, name);
   const stored = account?.disabled === true ? undefined : (account?.passwordHash ?? undefined);
   if (!(await context.passwords.verify(password, stored))) return { account, passwordHash: undefined };
-  await forgetSignInAttempts(context.db, name);
+  await forgetSignInAttempts(context.db, { name, peer });
   return { account, passwordHash: stored };
 }
 
-async function signIn(context: Context, credentials: SignIn): Promise<SignInResult> {
-  const { account, passwordHash } = await checkPassword(context, credentials);
+async function signIn(context: Context, credentials: SignIn, peer: string | undefined): Promise<SignInResult> {
+  const { account, passwordHash } = await checkPassword(context, credentials, peer);
   if (account === undefined || passwordHash === undefined) return { kind: 'rejected', userId: account?.userId };
   const grant = { userId: account.userId, roles: null, expiresInMs: SESSION_MS, passwordHash };
   const token = await addToken(context, grant, context.db);
@@ -182,16 +190,16 @@ async function signIn(context: Context, credentials: SignIn): Promise<SignInResu
 async function changePassword(
   context: Context,
   holder: Principal,
-  change: PasswordChange & { keptToken: string },
+  change: PasswordChange & { keptToken: string; peer?: string },
   tx: QueryExecutorProvider,
 ): Promise<PasswordChangeResult> {
-  const { keptToken, ...passwords } = change;
+  const { keptToken, peer, ...passwords } = change;
   const { oldPassword, newPassword } = parse(PasswordChangeSchema, passwords, { what: 'password change' });
   if (newPassword === oldPassword) {
     throw new AppError('input.invalid', 'newPassword: is the old one.', { field: '/newPassword' });
   }
   const { userId, name } = holder;
-  const { passwordHash: oldHash } = await checkPassword(context, { name, password: oldPassword });
+  const { passwordHash: oldHash } = await checkPassword(context, { name, password: oldPassword }, peer);
   if (oldHash === undefined) return { kind: 'rejected' };
   const newHash = await context.passwords.hash(newPassword);
   if (!(await replacePassword(tx, { userId, oldHash, newHash }))) return { kind: 'rejected' };
@@ -266,7 +274,8 @@ export function createAccounts(options: {
       checkRoles(context, roles);
       return found(await setAccountRoles(tx ?? db, userId, roles));
     },
-    signIn: (credentials) => signIn(context, credentials),
+    signIn: (credentials, peer) => signIn(context, credentials, peer),
+    isHeld: (role, tx) => isRoleHeld(tx, role),
     changePassword: (holder, change, tx) => changePassword(context, holder, change, tx ?? db),
     createToken: (maker, grant, tx) => inTransaction((own) => createToken(context, maker, grant, own), tx),
     authenticate: (token) => authenticate(context, token),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { COMMON_API, createApiClient, HUB_ROLES, type HubRole } from '@lantern/contract';
-import { openAuditHead } from '../audit/audit-log.ts';
+import { openAuditHead, readAudit } from '../audit/audit-log.ts';
 import { verifyAudit } from '../audit/audit-verifier.ts';
 import { auditRoutes } from '../audit/routes.ts';
 import { systemClock } from '../clock.ts';
@@ -86,6 +86,16 @@ describe('the account and audit operations', () => {
     assert.deepEqual([created?.action, created?.outcome], ['account.create', 'success']);
     assert.deepEqual([signedIn?.action, signedIn?.actor], ['session.sign-in', user.userId]);
     await assert.rejects(callAs('admin').call(COMMON_API.createUser, { body }), { code: 'conflict' });
+  });
+
+  test('limit guesses at a name by where they come from: over the wire it is one network', async () => {
+    await accounts.createUser({ name: 'wired', password: PASSWORD, roles: ['viewer'] });
+    const signIn = (password: string) => callAs().call(COMMON_API.signIn, { body: { name: 'wired', password } });
+    for (let index = 0; index < 10; index += 1) await assert.rejects(signIn(`x${index}`), { code: 'auth.rejected' });
+    await assert.rejects(signIn(PASSWORD), { code: 'auth.rate-limited' });
+    const { rows } = await db.pool.query("SELECT address FROM sign_in_attempt WHERE name = 'wired'");
+    assert.deepEqual(rows, [{ address: '127.0.0.1' }]);
+    assert.equal((await accounts.signIn({ name: 'wired', password: PASSWORD }, '192.0.2.7')).kind, 'signed-in');
   });
 
   test('write down a refused sign-in, but never what was typed for a name that no account has', async () => {
@@ -175,5 +185,56 @@ describe('the account and audit operations', () => {
       /http_server_request_duration\w*_count\{[^}]*http_route="\/api\/v1\/users\/:userId\/disable"[^}]*\} [1-9]/,
     );
     assert.ok(!text.includes('user_'));
+  });
+});
+
+describe('a vouched role', () => {
+  test('is given by an administrator while nobody has it, then by those who have it, and again when they are disabled', async () => {
+    const db = await openTestDatabase('vouched-roles');
+    await migrateService(db);
+    const clock = systemClock;
+    const roles = ['admin', 'governance', 'clinician'];
+    const accounts = createAccounts({ db, clock, roles, passwords: createPasswordHasher({ n: 1024, r: 8, p: 1 }) });
+    const metrics = createMetrics('test');
+    const server = await createHttpServer({
+      routes: accountRoutes({ accounts, db, clock, roles, vouchedRoles: ['governance'] }),
+      authenticators: { token: accounts.authenticate },
+      log: createLogger({ name: 'test', level: 'silent' }),
+      metrics,
+      clock,
+      title: 'Site',
+      version: '1',
+    });
+    const url = await server.listen({ host: '127.0.0.1', port: 0 });
+    const api = (token?: string) =>
+      createApiClient(createHttpClient({ baseUrl: url, clock, ...(token === undefined ? {} : { token }) }).transport);
+    const add = (token: string, name: string, given: string[]) =>
+      api(token).call(COMMON_API.createUser, { body: { name, password: PASSWORD, roles: given } });
+    try {
+      const root = { name: 'root', roles: ['admin'], expiresInMs: 60_000 };
+      const { token: admin } = await db.transaction((tx) => accounts.createTokenAccount(root, tx));
+      const races = await Promise.allSettled(['grace', 'greta'].map((name) => add(admin, name, ['governance'])));
+      const first = races.flatMap((race) => (race.status === 'fulfilled' ? [race.value] : []));
+      assert.equal(first.length, 1, 'of two at once, one is the first');
+      const [lead] = first;
+      assert.ok(lead !== undefined);
+      await assert.rejects(add(admin, 'own-lead', ['governance']), { code: 'auth.forbidden', field: '/roles' });
+      const { token } = await api().call(COMMON_API.signIn, { body: { name: lead.name, password: PASSWORD } });
+      await add(token, 'second', ['governance']);
+      await assert.rejects(add(token, 'helper', ['clinician']), { code: 'auth.forbidden' });
+      const { users } = await api(token).call(COMMON_API.listUsers, {});
+      assert.deepEqual(users.map(({ name }) => name).sort(), [lead.name, 'root', 'second'].sort());
+      for (const { userId, roles: held } of users) {
+        if (held.includes('governance')) await api(admin).call(COMMON_API.disableUser, { params: { userId } });
+      }
+      await add(admin, 'successor', ['governance']);
+      const records = await readAudit(db, { after: 0, limit: 100 });
+      const made = records.filter(({ action }) => action === 'account.create').map(({ outcome }) => outcome);
+      assert.deepEqual(made.sort(), ['refused', 'refused', 'refused', 'success', 'success', 'success']);
+    } finally {
+      await server.close();
+      await metrics.close();
+      await db.close();
+    }
   });
 });

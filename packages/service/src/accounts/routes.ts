@@ -1,41 +1,21 @@
 /** The operations on local accounts that hub and site offer alike. Every change and every sign-in is in the audit log. */
 import { AppError, COMMON_API } from '@lantern/contract';
 import { appendAudit } from '../audit/audit-log.ts';
-import type { Clock } from '../clock.ts';
 import { bearerToken } from '../http/authentication.ts';
 import { defineRoute, type Route } from '../http/route.ts';
-import type { Database } from '../postgres/database.ts';
-import type { Accounts } from './accounts.ts';
+import type { AccountRoutesOptions } from './account-routes-options.ts';
+import { createUserRoute } from './create-user-route.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ADMIN = { kind: 'roles', roles: ['admin'] } as const;
 
-type AccountRoutesOptions = {
-  readonly accounts: Accounts;
-  readonly db: Database;
-  readonly clock: Clock;
-  readonly roles: readonly string[];
-};
-
-/** `roles`: every role of this side; whoever has any may make a token for himself and change his own password. */
 export function accountRoutes(options: AccountRoutesOptions): readonly Route[] {
   const { accounts, db, clock } = options;
   return [
     signInRoute(options),
-    defineRoute(COMMON_API.createUser)({
-      access: ADMIN,
-      status: 201,
-      handler: async ({ body, caller }) =>
-        db.transaction(async (tx) => {
-          const user = await accounts.createUser(body, tx);
-          const details = { name: user.name, roles: user.roles.join(' ') };
-          const event = { action: 'account.create', object: user.userId, outcome: 'success', details } as const;
-          await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
-          return user;
-        }),
-    }),
+    createUserRoute(options),
     defineRoute(COMMON_API.listUsers)({
-      access: ADMIN,
+      access: { kind: 'roles', roles: [...ADMIN.roles, ...(options.vouchedRoles ?? [])] },
       handler: async () => ({ users: await accounts.listUsers() }),
     }),
     defineRoute(COMMON_API.disableUser)({
@@ -85,10 +65,10 @@ function passwordRoute(options: AccountRoutesOptions): Route {
   const { accounts, db, clock } = options;
   return defineRoute(COMMON_API.changePassword)({
     access: { kind: 'roles', roles: options.roles },
-    handler: async ({ body, caller, headers }) => {
+    handler: async ({ body, caller, headers, peer }) => {
       const keptToken = bearerToken(headers.authorization) ?? '';
       const result = await db.transaction(async (tx) => {
-        const changed = await accounts.changePassword(caller, { ...body, keptToken }, tx);
+        const changed = await accounts.changePassword(caller, { ...body, keptToken, peer }, tx);
         const outcome = changed.kind === 'changed' ? 'success' : 'refused';
         const event = { action: 'account.change-password', object: caller.userId, outcome } as const;
         await appendAudit(tx, { at: clock.now(), actor: caller.userId, ...event });
@@ -105,9 +85,9 @@ function passwordRoute(options: AccountRoutesOptions): Route {
 /** A name that no account has may be a mistyped password, so it is not written down. */
 function signInRoute(options: AccountRoutesOptions): Route {
   return defineRoute(COMMON_API.signIn)({
-    access: { kind: 'public', why: 'this is how one signs in; limited per name' },
-    handler: async ({ body }) => {
-      const result = await options.accounts.signIn(body);
+    access: { kind: 'public', why: 'this is how one signs in; limited per name and network' },
+    handler: async ({ body, peer }) => {
+      const result = await options.accounts.signIn(body, peer);
       const object = result.userId ?? 'unknown account';
       const outcome = result.kind === 'signed-in' ? 'success' : 'refused';
       const event = { at: options.clock.now(), actor: object, action: 'session.sign-in', object, outcome } as const;

@@ -45,6 +45,8 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
   readonly headers: IncomingHttpHeaders;
   readonly caller: CallerOf<A>;
   readonly correlationId: string;
+  /** The network the request came from (peer-network.ts): the proxy's where there is one in front. */
+  readonly peer: string;
   /** Scheme and host under which the caller reaches this server, to build links from; without a slash at its end. */
   readonly origin: string;
   /** Aborts when the client goes away or the server closes; a long poll must end then. */

@@ -26,6 +26,7 @@ import { BODY_BYTES_MAX_DEFAULT, PARAM_LENGTH_MAX } from './limits.ts';
 import { closeListener, createListener, listenOn, type TlsMaterial } from './listener.ts';
 import { openApiOptions, openApiSchema } from './open-api.ts';
 import { originOf } from './origin.ts';
+import { peerNetwork } from './peer-network.ts';
 import {
   assertStreamType,
   checkUnreadBody,
@@ -226,6 +227,7 @@ function requestOf(
     caller: state.caller,
     correlationId: state.correlationId,
     origin: originOf(request.raw, options),
+    peer: peerNetwork(request.raw.socket.remoteAddress),
     signal: state.controller.signal,
     bodyStream: route.stream ? streamedBody(request.raw, state, limit) : noBody(),
     verifySignedBy: (publicKeyPem) => verifySelfSigned(publicKeyPem, request, state, options.authenticators),
