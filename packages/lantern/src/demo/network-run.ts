@@ -48,7 +48,7 @@ async function repeat(story: Story, project: DemoProject, first: Run): Promise<v
   if (digest === undefined || digest !== digestAgain)
     throw new AppError('internal', 'Run B came out otherwise when it was run again.');
   story.narrator.say(
-    `Is it luck? The first weights are zeros and each step uses all rows of a hospital, so nothing is drawn. The same plan, run again under another seed, gives the same weights to the last bit (${digest.slice(0, 16)}…), and so does every demonstration on a machine like this one.`,
+    `Is it luck? The first weights are zeros and each step uses all rows of a hospital, so nothing is drawn. The same plan, run again under another seed, gives the same weights to the last bit (${digest.slice(0, 16)}…). In another demonstration the hospitals have other ids and are added up in another order, which moves the last of some seven digits of a weight; the figures here stay.`,
   );
   story.narrator.fact('runBAgain', { runId: again.runId, seed: OTHER_SEED, weightsDigest: digestAgain });
 }
