@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import path from 'node:path';
 import { dataSetOfJson, identifierContext, openAssociation, SOP_CLASSES, tagOfKeyword } from '@lantern/dicom';
 import { serveImages } from '../../packages/site/test/image-web.ts';
 import { OWN_AE, PEER_AE, startTestImaging, type TestImaging } from '../../packages/site/test/imaging-harness.ts';
+import { freePort, listening } from '../../tests/peers/dicom-programs.ts';
 
 export type Question = Readonly<Record<string, string>>;
 
@@ -108,29 +108,4 @@ function identifierOf(question: Question): object {
     return [tag, { vr, Value: value === '' ? [] : [value] }];
   });
   return Object.fromEntries(elements);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
-}
-
-async function listening(port: number): Promise<void> {
-  for (;;) {
-    const socket = connect({ host: '127.0.0.1', port });
-    try {
-      await once(socket, 'connect');
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50)); // another program: nothing else tells when it listens
-    } finally {
-      socket.destroy();
-    }
-  }
 }

@@ -75,6 +75,13 @@ async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
   clearTimeout(timer);
 }
 
+/** Resolves when the port of another process takes connections. */
+export async function listening(port: number): Promise<void> {
+  while (!(await takesConnections(port))) {
+    await new Promise((resolve) => setTimeout(resolve, 50)); // another process: nothing else tells when it listens
+  }
+}
+
 function takesConnections(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port });

@@ -31,6 +31,7 @@ import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
 import { createImaging, type Imaging } from './imaging.ts';
 import { OptOutSettingsSchema } from './opt-outs/opt-outs.ts';
 import { researchSettings } from './research-images/research-settings.ts';
+import { VOUCHED_ROLES } from './roles.ts';
 import { startSweeper } from './sweeper.ts';
 
 const VERSION = '0.1.0';
@@ -119,7 +120,7 @@ async function serveHttp(
   const server = await createHttpServer({
     routes: [
       ...imaging.routes,
-      ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES }),
+      ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES, vouchedRoles: VOUCHED_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
     authenticators: { token: (token) => accounts.authenticate(token) },

@@ -5,18 +5,16 @@
  * Fifty cycles; LANTERN_CRASH_CYCLES sets another number. A failure prints its seed.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAssociation, STATUS, storingContexts } from '@lantern/dicom';
 import { type Database, openTestDatabase, systemClock } from '@lantern/service';
 import { createImageFiles } from '../src/archive/image-files.ts';
 import { verifyArchive } from '../src/archive/verify.ts';
+import { chance, type NodeChild, startNodeChild } from './image-node-child.ts';
 import { OWN_AE, PEER_AE } from './imaging-harness.ts';
 import { syntheticInstance } from './synthetic-images.ts';
 
@@ -28,18 +26,11 @@ const LIFE_MS_MIN = 20;
 const LIFE_MS_SPAN = 250;
 const PIXEL_BYTES = 60_000;
 
-const seed = Number(process.env['LANTERN_SEED'] ?? Date.now() % 1_000_000);
-let state = seed;
-
-/** In [0, 1). */
-function uniform(): number {
-  state = (state * 48_271) % 2_147_483_647;
-  return state / 2_147_483_647;
-}
+const { seed, uniform } = chance();
 
 let database: Database;
 let dir: string;
-const children = new Set<ChildProcess>();
+let child: NodeChild | undefined;
 const acknowledged = new Map<string, Buffer>();
 
 before(async () => {
@@ -48,12 +39,12 @@ before(async () => {
 });
 
 after(async () => {
-  for (const child of children) child.kill('SIGKILL');
+  await child?.kill();
   await database?.close();
   await rm(dir, { recursive: true, force: true });
 });
 
-async function startNode(): Promise<{ port: number; kill(): Promise<void> }> {
+async function startNode(): Promise<NodeChild> {
   const settings = {
     dataDir: dir,
     databaseUrl: database.url,
@@ -61,20 +52,8 @@ async function startNode(): Promise<{ port: number; kill(): Promise<void> }> {
     logLevel: 'silent',
     dicom: { port: 0, aeTitles: [{ aeTitle: OWN_AE }], peers: [{ aeTitle: PEER_AE, hosts: ['127.0.0.1'] }] },
   };
-  const program = path.join(import.meta.dirname, 'image-node-process.ts');
-  const child = spawn(process.execPath, [program, JSON.stringify(settings)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.add(child);
-  const closed = once(child, 'close');
-  const line = once(createInterface({ input: child.stdout }), 'line');
-  const [ready] = await Promise.race([line, closed.then(() => Promise.reject(new Error('The node did not start.')))]);
-  return {
-    port: JSON.parse(ready).dicomPort,
-    async kill() {
-      child.kill('SIGKILL');
-      await closed;
-      children.delete(child);
-    },
-  };
+  child = await startNodeChild(settings);
+  return child;
 }
 
 /** Stores until the association breaks. Some images are those of the cycle before, or of another sender. */
@@ -103,7 +82,7 @@ describe('an archive that is killed while it receives', { timeout: CYCLES * 30_0
     let cut = 0;
     for (let cycle = 0; cycle < CYCLES; cycle += 1) {
       const node = await startNode();
-      const sending = Array.from({ length: SENDERS }, (_, sender) => sendUntilCut(node.port, { cycle, sender }));
+      const sending = Array.from({ length: SENDERS }, (_, sender) => sendUntilCut(node.dicomPort, { cycle, sender }));
       await delay(LIFE_MS_MIN + uniform() * LIFE_MS_SPAN);
       await node.kill();
       await Promise.all(sending);

@@ -15,6 +15,7 @@ import {
   openTestDatabase,
   systemClock,
 } from '@lantern/service';
+import type { Received } from '../src/archive/archive.ts';
 import { type DicomSettings, DicomSettingsSchema } from '../src/dimse/dicom-settings.ts';
 import { createImaging, type Imaging, type ImagingDeps } from '../src/imaging.ts';
 
@@ -98,4 +99,37 @@ export async function startTestImaging({ name, clock, folder, settings, ...optio
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+type Sent = {
+  readonly sopClass: string;
+  readonly sopInstance: string;
+  readonly transferSyntax: string;
+  /** The data set, encoded. */
+  readonly content: Buffer;
+};
+
+type Taking = {
+  readonly calledAe?: string;
+  readonly lateOpensRevision?: boolean;
+  /** How the data set arrives; by default in one piece. */
+  readonly pieces?: (content: Buffer) => AsyncIterable<readonly Uint8Array[]>;
+};
+
+/** Takes an instance into the archive without a network between. */
+export function takeIn({ archive }: Pick<Imaging, 'archive'>, sent: Sent, options: Taking = {}): Promise<Received> {
+  const { calledAe = OWN_AE, lateOpensRevision = true, pieces = inOnePiece } = options;
+  return archive.receive({
+    sopClassUid: sent.sopClass,
+    sopInstanceUid: sent.sopInstance,
+    transferSyntaxUid: sent.transferSyntax,
+    callingAe: PEER_AE,
+    calledAe,
+    lateOpensRevision,
+    dataSet: pieces(sent.content),
+  });
+}
+
+async function* inOnePiece(content: Buffer): AsyncGenerator<readonly Uint8Array[]> {
+  yield [content];
 }

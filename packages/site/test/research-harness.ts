@@ -20,7 +20,7 @@ import {
 } from '@lantern/service';
 import { sql } from 'kysely';
 import type { ImagingDeps } from '../src/imaging.ts';
-import { OWN_AE, PEER_AE, startTestImaging, type TestImaging } from './imaging-harness.ts';
+import { OWN_AE, startTestImaging, type TestImaging, takeIn } from './imaging-harness.ts';
 import { apiOf, makeTokens } from './site-harness.ts';
 
 const IDLE_WAIT_MS = 20_000;
@@ -125,17 +125,8 @@ export async function receive(
   ]);
   const pieces = encodeDataSet(dataSet, transferSyntaxOf(EXPLICIT_LITTLE_ENDIAN));
   const content = Buffer.concat(pieces.filter((piece) => Buffer.isBuffer(piece)));
-  await node.imaging.archive.receive({
-    sopClassUid,
-    sopInstanceUid,
-    transferSyntaxUid: EXPLICIT_LITTLE_ENDIAN,
-    callingAe: PEER_AE,
-    calledAe: object.calledAe ?? OWN_AE,
-    lateOpensRevision: true,
-    dataSet: (async function* () {
-      yield [content];
-    })(),
-  });
+  const sent = { sopClass: sopClassUid, sopInstance: sopInstanceUid, transferSyntax: EXPLICIT_LITTLE_ENDIAN, content };
+  await takeIn(node.imaging, sent, { calledAe: object.calledAe ?? OWN_AE });
 }
 
 /** A collection of all CT that arrives, unless told otherwise. */

@@ -10,7 +10,7 @@ import {
   SOP_CLASSES,
   tagOfKeyword,
 } from '@lantern/dicom';
-import { OWN_AE, PEER_AE, type TestImaging } from './imaging-harness.ts';
+import { OWN_AE, PEER_AE, type TestImaging, takeIn } from './imaging-harness.ts';
 import { type SyntheticImage, syntheticInstance } from './synthetic-images.ts';
 
 type Study = Omit<SyntheticImage, 'series' | 'number'> & { readonly modalities: readonly string[] };
@@ -64,18 +64,7 @@ export async function fillArchive({ imaging }: Pick<TestImaging, 'imaging'>): Pr
     for (const [series, modality] of modalities.entries()) {
       for (const number of [1, 2]) {
         const others = { ...study.others, Modality: modality };
-        const image = syntheticInstance({ ...study, series: series + 1, number, others });
-        await imaging.archive.receive({
-          sopClassUid: image.sopClass,
-          sopInstanceUid: image.sopInstance,
-          transferSyntaxUid: image.transferSyntax,
-          callingAe: PEER_AE,
-          calledAe: OWN_AE,
-          lateOpensRevision: true,
-          dataSet: (async function* () {
-            yield [image.content];
-          })(),
-        });
+        await takeIn(imaging, syntheticInstance({ ...study, series: series + 1, number, others }));
       }
     }
   }

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { systemClock } from '@lantern/service';
-import { OWN_AE, PEER_AE, startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
+import { startTestImaging, type TestImaging, takeIn } from '../../test/imaging-harness.ts';
 import { type SyntheticImage, syntheticInstance } from '../../test/synthetic-images.ts';
 
 const START_MS = Date.UTC(2026, 10, 2, 9, 30);
@@ -21,21 +21,8 @@ after(async () => {
 
 type Pieces = (content: Buffer) => AsyncIterable<readonly Uint8Array[]>;
 
-const inOnePiece: Pieces = async function* (content) {
-  yield [content];
-};
-
-function receive(image: SyntheticImage, pieces: Pieces = inOnePiece) {
-  const { sopClass, sopInstance, transferSyntax, content } = syntheticInstance(image);
-  return node.imaging.archive.receive({
-    sopClassUid: sopClass,
-    sopInstanceUid: sopInstance,
-    transferSyntaxUid: transferSyntax,
-    callingAe: PEER_AE,
-    calledAe: OWN_AE,
-    lateOpensRevision: true,
-    dataSet: pieces(content),
-  });
+function receive(image: SyntheticImage, pieces?: Pieces) {
+  return takeIn(node.imaging, syntheticInstance(image), pieces === undefined ? {} : { pieces });
 }
 
 function filesOnDisk(): string[] {

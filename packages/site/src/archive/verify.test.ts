@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { OWN_AE, PEER_AE, startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
+import { startTestImaging, type TestImaging, takeIn } from '../../test/imaging-harness.ts';
 import { syntheticInstance } from '../../test/synthetic-images.ts';
 import { verifyArchive } from './verify.ts';
 
@@ -18,18 +18,7 @@ after(async () => {
 
 async function receive(number: number, patientName?: string): Promise<void> {
   const image = { study: 1, series: 1, number, ...(patientName === undefined ? {} : { patientName }) };
-  const { sopClass, sopInstance, transferSyntax, content } = syntheticInstance(image);
-  await node.imaging.archive.receive({
-    sopClassUid: sopClass,
-    sopInstanceUid: sopInstance,
-    transferSyntaxUid: transferSyntax,
-    callingAe: PEER_AE,
-    calledAe: OWN_AE,
-    lateOpensRevision: true,
-    dataSet: (async function* () {
-      yield [content];
-    })(),
-  });
+  await takeIn(node.imaging, syntheticInstance(image));
 }
 
 async function fileOf(number: number): Promise<string> {

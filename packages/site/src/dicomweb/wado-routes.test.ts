@@ -17,7 +17,7 @@ import {
   textOf,
 } from '@lantern/dicom';
 import { type ImageWeb, serveImages } from '../../test/image-web.ts';
-import { startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
+import { startTestImaging, type TestImaging, takeIn } from '../../test/imaging-harness.ts';
 import { syntheticInstance } from '../../test/synthetic-images.ts';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../../../../fixtures/dicom');
@@ -43,17 +43,7 @@ const plain = (number: number, series = 1) => syntheticInstance({ study: 1, seri
 const video = { ...syntheticInstance({ study: 2, series: 1, number: 1 }), transferSyntax: MPEG4 };
 
 async function keep(instance: ReturnType<typeof plain>): Promise<void> {
-  await node.imaging.archive.receive({
-    sopClassUid: instance.sopClass,
-    sopInstanceUid: instance.sopInstance,
-    transferSyntaxUid: instance.transferSyntax,
-    callingAe: 'TEST',
-    calledAe: 'LANTERN',
-    lateOpensRevision: true,
-    dataSet: (async function* () {
-      yield [instance.content];
-    })(),
-  });
+  await takeIn(node.imaging, instance);
 }
 
 async function storeFixture(name: string): Promise<Kept> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { systemClock } from '@lantern/service';
-import { OWN_AE, PEER_AE, startTestImaging, type TestImaging } from '../../test/imaging-harness.ts';
+import { OWN_AE, startTestImaging, type TestImaging, takeIn } from '../../test/imaging-harness.ts';
 import { syntheticInstance } from '../../test/synthetic-images.ts';
 import type { CompletedArrival } from './store.ts';
 
@@ -41,19 +41,8 @@ beforeEach(() => {
 });
 
 async function arrive(study: number, series: number, number: number, calledAe = OWN_AE): Promise<void> {
-  const { sopClass, sopInstance, transferSyntax, content } = syntheticInstance({ study, series, number });
-  const pieces = async function* () {
-    yield [content];
-  };
-  await node.imaging.archive.receive({
-    sopClassUid: sopClass,
-    sopInstanceUid: sopInstance,
-    transferSyntaxUid: transferSyntax,
-    callingAe: PEER_AE,
-    calledAe,
-    lateOpensRevision: calledAe !== 'JOINS',
-    dataSet: pieces(),
-  });
+  const options = { calledAe, lateOpensRevision: calledAe !== 'JOINS' };
+  await takeIn(node.imaging, syntheticInstance({ study, series, number }), options);
 }
 
 async function later(ms: number): Promise<void> {
