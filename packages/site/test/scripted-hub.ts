@@ -60,6 +60,8 @@ export type ScriptedHub = {
   readonly answers: Answer[];
   readonly anchors: SignedEnvelope[];
   readonly uploads: Map<Digest, Buffer>;
+  /** False: no task asks for an update any more, as a hub says once the round is over. */
+  takesUploads: boolean;
   /** Called before an answer is taken; may throw what the hub shall answer. */
   beforeAnswer: (answer: Answer) => Promise<void>;
   putBlob(bytes: Uint8Array): BlobRef;
@@ -139,6 +141,7 @@ class HubState {
     answers: [] as Answer[],
     anchors: [] as SignedEnvelope[],
     uploads: new Map<Digest, Buffer>(),
+    takesUploads: true,
     beforeAnswer: async (_answer: Answer): Promise<void> => undefined,
   };
 
@@ -337,6 +340,7 @@ function blobRoutes(state: HubState): Route[] {
       stream: true,
       bodyLimitBytes: UPLOAD_BYTES_MAX,
       handler: async ({ params, query, bodyStream }) => {
+        if (!hub.takesUploads) throw new AppError('auth.forbidden', 'No task of this site asks for an update.');
         const parts = [hub.uploads.get(params.digest) ?? Buffer.alloc(0)];
         for await (const part of bodyStream) parts.push(Buffer.from(part));
         const bytes = Buffer.concat(parts);

@@ -180,6 +180,10 @@ async function recordDelivered(
   await store.markDelivered(deps.db, task.taskId, { at: deps.clock.now(), audit: auditEntry(deps, line) });
 }
 
+/**
+ * A hub that asks this site for no update any more has closed the round, perhaps with this very answer, which the site could not
+ * note: its database was away. The answer is sent again all the same; the hub counts it once.
+ */
 async function sendFiles(
   deps: DeliveryDeps,
   task: SiteTask,
@@ -187,9 +191,13 @@ async function sendFiles(
 ): Promise<void> {
   if (task.kind !== 'round' || sent.files.length === 0) return;
   const runFiles = await deps.filesOf(task.runId);
-  for (const file of sent.files) {
-    // Gone already: the hub had it before and only the answer is sent again.
-    if (await runFiles.has(file.digest)) await uploadBlob(deps.outbound, runFiles, { ...file, signal: sent.signal });
+  try {
+    for (const file of sent.files) {
+      // Gone already: the hub had it before and only the answer is sent again.
+      if (await runFiles.has(file.digest)) await uploadBlob(deps.outbound, runFiles, { ...file, signal: sent.signal });
+    }
+  } catch (caught) {
+    if (toAppError(caught).code !== 'auth.forbidden') throw caught;
   }
   faultPoint('site.update.uploaded');
 }
