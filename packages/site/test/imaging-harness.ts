@@ -113,7 +113,7 @@ type Taking = {
   readonly calledAe?: string;
   readonly lateOpensRevision?: boolean;
   /** How the data set arrives; by default in one piece. */
-  readonly pieces?: (content: Buffer) => AsyncIterable<readonly Uint8Array[]>;
+  readonly pieces?: (content: Buffer) => AsyncIterable<Uint8Array>;
 };
 
 /** Takes an instance into the archive without a network between. */
@@ -130,6 +130,6 @@ export function takeIn({ archive }: Pick<Imaging, 'archive'>, sent: Sent, option
   });
 }
 
-async function* inOnePiece(content: Buffer): AsyncGenerator<readonly Uint8Array[]> {
-  yield [content];
+async function* inOnePiece(content: Buffer): AsyncGenerator<Uint8Array> {
+  yield content;
 }

@@ -82,7 +82,10 @@ export class Association {
       this.#socketError = error;
     });
     socket.on('drain', () => this.#drain?.resolve());
-    socket.on('data', (chunk) => this.#stream.push(chunk));
+    socket.on('data', (chunk) => {
+      this.#stream.push(chunk);
+      release(chunk);
+    });
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
         const cause = this.#socketError === undefined ? {} : { cause: this.#socketError };
@@ -304,6 +307,15 @@ export class Association {
     clearTimeout(this.#artim);
     this.#stopWatch();
   }
+}
+
+/**
+ * Gives the memory of a chunk back at once, where it is all its own: nobody keeps a view of it (PduSink). Left to the collector it
+ * weighs so much that V8 marks its whole heap every ten megabytes received.
+ */
+function release(chunk: Buffer): void {
+  const { buffer } = chunk;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === chunk.byteLength) buffer.transfer(0);
 }
 
 function unexpectedPdu(): DicomError {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { DicomError } from '../dicom-error.ts';
 import { DataSetStream } from './data-set-stream.ts';
@@ -29,28 +30,44 @@ describe('a data set that arrives', () => {
     assert.equal((await whole).toString(), 'abcdef');
   });
 
-  test('gives several pieces at once to a consumer that writes them in one go', async () => {
+  test('gives many pieces as one to a consumer that writes them in one go', async () => {
     const { stream } = streamWithFlow();
     for (const text of ['a', 'b', 'c']) stream.push(Buffer.from(text));
     stream.end();
-    const batches: string[][] = [];
-    for await (const batch of stream.batches()) batches.push(batch.map(String));
-    assert.deepEqual(batches, [['a', 'b', 'c']]);
+    const pieces: string[] = [];
+    for await (const piece of stream) pieces.push(String(piece));
+    assert.deepEqual(pieces, ['abc']);
   });
 
-  test('holds the sender back when much waits, be it in large pieces or in many tiny ones', async () => {
-    const large = streamWithFlow();
-    for (let count = 0; count < 4; count += 1) large.stream.push(Buffer.alloc(100_000));
-    assert.ok(!large.flow.isPaused);
-    for (let count = 0; count < 4; count += 1) large.stream.push(Buffer.alloc(100_000));
-    assert.ok(large.flow.isPaused);
-    const iterator = large.stream.batches();
-    await iterator.next();
-    assert.ok(!large.flow.isPaused);
+  test('does not mind what becomes of the memory it came in, nor its consumer of what comes next', async () => {
+    const { stream } = streamWithFlow();
+    const sent = randomBytes(5_000_000);
+    const reading = (async () => {
+      const pieces: Buffer[] = [];
+      for await (const piece of stream) {
+        await new Promise((resolve) => setImmediate(resolve)); // the next arrives meanwhile
+        pieces.push(Buffer.from(piece));
+      }
+      return Buffer.concat(pieces);
+    })();
+    for (let at = 0; at < sent.byteLength; at += 60_001) {
+      const chunk = Buffer.from(sent.subarray(at, at + 60_001));
+      stream.push(chunk);
+      chunk.fill(0);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    stream.end();
+    assert.ok((await reading).equals(sent));
+  });
 
-    const tiny = streamWithFlow();
-    for (let count = 0; count < 2_000; count += 1) tiny.stream.push(Buffer.alloc(1));
-    assert.ok(tiny.flow.isPaused);
+  test('holds the sender back when much waits', async () => {
+    const { flow, stream } = streamWithFlow();
+    for (let count = 0; count < 10; count += 1) stream.push(Buffer.alloc(100_000));
+    assert.ok(!flow.isPaused);
+    stream.push(Buffer.alloc(100_000));
+    assert.ok(flow.isPaused);
+    await stream[Symbol.asyncIterator]().next();
+    assert.ok(!flow.isPaused);
   });
 
   test('that breaks off is an error after what came before it', async () => {
@@ -66,7 +83,7 @@ describe('a data set that arrives', () => {
 
   test('that is longer than its consumer wants is refused, and what still comes holds nobody back', async () => {
     const { flow, stream } = streamWithFlow();
-    stream.push(Buffer.alloc(11));
+    stream.push(Buffer.alloc(1_000_000));
     await assert.rejects(stream.whole(10), (error) => error instanceof DicomError && error.code === 'limit');
     for (let count = 0; count < 10; count += 1) stream.push(Buffer.alloc(100_000));
     assert.ok(!flow.isPaused);

@@ -1,18 +1,27 @@
 /**
- * The data set of a message while it arrives. What the consumer has not taken waits, up to a limit; then the peer is held back.
- * The pieces are views of what the socket read, in order, of any size.
+ * The data set of a message while it arrives, gathered in blocks: whoever writes it to a file writes seldom and much. What the
+ * consumer has not taken waits, up to a limit; then the peer is held back.
+ *
+ * Blocks are used again and again. Memory that is asked for and thrown away with every chunk of the socket makes V8 collect its
+ * whole heap every few megabytes, which cost more than all else that is done for an instance.
  */
 import { DicomError } from '../dicom-error.ts';
 import { DATA_SET_BYTES_WAITING_MAX } from './limits.ts';
 
-/** What a piece costs besides its bytes: its object, and its share of the chunk that it keeps alive, in a flood of tiny ones. */
-const PIECE_OVERHEAD_BYTES = 512;
+/** A CT slice of 512 x 512 pixels with its header fits, so that it is written at once. */
+const BLOCK_BYTES = 576 * 1024;
+/** Kept for the next data set: 18 MiB. What is needed beyond them is made, and left to the collector. */
+const SPARE_BLOCK_COUNT_MAX = 32;
+
+type Block = { readonly memory: Buffer; usedBytes: number };
+
+const spareBlocks: Buffer[] = [];
 
 export type Flow = { pause(): void; resume(): void };
 
 export class DataSetStream implements AsyncIterable<Buffer> {
   readonly #flow: Flow;
-  readonly #waiting: Buffer[] = [];
+  readonly #waiting: Block[] = [];
   #bytesWaiting = 0;
   #end: { readonly error?: DicomError } | undefined;
   #isDropped = false;
@@ -22,12 +31,18 @@ export class DataSetStream implements AsyncIterable<Buffer> {
     this.#flow = flow;
   }
 
+  /** Copies: `bytes` may be changed afterwards. */
   push(bytes: Buffer): void {
-    if (this.#isDropped || this.#end !== undefined || bytes.byteLength === 0) return;
-    this.#waiting.push(bytes);
-    this.#bytesWaiting += bytes.byteLength + PIECE_OVERHEAD_BYTES;
+    if (this.#isDropped || this.#end !== undefined) return;
+    for (let at = 0; at < bytes.byteLength; ) {
+      const block = this.#blockWithRoom();
+      const copied = bytes.copy(block.memory, block.usedBytes, at);
+      block.usedBytes += copied;
+      at += copied;
+    }
+    this.#bytesWaiting += bytes.byteLength;
     if (this.#bytesWaiting > DATA_SET_BYTES_WAITING_MAX) this.#flow.pause();
-    this.#wake?.();
+    if (this.#bytesWaiting >= BLOCK_BYTES) this.#wake?.();
   }
 
   /** All has arrived, or, with an error, will never. */
@@ -39,7 +54,7 @@ export class DataSetStream implements AsyncIterable<Buffer> {
   /** What is waiting, and what still comes, is dropped; settles when all has come. */
   async drop(): Promise<void> {
     this.#isDropped = true;
-    this.#take();
+    this.#dropWaiting();
     while (this.#end === undefined) await this.#change();
   }
 
@@ -51,7 +66,7 @@ export class DataSetStream implements AsyncIterable<Buffer> {
       const needed = bytes + piece.byteLength;
       if (needed > bytesMax) throw new DicomError('limit', `A data set is longer than ${bytesMax} bytes.`);
       if (needed > content.byteLength) {
-        const larger = Buffer.alloc(2 * needed); // copied, so that tiny pieces do not keep their chunks alive
+        const larger = Buffer.alloc(bytes === 0 ? needed : 2 * needed);
         content.copy(larger, 0, 0, bytes);
         content = larger;
       }
@@ -61,32 +76,48 @@ export class DataSetStream implements AsyncIterable<Buffer> {
     return content.subarray(0, bytes);
   }
 
-  /** For one consumer. Throws what ended the association before the data set did. */
+  /** For one consumer. A piece is its own until it asks for the next. Throws what ended the association before the data set did. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    for await (const batch of this.batches()) yield* batch;
-  }
-
-  /** The same, with all that waits at once: for a consumer that writes several pieces in one go. */
-  async *batches(): AsyncGenerator<Buffer[]> {
     try {
       for (;;) {
-        const batch = this.#take();
-        if (batch.length > 0) yield batch;
-        else if (this.#end?.error !== undefined) throw this.#end.error;
+        const block = this.#take();
+        if (block !== undefined) {
+          try {
+            yield block.memory.subarray(0, block.usedBytes);
+          } finally {
+            giveBack(block);
+          }
+        } else if (this.#end?.error !== undefined) throw this.#end.error;
         else if (this.#end !== undefined) return;
         else await this.#change();
       }
     } finally {
       this.#isDropped = true; // a consumer that stops early does not hold the peer back for ever
-      this.#take();
+      this.#dropWaiting();
     }
   }
 
-  #take(): Buffer[] {
+  #blockWithRoom(): Block {
+    const last = this.#waiting.at(-1);
+    if (last !== undefined && last.usedBytes < BLOCK_BYTES) return last;
+    const block = { memory: spareBlocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES), usedBytes: 0 };
+    this.#waiting.push(block);
+    return block;
+  }
+
+  /** A full block, or, when no more comes, what there is. */
+  #take(): Block | undefined {
+    const isReady = this.#end !== undefined || this.#bytesWaiting >= BLOCK_BYTES;
+    const block = isReady ? this.#waiting.shift() : undefined;
+    this.#bytesWaiting -= block?.usedBytes ?? 0;
+    if (this.#bytesWaiting <= DATA_SET_BYTES_WAITING_MAX) this.#flow.resume();
+    return block;
+  }
+
+  #dropWaiting(): void {
+    for (const block of this.#waiting.splice(0)) giveBack(block);
     this.#bytesWaiting = 0;
-    const batch = this.#waiting.splice(0);
     this.#flow.resume();
-    return batch;
   }
 
   #change(): Promise<void> {
@@ -99,4 +130,9 @@ export class DataSetStream implements AsyncIterable<Buffer> {
       };
     });
   }
+}
+
+/** Nobody has a view of it any more. */
+function giveBack({ memory }: Block): void {
+  if (spareBlocks.length < SPARE_BLOCK_COUNT_MAX) spareBlocks.push(memory);
 }

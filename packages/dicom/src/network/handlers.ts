@@ -39,7 +39,7 @@ export type StoreRequest = Asked & {
   readonly transferSyntax: string;
   /** Where the instance comes by C-MOVE: who asked for it. */
   readonly moveOriginator: { readonly aeTitle: string; readonly messageId: number } | undefined;
-  /** Views of what arrives; the peer is held back while nobody takes them. What is left is dropped. */
+  /** What arrives, each piece valid until the next is asked for; the peer is held back while nobody takes them. What is left is dropped. */
   readonly dataSet: DataSetStream;
 };
 

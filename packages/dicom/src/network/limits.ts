@@ -37,7 +37,7 @@ export const COMMAND_BYTES_MAX = 64 * 1024;
 export const IDENTIFIER_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Bytes of a data set that wait for a slow consumer before the socket is paused; one more chunk of the socket may come on top. */
-export const DATA_SET_BYTES_WAITING_MAX = 512 * 1024;
+export const DATA_SET_BYTES_WAITING_MAX = 1024 * 1024;
 
 /** Requests waiting behind the one in work. We accept one at a time (PS3.7 D.3.3.3); a peer that sends more ignores that. */
 export const REQUESTS_WAITING_MAX = 8;

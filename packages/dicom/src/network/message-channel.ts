@@ -66,7 +66,7 @@ export class MessageChannel {
     this.#watch();
   }
 
-  /** Of the association; `bytes` is a view that is kept until the consumer of the data set has taken it. */
+  /** Of the association; `bytes` is copied. */
   piece(fragment: Fragment, bytes: Buffer, isEnd: boolean): void {
     try {
       this.#assemble(fragment, bytes, isEnd && fragment.isLast);

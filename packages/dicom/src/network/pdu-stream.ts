@@ -24,7 +24,7 @@ export const ABORT_REASONS = {
 export type PduSink = {
   pdu(pdu: Pdu): void;
   dataBegins(): void;
-  /** `bytes` is a view of the chunk; `isEnd` with the last piece of the fragment, which may be empty. */
+  /** `bytes` is a view of the chunk, to be copied before this returns; `isEnd` with the last piece of the fragment, which may be empty. */
   piece(fragment: Fragment, bytes: Buffer, isEnd: boolean): void;
   dataEnds(): void;
   /** `reason` as PS3.8 table 9-26 numbers them. */

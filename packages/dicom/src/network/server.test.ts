@@ -255,7 +255,7 @@ describe('storage', () => {
     const { server } = await serverFor(t, {
       handlers: {
         async onStore({ dataSet }) {
-          for await (const _ of dataSet.batches()) {
+          for await (const _ of dataSet) {
             await new Promise((resolve) => setTimeout(resolve, 300)); // three times what the peer is given
             break;
           }

@@ -42,7 +42,7 @@ async function* contentOf({
   dataSet,
 }: StoreRequest): AsyncGenerator<Uint8Array> {
   yield metaFor({ sopClassUid: sopClass, sopInstanceUid: sopInstance, transferSyntaxUid: transferSyntax });
-  for await (const batch of dataSet.batches()) yield* batch;
+  yield* dataSet;
 }
 
 /** What a peer calls a UID need not be one, and must not be a path. */

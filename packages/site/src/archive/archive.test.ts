@@ -19,7 +19,7 @@ after(async () => {
   await node?.close();
 });
 
-type Pieces = (content: Buffer) => AsyncIterable<readonly Uint8Array[]>;
+type Pieces = (content: Buffer) => AsyncIterable<Uint8Array>;
 
 function receive(image: SyntheticImage, pieces?: Pieces) {
   return takeIn(node.imaging, syntheticInstance(image), pieces === undefined ? {} : { pieces });
@@ -40,7 +40,7 @@ function leaveOrphan(hour: string, name: string): void {
 describe('receiving', () => {
   it('leaves nothing behind when the data set breaks off', async () => {
     const broken: Pieces = async function* (content) {
-      yield [content.subarray(0, 100)];
+      yield content.subarray(0, 100);
       throw new TypeError('The association was cut.');
     };
     const count = filesOnDisk().length;
@@ -62,7 +62,7 @@ describe('receiving', () => {
 
   it('drops NUL, which no index holds, instead of refusing the image', async () => {
     const withNul: Pieces = async function* (content) {
-      yield [Buffer.from(content.toString('latin1').replace('A_B ', 'A\0B '), 'latin1')];
+      yield Buffer.from(content.toString('latin1').replace('A_B ', 'A\0B '), 'latin1');
     };
     const image = { study: 3, series: 1, number: 1, others: { PatientID: 'A_B' } };
     assert.equal((await receive(image, withNul)).outcome, 'stored');
@@ -109,9 +109,9 @@ describe('the check', () => {
   it('leaves a file alone that is still arriving, also when its hour is long past', async () => {
     const goOn = Promise.withResolvers<void>();
     const slow: Pieces = async function* (content) {
-      yield [content.subarray(0, 50)];
+      yield content.subarray(0, 50);
       await goOn.promise;
-      yield [content.subarray(50)];
+      yield content.subarray(50);
     };
     const arriving = receive({ study: 6, series: 1, number: 1 }, slow);
     while (node.imaging.archive.files.oldestInWork() === undefined)

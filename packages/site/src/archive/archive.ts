@@ -25,7 +25,8 @@ export type IncomingInstance = IncomingUids & {
   readonly lateOpensRevision: boolean;
   /** Where it has to be of this study. */
   readonly studyInstanceUid?: string;
-  readonly dataSet: AsyncIterable<readonly Uint8Array[]>;
+  /** Each piece is read before the next is asked for. */
+  readonly dataSet: AsyncIterable<Uint8Array>;
 };
 
 export type Received = {

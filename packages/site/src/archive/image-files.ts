@@ -23,8 +23,8 @@ import {
   syncFolder,
 } from '@lantern/service';
 
-/** Gathered before a write: a call for each piece of the socket costs more than the copy. */
-const WRITE_BYTES = 512 * 1024;
+/** Smaller pieces are gathered: a call for each costs more than the copy. */
+const WRITE_BYTES_MIN = 256 * 1024;
 /** Written between two looks at the free space. */
 const SPACE_CHECK_BYTES = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1000;
@@ -55,7 +55,7 @@ export type ImageFiles = {
    * Writes the data set behind a header of our own. Durable when it resolves. On any error nothing is left. Throws `storage.full`,
    * and what the data set throws.
    */
-  write(uids: IncomingUids, dataSet: AsyncIterable<readonly Uint8Array[]>): Promise<WrittenFile>;
+  write(uids: IncomingUids, dataSet: AsyncIterable<Uint8Array>): Promise<WrittenFile>;
   discard(file: string): Promise<void>;
   pathOf(file: string): string;
   /** Whether it is being written, or waits for its row. */
@@ -70,6 +70,7 @@ type ImageFilesOptions = { readonly dir: string; readonly clock: Clock; readonly
 
 export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: ImageFilesOptions): ImageFiles {
   const durable = new Set<string>();
+  const syncNames = createSharedSync();
   const inWork = new Map<string, Date>(); // in the order in which they were begun
   const assertSpace = createSpaceCheck(dir, freeBytesMin);
   const pathOf = (file: string) => path.join(dir, ...file.split('/'));
@@ -99,10 +100,10 @@ export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: 
           const written = await writeInstance(opening, { uids, dataSet, assertSpace });
           const handle = await opening;
           // In any order: nothing is answered before both are done. `datasync` includes what is needed to read it back.
-          await Promise.all([handle.datasync(), syncFolder(folder)]);
+          await Promise.all([handle.datasync(), syncNames(folder)]);
           return { file, ...written };
         } finally {
-          await (await opening).close();
+          (await opening).close().catch(() => undefined); // loses nothing that was synced, and the peer need not wait for it
         }
       } catch (caught) {
         await discard(file);
@@ -118,9 +119,29 @@ export function hourFolder(at: Date): string {
   return `${iso.slice(0, 10).replaceAll('-', '')}/${iso.slice(11, 13)}`;
 }
 
+/**
+ * Makes the names durable that a folder had when it was asked. One sync serves all who wait when it begins, so that a hundred
+ * associations need few more than one.
+ */
+function createSharedSync(): (folder: string) => Promise<void> {
+  const waiting = new Map<string, Promise<void>>();
+  let last: Promise<unknown> = Promise.resolve();
+  return (folder) => {
+    const known = waiting.get(folder);
+    if (known !== undefined) return known;
+    const sync = last.then(() => {
+      waiting.delete(folder); // whoever asks from now on may have a name that this one misses
+      return syncFolder(folder);
+    });
+    waiting.set(folder, sync);
+    last = sync.catch(() => undefined); // told to those who wait
+    return sync;
+  };
+}
+
 type Instance = {
   readonly uids: IncomingUids;
-  readonly dataSet: AsyncIterable<readonly Uint8Array[]>;
+  readonly dataSet: AsyncIterable<Uint8Array>;
   readonly assertSpace: (sizeBytes: number) => Promise<void>;
 };
 
@@ -139,15 +160,14 @@ async function writeInstance(opening: Promise<FileHandle>, { uids, dataSet, asse
     waiting = [];
     waitingBytes = 0;
   };
-  for await (const pieces of dataSet) {
-    for (const piece of pieces) {
-      hash.update(piece);
-      head.add(piece);
-      waiting.push(piece);
-      waitingBytes += piece.byteLength;
-      dataSetBytes += piece.byteLength;
-    }
-    if (waitingBytes >= WRITE_BYTES) await flush();
+  for await (const piece of dataSet) {
+    hash.update(piece);
+    head.add(piece);
+    dataSetBytes += piece.byteLength;
+    waitingBytes += piece.byteLength;
+    const isEnough = waitingBytes >= WRITE_BYTES_MIN;
+    waiting.push(isEnough ? piece : piece.slice()); // a piece is ours until the next is asked for
+    if (isEnough) await flush();
     if (dataSetBytes - checkedBytes > SPACE_CHECK_BYTES) {
       await assertSpace(SPACE_CHECK_BYTES);
       checkedBytes = dataSetBytes;
@@ -157,7 +177,7 @@ async function writeInstance(opening: Promise<FileHandle>, { uids, dataSet, asse
   return { dataSetStart: meta.byteLength, dataSetBytes, contentDigest: hash.digest('hex'), head: head.bytes() };
 }
 
-/** Copies the beginning, as the pieces are views of what the socket reuses no more but keeps alive whole. */
+/** Copies the beginning. */
 class Head {
   #pieces: Buffer[] = [];
   #sizeBytes = 0;

@@ -91,17 +91,13 @@ export async function storeFile(pieces: AsyncIterable<Uint8Array>, context: Stor
       ...file,
       ...about,
       ...(studyInstanceUid === undefined ? {} : { studyInstanceUid }),
-      dataSet: oneByOne(dataSet),
+      dataSet,
     });
     if (received.outcome !== 'conflict') return { ...uids, kind: 'stored', received };
     return { ...uids, kind: 'failed', reason: FAILURE.conflict, cause: undefined };
   } catch (caught) {
     return { ...uids, kind: 'failed', reason: reasonOf(caught), cause: caught };
   }
-}
-
-async function* oneByOne(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<readonly Uint8Array[]> {
-  for await (const piece of pieces) yield [piece];
 }
 
 function reasonOf(caught: unknown): number {

@@ -28,7 +28,7 @@ export async function storeInto(
       sopClassUid: request.sopClass,
       sopInstanceUid: request.sopInstance,
       transferSyntaxUid: request.transferSyntax,
-      dataSet: request.dataSet.batches(),
+      dataSet: request.dataSet,
       ...titles,
     });
     if (outcome === 'conflict') return { status: STATUS.duplicateSopInstance, comment: COMMENT_CONFLICT };
