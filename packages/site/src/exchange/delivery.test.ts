@@ -127,4 +127,44 @@ describe('an answer that was stored before its process ended', () => {
     await hub.comeBack();
     await assertStopped(task, stored, /not the one that it signed/);
   });
+
+  it('does not leave under the name of a refusal that somebody wrote beside it', async () => {
+    const projectId = await site.project(hub, projectSpec(hub.siteId()), APPROVE);
+    const task = await storeAnswer(projectId);
+    const stored = await payloadOf(task);
+    await site.database.pool.query(`update task set answer_kind = 'refused', egress = null where task_id = $1`, [
+      task.taskId,
+    ]);
+    await restarted();
+    await site.decide(projectId, { verdict: 'withdrawn', reason: 'A patient objected.' });
+    await site.stop();
+    await restarted();
+    await hub.comeBack();
+    await assertStopped(task, stored, /withdrew/);
+  });
+
+  it('does not leave when it is the answer to another task, or is signed by nobody', async () => {
+    const projectId = await site.project(hub, projectSpec(hub.siteId()), APPROVE);
+    const task = await storeAnswer(projectId);
+    const stored = await payloadOf(task);
+    await site.database.pool.query(
+      `update task set answer_envelope = (select answer_envelope from task where state = 'delivered' and answer_kind = 'newton' limit 1)
+       where task_id = $1`,
+      [task.taskId],
+    );
+    assert.notEqual(await payloadOf(task), stored);
+    await restarted();
+    await hub.comeBack();
+    await assertStopped(task, stored, /not one that this site signed/);
+    const forged = await storeAnswer(projectId);
+    const payload = await payloadOf(forged);
+    await site.database.pool.query(
+      `update task set answer_envelope = jsonb_set(answer_envelope, '{signatures,0,sig}', to_jsonb(repeat('A', 86) || '=='))
+       where task_id = $1`,
+      [forged.taskId],
+    );
+    await restarted();
+    await hub.comeBack();
+    await assertStopped(forged, payload, /not one that this site signed/);
+  });
 });

@@ -3,20 +3,25 @@
  *
  * The policy is asked again before each send, since a governance lead may have withdrawn the approval after the computation.
  * Then the answer and its files are destroyed and a refusal is stored instead; it may leave although no approval stands.
+ *
+ * What kind of answer it is, and so whether an approval is needed, is read from what this site signed, not from the columns
+ * beside it: whoever may write the database can then make nothing leave under the name of a refusal.
  */
 import {
   type AnswerBody,
+  AnswerSchema,
   AppError,
   type ErrorCode,
   isFinal,
   nextState,
+  PAYLOAD_TYPES,
   type RunId,
   SITE_TASK_STATES,
   type SiteTask,
   toAppError,
 } from '@lantern/contract';
-import { type BlobStore, documentDigest, faultPoint } from '@lantern/service';
-import type { Refusal } from '../governance/policy.ts';
+import { type BlobStore, documentDigest, faultPoint, openEnvelope } from '@lantern/service';
+import { egressOfAnswer, type Refusal } from '../governance/policy.ts';
 import type { Outbound } from '../hub-link/outbound.ts';
 import { uploadBlob } from '../hub-link/transfer.ts';
 import { audit, auditEntry, type SiteContext } from '../site-context.ts';
@@ -42,18 +47,22 @@ export type Leaving = {
 
 type StoredAnswer = store.TaskRow & {
   answer_envelope: NonNullable<store.TaskRow['answer_envelope']>;
-  answer_kind: NonNullable<store.TaskRow['answer_kind']>;
 };
+
+/** A stored answer whose kind its signature vouches for. */
+type SignedAnswer = { readonly row: StoredAnswer; readonly kind: AnswerBody['kind'] };
 
 /** Sends the stored answer of a task. Returns when the hub has it or will never want it; throws what is worth another try. */
 export async function deliverAnswer(deps: DeliveryDeps, task: SiteTask, leaving: Leaving): Promise<void> {
   const { row } = leaving;
   if (!isAnswered(row)) return;
-  if (row.egress === null) return send(deps, task, { row, signal: leaving.job });
+  const kind = signedKind(deps, task, row);
+  if (kind === undefined) return sendRefusal(deps, task, { row, refused: NOT_SIGNED, leaving });
+  if (egressOfAnswer(kind) === undefined) return send(deps, task, { row, kind, signal: leaving.job });
   const refused = leaving.approval.aborted ? APPROVAL_ENDED : await deps.performer.recheck(task);
   if (refused !== undefined) return sendRefusal(deps, task, { row, refused, leaving });
   try {
-    await send(deps, task, { row, signal: AbortSignal.any([leaving.job, leaving.approval]) });
+    await send(deps, task, { row, kind, signal: AbortSignal.any([leaving.job, leaving.approval]) });
   } catch (caught) {
     if (!leaving.approval.aborted) throw caught;
     await sendRefusal(deps, task, { row, refused: APPROVAL_ENDED, leaving });
@@ -66,9 +75,30 @@ const APPROVAL_ENDED: Refusal = {
   message: "This site's approval of the project has ended.",
 };
 
+const NOT_SIGNED: Refusal = {
+  allowed: false,
+  code: 'envelope.rejected',
+  message: 'The stored answer is not one that this site signed for this task.',
+};
+
 function isAnswered(row: store.TaskRow | undefined): row is StoredAnswer {
-  if (row === undefined || row.answer_envelope === null || row.answer_kind === null) return false;
+  if (row === undefined || row.answer_envelope === null) return false;
   return row.state === 'delivered' || !isFinal(SITE_TASK_STATES, row.state);
+}
+
+/** `undefined`: what is stored is not signed with this site's key, or is the answer to another task. */
+function signedKind(deps: SiteContext, task: SiteTask, row: StoredAnswer): AnswerBody['kind'] | undefined {
+  try {
+    const { body, taskId, siteId } = openEnvelope(row.answer_envelope, {
+      payloadType: PAYLOAD_TYPES.answer,
+      schema: AnswerSchema,
+      signer: deps.keyPair,
+    });
+    return taskId === task.taskId && siteId === deps.siteId ? body.kind : undefined;
+  } catch (caught) {
+    if (toAppError(caught).code === 'envelope.rejected') return undefined;
+    throw caught;
+  }
 }
 
 async function sendRefusal(
@@ -79,25 +109,21 @@ async function sendRefusal(
   const row = await replaceByRefusal(deps, task, stopped.refused);
   await forgetFiles(deps, task, stopped.row.answer_files ?? []);
   // An answer that had left before cannot be called back, and is not sent again.
-  if (isAnswered(row)) await send(deps, task, { row, signal: stopped.leaving.job });
+  if (isAnswered(row)) await send(deps, task, { row, kind: 'refused', signal: stopped.leaving.job });
 }
 
-async function send(
-  deps: DeliveryDeps,
-  task: SiteTask,
-  sent: { row: StoredAnswer; signal: AbortSignal },
-): Promise<void> {
-  const { row, signal } = sent;
+async function send(deps: DeliveryDeps, task: SiteTask, sent: SignedAnswer & { signal: AbortSignal }): Promise<void> {
+  const { row, kind, signal } = sent;
   const files = row.answer_files ?? [];
   try {
     await sendFiles(deps, task, { files, signal });
     signal.throwIfAborted();
-    await deps.outbound.answer(task.taskId, { kind: row.answer_kind, envelope: row.answer_envelope, signal });
+    await deps.outbound.answer(task.taskId, { kind, envelope: row.answer_envelope, signal });
   } catch (caught) {
     return notDelivered(deps, task, { caught, signal, files });
   }
   faultPoint('site.answer.delivered');
-  await recordDelivered(deps, task, { kind: row.answer_kind, digest: documentDigest(row.answer_envelope) });
+  await recordDelivered(deps, task, { kind, digest: documentDigest(row.answer_envelope) });
   await forgetFiles(deps, task, files);
 }
 
