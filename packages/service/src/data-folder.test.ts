@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/p
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { makeDataFolder } from './data-folder.ts';
+import { makeDataFolder, makeNamedFolder } from './data-folder.ts';
 
 describe('a data folder', () => {
   let root: string;
@@ -45,5 +45,16 @@ describe('a data folder', () => {
     skip: process.platform !== 'linux' && 'only Linux has /proc',
   }, async () => {
     await assert.rejects(makeDataFolder('/proc/foo/bar'), { code: 'config.invalid', message: /\/proc\/foo\/bar/ });
+    await assert.rejects(makeNamedFolder('/proc/foo/bar'), {
+      code: 'input.invalid',
+      message: /^The folder \/proc\/foo\/bar/,
+    });
+  });
+
+  it('is told from one that a command writes to, where it cannot be made', async () => {
+    const dir = path.join(root, 'out', 'below');
+    await makeNamedFolder(dir);
+    await writeFile(path.join(dir, 'file'), '');
+    await assert.rejects(makeNamedFolder(path.join(dir, 'file')), { code: 'input.invalid', message: /is a file/ });
   });
 });

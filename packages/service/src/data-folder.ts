@@ -1,5 +1,5 @@
 /**
- * The folder a process keeps everything in, as a person named it. Made step by step: where a file system refuses new folders by
+ * The folder a process keeps everything in, or a command writes to, as a person named it. Made step by step: where a file system refuses new folders by
  * saying that nothing is there (Linux: /proc), the recursive `mkdir` of Node.js tries for ever.
  */
 import { mkdir, stat } from 'node:fs/promises';
@@ -18,35 +18,49 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const codeOf = (caught: unknown): string => (caught instanceof Error && 'code' in caught ? String(caught.code) : '');
 
-function refusal(dir: string, why: string, cause?: unknown): AppError {
-  return new AppError('config.invalid', `The data folder ${dir} cannot be used: ${why}.`, { field: 'dataDir', cause });
-}
+type Refuse = (why: string, cause?: unknown) => AppError;
 
 /**
  * Makes the folder, and what is missing above it; gives the topmost one that it made, `undefined` when all was there. `mode` is
  * that of the folder alone: started as root, the user of the database has to pass those above it.
  */
 export async function makeDataFolder(dir: string, options: { mode?: number } = {}): Promise<string | undefined> {
+  return makeSteps(dir, options, (why, cause) => {
+    const message = `The data folder ${dir} cannot be used: ${why}.`;
+    return new AppError('config.invalid', message, { field: 'dataDir', cause });
+  });
+}
+
+/** The same for a folder that a command writes to; `input.invalid` when it cannot be made. */
+export async function makeNamedFolder(dir: string, options: { mode?: number } = {}): Promise<void> {
+  await makeSteps(
+    dir,
+    options,
+    (why, cause) => new AppError('input.invalid', `The folder ${dir} cannot be used: ${why}.`, { cause }),
+  );
+}
+
+async function makeSteps(dir: string, options: { mode?: number }, refuse: Refuse): Promise<string | undefined> {
   const missing: string[] = [];
-  for (let one = path.resolve(dir); !(await isFolder(one, dir)); one = path.dirname(one)) missing.unshift(one);
+  for (let one = path.resolve(dir); !(await isFolder(one, refuse)); one = path.dirname(one)) missing.unshift(one);
   for (const one of missing) {
     try {
       await mkdir(one, one === missing.at(-1) ? options : {});
     } catch (cause) {
-      const isMadeMeanwhile = codeOf(cause) === 'EEXIST' && (await isFolder(one, dir));
-      if (!isMadeMeanwhile) throw refusal(dir, REASONS[codeOf(cause)] ?? codeOf(cause), cause);
+      const isMadeMeanwhile = codeOf(cause) === 'EEXIST' && (await isFolder(one, refuse));
+      if (!isMadeMeanwhile) throw refuse(REASONS[codeOf(cause)] ?? codeOf(cause), cause);
     }
   }
   return missing[0];
 }
 
 /** `false`: nothing is there. */
-async function isFolder(one: string, dir: string): Promise<boolean> {
+async function isFolder(one: string, refuse: Refuse): Promise<boolean> {
   try {
     if ((await stat(one)).isDirectory()) return true;
   } catch (cause) {
     if (codeOf(cause) === 'ENOENT' || codeOf(cause) === 'ENOTDIR') return false;
-    throw refusal(dir, REASONS[codeOf(cause)] ?? codeOf(cause), cause);
+    throw refuse(REASONS[codeOf(cause)] ?? codeOf(cause), cause);
   }
-  throw refusal(dir, `${one} is a file, not a folder`);
+  throw refuse(`${one} is a file, not a folder`);
 }

@@ -34,7 +34,7 @@ export { makeFolder, removeIfThere, syncFolder } from './blobs/durable-file.ts';
 export { inlineBlob, inlineBytes } from './blobs/inline-blob.ts';
 export { type Clock, type ManualClock, manualClock, systemClock } from './clock.ts';
 export { loadConfig, redactConfig } from './config.ts';
-export { makeDataFolder } from './data-folder.ts';
+export { makeDataFolder, makeNamedFolder } from './data-folder.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';
 export { armFaultPoint, exposeDatabase, faultPoint } from './fault-point.ts';
 export type { Authenticators, RequestIdentity } from './http/authentication.ts';
@@ -86,6 +86,7 @@ export {
 export {
   generateKeyPair,
   type KeyPair,
+  loadKeyPair,
   loadOrCreateKeyPair,
   type PublicKey,
   publicKeyFromPem,

@@ -2,7 +2,6 @@
  * An image node: the imaging plane of a site alone, over a folder, without hub, datasets or deployments. What `lantern dicom serve`
  * runs; every object is built here.
  */
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SITE_ROLES } from '@lantern/contract';
@@ -20,6 +19,7 @@ import {
   type Database,
   type Logger,
   loadOrCreateKeyPair,
+  makeDataFolder,
   migrate,
   migrateQueue,
   migrateService,
@@ -84,7 +84,7 @@ type Process = { readonly clock: Clock; readonly log: Logger; readonly shutdown:
 
 async function build(settings: ImageNodeConfig, process: Process): Promise<Omit<RunningImageNode, 'close'>> {
   const { clock, log, shutdown } = process;
-  await mkdir(settings.dataDir, { recursive: true });
+  await makeDataFolder(settings.dataDir);
   const database = await openImageDatabase(settings, process);
   const imaging = await createImaging({
     database,

@@ -4,10 +4,10 @@
  *
  * The last one who signed in comes first and is who commands act as; `--as` chooses another.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, parse } from '@lantern/contract';
-import { readSecretFile, sha256, writeSecretFile } from '@lantern/service';
+import { makeNamedFolder, readSecretFile, sha256, writeSecretFile } from '@lantern/service';
 import { type Static, Type } from 'typebox';
 
 /** What a command takes from its environment. */
@@ -61,7 +61,7 @@ async function write(env: Environment, url: string, sessions: readonly Session[]
   if (file === undefined)
     throw new AppError('config.invalid', 'Neither XDG_CONFIG_HOME nor HOME says where a session may be kept.');
   if (sessions.length === 0) return rm(file, { force: true });
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  await makeNamedFolder(path.dirname(file), { mode: 0o700 });
   await writeSecretFile(file, `${JSON.stringify({ url: originOf(url), sessions })}\n`);
 }
 

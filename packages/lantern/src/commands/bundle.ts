@@ -1,5 +1,5 @@
 /** `lantern bundle`: build an algorithm bundle from a specification, register it at the hub. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
   AppError,
@@ -11,7 +11,7 @@ import {
   ModelSpecSchema,
 } from '@lantern/contract';
 import { type BuiltBundle, buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
-import { sha256 } from '@lantern/service';
+import { makeNamedFolder, sha256 } from '@lantern/service';
 import { Command } from 'commander';
 import { type Static, Type } from 'typebox';
 import {
@@ -67,7 +67,7 @@ function buildCommand(context: CommandContext): Command {
     .requiredOption('--out <dir>', 'folder for manifest and content')
     .action(async (file: string, options: CommonOptions & { out: string }) => {
       const bundle = buildBundle(await readJsonFile(file, BundleSpecSchema, 'Bundle specification'));
-      await mkdir(options.out, { recursive: true });
+      await makeNamedFolder(options.out);
       await writeFile(path.join(options.out, MANIFEST_FILE), canonicalJson(bundle.manifest));
       for (const [name, bytes] of bundle.files) await writeFile(path.join(options.out, name), bytes);
       outputOf(context, options).result(

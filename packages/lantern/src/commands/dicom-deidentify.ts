@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type Dirent, existsSync, statSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '@lantern/contract';
 import {
@@ -25,6 +25,7 @@ import {
   readPart10,
   textOf,
 } from '@lantern/dicom';
+import { makeNamedFolder } from '@lantern/service';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import type { Output } from '../cli/output.ts';
@@ -179,7 +180,7 @@ function nameOf({ dataSet }: DeidentifiedObject): string {
 
 /** Whole or not at all. */
 async function write(object: DeidentifiedObject, file: string): Promise<void> {
-  await mkdir(path.dirname(file), { recursive: true });
+  await makeNamedFolder(path.dirname(file));
   const part = `${file}.part`;
   const handle = await open(part, 'w');
   try {

@@ -2,10 +2,11 @@
  * `lantern dicom pull`: the studies of a list from a peer into a folder. It resumes: what is in the folder is not asked for again.
  * Every entry of the list comes out with what became of it, and none that fails stops the rest.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError, toAppError } from '@lantern/contract';
 import { type DicomServer, isSingleKey, isUid, type StudyKey, startDicomServer } from '@lantern/dicom';
+import { makeNamedFolder } from '@lantern/service';
 import { Command } from 'commander';
 import { type CommandContext, outputOf } from '../cli/command-context.ts';
 import { fileReason } from '../cli/file-fault.ts';
@@ -48,7 +49,7 @@ export function dicomPullCommand(context: CommandContext): Command {
       const output = outputOf(context, options);
       const keys = keysOf([...given, ...(await readList(options.list))], options.by);
       const peer = await peerOf(address, options);
-      await mkdir(dir, { recursive: true });
+      await makeNamedFolder(dir);
       const progress = output.progress('pull');
       let instanceCount = 0;
       let results: EntryResult[] = [];

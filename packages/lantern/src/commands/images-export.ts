@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import {
@@ -15,6 +15,7 @@ import {
   pathOf,
   RESEARCH_IMAGES_API,
 } from '@lantern/contract';
+import { makeNamedFolder } from '@lantern/service';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, connected, withConnection } from '../cli/command-context.ts';
 import type { Connection } from '../cli/connection.ts';
@@ -50,7 +51,7 @@ export function exportCommand(context: CommandContext): Command {
         const volumes =
           options.volumes === true ? await exportVolumes(connection, collectionId, { series, to: options.to }) : [];
         const manifest = { collectionId, studies, volumes };
-        await mkdir(options.to, { recursive: true });
+        await makeNamedFolder(options.to);
         await writeFile(path.join(options.to, 'manifest.json'), `${JSON.stringify(manifest, null, 1)}\n`);
         progress.end();
         const counts = { studies: studies.length, images: instances.length, volumes: volumes.length };
@@ -103,7 +104,7 @@ function placeOf(folder: string, file: string): string {
 
 /** Whole or not at all. */
 async function fetchFile({ http }: Connection, from: string, target: string): Promise<void> {
-  await mkdir(path.dirname(target), { recursive: true });
+  await makeNamedFolder(path.dirname(target));
   const part = `${target}.part`;
   const handle = await open(part, 'w', 0o600);
   try {

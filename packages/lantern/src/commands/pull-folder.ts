@@ -1,9 +1,10 @@
 /** A folder of pulled studies: study/series/instance.dcm, by their UIDs. What is there is whole: files get their name last. */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type FoundInstance, instanceOfFile, isUid, metaFor, type StoreRequest } from '@lantern/dicom';
+import { makeNamedFolder } from '@lantern/service';
 
 export type PullFolder = {
   has(studyInstanceUid: string, instance: FoundInstance): boolean;
@@ -18,7 +19,7 @@ export function createPullFolder(dir: string): PullFolder {
     has: (studyInstanceUid, instance) => existsSync(fileOf(studyInstanceUid, instance)),
     async write(studyInstanceUid, instance, request) {
       const file = fileOf(studyInstanceUid, instance);
-      await mkdir(path.dirname(file), { recursive: true });
+      await makeNamedFolder(path.dirname(file));
       const part = `${file}.${randomBytes(4).toString('hex')}.part`;
       const handle = await open(part, 'wx');
       try {
