@@ -1,7 +1,8 @@
-/** `lantern doctor`: says in plain words what is wrong with a set-up. Exit code 1 when something is. */
+/** `lantern doctor`: says in plain words what is wrong with a set-up. Exit code 78 when something is. */
 import { AppError } from '@lantern/contract';
 import { Command } from 'commander';
 import { type CommandContext, outputOf, withJson } from '../cli/command-context.ts';
+import { settingNumber } from '../cli/number-option.ts';
 import { checkDisk, checkFolder, checkNode, checkPort, type Finding } from '../doctor/checks.ts';
 import { checkHub, checkKey } from '../doctor/hub-checks.ts';
 import { checkServer } from '../doctor/server-check.ts';
@@ -48,7 +49,7 @@ async function examine(options: DoctorOptions): Promise<Finding[]> {
     folder,
     await checkDisk(options.data),
     ...(isNew ? [] : [await checkServer(options.data, options)]),
-    ...(options.port === undefined ? [] : [await checkPort(Number(options.port), options.host)]),
+    ...(options.port === undefined ? [] : [await checkPort(settingNumber(options.port), options.host)]),
     ...(options.hub === undefined ? await checkKey(options.data, options) : await checkHub(options.hub, options)),
   ];
 }

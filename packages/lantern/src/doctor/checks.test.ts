@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -95,6 +96,41 @@ describe('the doctor', () => {
   it('does not ask a hub for a site that has not joined one', async () => {
     const [finding] = await checkKey(folder);
     assert.equal(finding?.verdict, 'skip');
+  });
+
+  it('says that the key of a joined site is gone or spoilt, and makes none in its place', async () => {
+    const site = path.join(folder, 'site');
+    await mkdir(site);
+    const hub = createHttpServer((_, response) => response.end('{}'));
+    await new Promise<void>((resolve) => hub.listen(0, '127.0.0.1', resolve));
+    const address = hub.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    const link = {
+      ...{ schema: 'lantern.hub-link/1', hubUrl: `http://127.0.0.1:${address.port}`, hubName: 'hub' },
+      ...{ hubPublicKeyPem: 'x', siteId: 'site_aaaaaaaaaaaaaaaaaaaaaaaa', siteName: 'site' },
+      joinedAt: '2026-03-01T12:00:00.000Z',
+    };
+    await writeFile(path.join(site, 'hub-link.json'), JSON.stringify(link), { mode: 0o600 });
+    const gone = (await checkKey(site)).at(-1);
+    assert.equal(gone?.verdict, 'bad');
+    assert.match(gone?.says ?? '', /site\.key\) is gone/);
+    assert.deepEqual(await readdir(site), ['hub-link.json']);
+    await writeFile(path.join(site, 'site.key'), 'no key', { mode: 0o600 });
+    const spoilt = (await checkKey(site)).at(-1);
+    assert.match(spoilt?.says ?? '', /not a private key/);
+    await new Promise((resolve) => hub.close(resolve));
+    await writeFile(path.join(site, 'hub-link.json'), '{');
+    const [cut] = await checkKey(site);
+    assert.match(cut?.says ?? '', /hub-link\.json is not JSON/);
+    assert.match(cut?.fix ?? '', /backup/);
+  });
+
+  it('takes neither a word nor too great a number for a port, nor a file for a folder', async () => {
+    for (const port of [Number.NaN, 65_536, -1, 1.5])
+      assert.match((await checkPort(port, '127.0.0.1')).says, /no port/);
+    const file = path.join(folder, 'a-file');
+    await writeFile(file, '');
+    for (const isNew of [true, false]) assert.match((await checkFolder(file, { isNew })).says, /a file, not a folder/);
   });
 
   it("passes on why the hub refuses the site's key, with what to do", () => {

@@ -18,6 +18,7 @@ export type Finding = {
 
 const GIB = 1024 ** 3;
 const NODE_MAJOR_MIN = 24;
+const PORT_MAX = 65_535;
 
 export function checkNode(version: string): Finding {
   const major = Number(version.replace(/^v/, '').split('.')[0]);
@@ -34,6 +35,15 @@ export function checkNode(version: string): Finding {
 /** The data folder must be there and writable; one that shall be made at the first start (`isNew`) must be possible. */
 export async function checkFolder(dataDir: string, { isNew = false } = {}): Promise<Finding> {
   const folder = await nearestExisting(path.resolve(dataDir));
+  const found = await stat(folder).catch(() => undefined);
+  if (found !== undefined && !found.isDirectory()) {
+    return {
+      check: 'data folder',
+      verdict: 'bad',
+      says: `${folder} is a file, not a folder.`,
+      fix: 'Choose another folder with --data.',
+    };
+  }
   if (folder !== path.resolve(dataDir) && !isNew) {
     return {
       check: 'data folder',
@@ -79,6 +89,10 @@ async function nearestExisting(folder: string): Promise<string> {
 
 /** Whether `port` can be listened on at `host`. */
 export function checkPort(port: number, host: string): Promise<Finding> {
+  if (!Number.isInteger(port) || port < 0 || port > PORT_MAX) {
+    const says = 'What --port names is no port.';
+    return Promise.resolve({ check: 'port', verdict: 'bad', says, fix: `Give a number from 0 to ${PORT_MAX}.` });
+  }
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => {

@@ -1,11 +1,13 @@
 /** Whether a site's hub can be reached, agrees about the time, and still accepts the site's key. */
 import path from 'node:path';
 import { type AppError, createApiClient, HUB_API, toAppError } from '@lantern/contract';
-import { createHttpClient, loadOrCreateKeyPair, systemClock } from '@lantern/service';
+import { createHttpClient, type KeyPair, loadKeyPair, systemClock } from '@lantern/service';
 import { KEY_FILE, readLinkFile } from '@lantern/site';
 import type { Finding } from './checks.ts';
 
 const SKEW_WARN_MS = 60_000; // refused beyond five minutes; a minute already says that NTP does not work
+
+const RESTORE = 'Restore the file from a backup of this folder, or join the hub anew with a folder of its own.';
 
 /** `caFile`: the authority to trust, as the site would be told. */
 type Trust = { readonly caFile?: string };
@@ -50,14 +52,21 @@ export function clockFinding(hubDate: Date | undefined, nowMs: number): Finding 
 
 /** Makes the cheapest request that needs a valid signature: the list of projects that ask this site. */
 export async function checkKey(dataDir: string, trust: Trust = {}): Promise<Finding[]> {
-  const link = await readLinkFile(dataDir);
+  let link: Awaited<ReturnType<typeof readLinkFile>>;
+  try {
+    link = await readLinkFile(dataDir);
+  } catch (caught) {
+    const says = `How this site joined its hub cannot be read: ${toAppError(caught).message}`;
+    return [{ check: 'hub', verdict: 'bad', says, fix: RESTORE }];
+  }
   if (link === undefined) {
     const says = 'No key of a joined site lies here: this is a hub, or a site before its lantern site join.';
     return [{ check: 'key', verdict: 'skip', says }];
   }
   const hub = await checkHub(link.hubUrl, trust);
   if (hub.some((finding) => finding.check === 'hub' && finding.verdict === 'bad')) return hub;
-  const keyPair = await loadOrCreateKeyPair(path.join(dataDir, KEY_FILE));
+  const keyPair = await keyOf(dataDir);
+  if ('verdict' in keyPair) return [...hub, keyPair];
   const { caFile } = trust;
   const http = createHttpClient({
     baseUrl: link.hubUrl,
@@ -72,6 +81,18 @@ export async function checkKey(dataDir: string, trust: Trust = {}): Promise<Find
     return [...hub, keyFinding(toAppError(caught))];
   } finally {
     http.close();
+  }
+}
+
+/** Reads the key, and never makes one: a new key in the place of a lost one would only hide that it is lost. */
+async function keyOf(dataDir: string): Promise<KeyPair | Finding> {
+  try {
+    const keyPair = await loadKeyPair(path.join(dataDir, KEY_FILE));
+    return (
+      keyPair ?? { check: 'key', verdict: 'bad', says: `The key of this site (${KEY_FILE}) is gone.`, fix: RESTORE }
+    );
+  } catch (caught) {
+    return { check: 'key', verdict: 'bad', says: toAppError(caught).message, fix: RESTORE };
   }
 }
 

@@ -6,14 +6,21 @@ import { createHttpClient, READY, systemClock } from '@lantern/service';
 import { ADMIN_TOKEN_FILE, readServerFile } from '../cli/connection.ts';
 import type { Finding } from './checks.ts';
 
+const START = 'Start it: lantern hub --data DIR, or lantern site --data DIR.';
+
 export async function checkServer(dataDir: string, { caFile }: { readonly caFile?: string } = {}): Promise<Finding> {
   const check = 'server';
-  const running = await readServerFile(dataDir);
+  let running: Awaited<ReturnType<typeof readServerFile>>;
+  try {
+    running = await readServerFile(dataDir);
+  } catch (caught) {
+    return { check, verdict: 'bad', says: toAppError(caught).message, fix: START };
+  }
   if (running === undefined) {
     const started = await stat(path.join(dataDir, ADMIN_TOKEN_FILE)).catch(() => undefined);
     const says =
       started === undefined ? `No hub or site has run on ${dataDir} yet.` : `Nothing runs on ${dataDir} now.`;
-    return { check, verdict: 'bad', says, fix: 'Start it: lantern hub --data DIR, or lantern site --data DIR.' };
+    return { check, verdict: 'bad', says, fix: START };
   }
   const { url } = running;
   const http = createHttpClient({ baseUrl: url, clock: systemClock, ...(caFile === undefined ? {} : { caFile }) });

@@ -51,14 +51,20 @@ function keyPairFromPem(pem: string, file: string): KeyPair {
   return { ...describePublic(createPublicKey(privateKey)), privateKey };
 }
 
+/** The key in `file`, as below, but none is made: `undefined` when no file is there. */
+export async function loadKeyPair(file: string): Promise<KeyPair | undefined> {
+  const present = await readSecretFile(file);
+  return present === undefined ? undefined : keyPairFromPem(present, file);
+}
+
 /**
  * Loads the key in `file` (Ed25519, PKCS#8 PEM, mode 600) or makes one there. The folder must exist. Of several processes
  * that race on a new file all load the same key. Errors: `set-up.failed` for a file that others may read or that holds
  * no such key.
  */
 export async function loadOrCreateKeyPair(file: string): Promise<KeyPair> {
-  const present = await readSecretFile(file);
-  if (present !== undefined) return keyPairFromPem(present, file);
+  const present = await loadKeyPair(file);
+  if (present !== undefined) return present;
   const { privateKey } = generateKeyPairSync('ed25519');
   await createSecretFile(file, privateKey.export({ format: 'pem', type: 'pkcs8' }).toString());
   const written = await readSecretFile(file);
