@@ -1,9 +1,24 @@
 #!/usr/bin/env node
 /** Entry point of the command line. Reads the environment once; turns every failure into a message and an exit code. */
+import { EXIT } from './cli/exit-codes.ts';
 import { runProgram } from './cli/program.ts';
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+
+let unwritten: NodeJS.ErrnoException | undefined;
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  unwritten = error; // the command stops as if it had been told to, and cleans up
+  stop.abort();
+});
+
+process.once('exit', () => {
+  // What was written last may fail after the command has ended. A reader that has seen enough is no fault.
+  if (unwritten === undefined) return;
+  process.exitCode = EXIT.interrupted;
+  if (unwritten.code !== 'EPIPE')
+    process.stderr.write(`Error: Standard output cannot be written (${unwritten.code}).\n`);
+});
 
 process.exitCode = await runProgram(process.argv.slice(2), {
   env: process.env,

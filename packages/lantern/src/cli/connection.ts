@@ -23,6 +23,7 @@ export type Connection = { readonly url: string; readonly api: ApiClient; readon
 
 export const SERVER_FILE = 'server.json';
 const ADMIN_NAME = 'admin';
+const TOKEN = /^[\x20-\x7e]+$/; // what a header may hold; whether it is one of its own, the server says
 /** Made by a hub or site at its first start. */
 export const ADMIN_TOKEN_FILE = 'admin.token';
 
@@ -61,13 +62,34 @@ export async function readServerFile(folder: string): Promise<{ readonly url: st
   const file = path.join(folder, SERVER_FILE);
   const text = await readText(file);
   if (text === undefined) return undefined;
-  const value: unknown = JSON.parse(text);
+  const value = jsonOf(text);
   if (typeof value === 'object' && value !== null && 'url' in value && typeof value.url === 'string')
     return { url: value.url };
-  throw new AppError('config.invalid', `${file} does not name a url.`);
+  throw new AppError(
+    'set-up.failed',
+    `${file} does not say where the server answers: remove it, and start the server again.`,
+  );
+}
+
+/** Half a document is no document. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // said by the caller, which knows the file
+  }
 }
 
 async function findToken(url: string, options: ConnectionOptions, env: Environment): Promise<string | undefined> {
+  const token = await chosenToken(url, options, env);
+  if (token === undefined || TOKEN.test(token)) return token;
+  throw new AppError(
+    'config.invalid',
+    'What was given as the token is none: it is one line of plain letters, digits and signs.',
+  );
+}
+
+async function chosenToken(url: string, options: ConnectionOptions, env: Environment): Promise<string | undefined> {
   if (options.tokenFile !== undefined) {
     const token = await readText(options.tokenFile);
     if (token === undefined)
@@ -93,7 +115,7 @@ async function readText(file: string): Promise<string | undefined> {
   try {
     return (await readFile(file, 'utf8')).trim();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES'))
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'EACCES', 'EISDIR'].includes(String(error.code)))
       return undefined;
     throw error;
   }

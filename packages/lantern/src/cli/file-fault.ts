@@ -1,4 +1,5 @@
 /** What went wrong with a file that a person named, in words. */
+import { stat } from 'node:fs/promises';
 import { AppError } from '@lantern/contract';
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -18,6 +19,14 @@ const REASONS: Readonly<Record<string, string>> = {
 export function fileReason(caught: unknown): string {
   const code = caught instanceof Error && 'code' in caught ? String(caught.code) : 'unknown reason';
   return REASONS[code] ?? `cannot be read (${code})`;
+}
+
+/** Throws `input.invalid` unless a file is there: that a folder cannot be read, Node.js says without its name. */
+export async function requireFile(file: string): Promise<void> {
+  const found = await stat(file).catch((cause: unknown) => {
+    throw new AppError('input.invalid', `${file} ${fileReason(cause)}.`, { cause });
+  });
+  if (found.isDirectory()) throw new AppError('input.invalid', `${file} ${REASONS['EISDIR']}.`);
 }
 
 /** `undefined`: not the fault of a file. For the end of a command, where whatever file failed was named by a person. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
@@ -119,6 +119,53 @@ describe('lantern', () => {
       assert.match(err, /none\S* does not exist\./);
       assert.doesNotMatch(err, / {4}at /);
     }
+  });
+
+  it('says which file of a command is a folder instead of calling it a fault', async () => {
+    const dir = path.join(folder, 'table.csv');
+    await mkdir(dir);
+    const url = ['--url', 'http://127.0.0.1:1'];
+    for (const args of [
+      ['audit', 'verify-file', dir],
+      ['hub', '--config', dir],
+      ['site', 'trust-ehr', '--issuer', 'x', '--key', dir, ...url],
+      ['site', 'dataset', 'schema', dir],
+      ['site', 'dataset', 'add', dir, '--schema', 'fixtures/example/schema.json', ...url],
+    ]) {
+      const { code, err } = await run(args);
+      assert.equal(code, EXIT.failed, err);
+      assert.match(err, /table\.csv is a folder, not a file\./);
+    }
+    assert.match((await run(['hub', 'sites', ...url, '--token-file', dir])).err, /token file .* cannot be read/);
+  });
+
+  it('refuses a token that no header can hold, and a port that is none, by name', async () => {
+    const { code, err } = await run(['hub', 'sites', '--url', 'http://127.0.0.1:1'], { LANTERN_TOKEN: 'first\nother' });
+    assert.equal(code, EXIT.config);
+    assert.match(err, /given as the token/);
+    assert.doesNotMatch(err, /first|other/);
+    const nothing = await run(['hub', '--data', path.join(folder, 'hub'), '--port', '']);
+    assert.equal(nothing.code, EXIT.config);
+    assert.match(nothing.err, /httpPort/);
+  });
+
+  it('says of a folder whose server.json was cut off what to do, instead of calling it a fault', async () => {
+    const cut = path.join(folder, 'cut');
+    await mkdir(cut);
+    await writeFile(path.join(cut, 'server.json'), '{"url":"http:');
+    for (const args of [['hub', 'sites'], ['doctor']]) {
+      const { code, out, err } = await run([...args, '--data', cut]);
+      assert.equal(code, EXIT.config, err);
+      assert.match(out + err, /cut\/server\.json does not say where the server answers: remove it/);
+    }
+  });
+
+  it('refuses at once to write where no folder can be made', {
+    skip: process.platform !== 'linux' && 'only Linux has /proc',
+  }, async () => {
+    const { code, err } = await run(['bundle', 'build', 'fixtures/example/bundle.json', '--out', '/proc/foo']);
+    assert.equal(code, EXIT.failed);
+    assert.match(err, /The folder \/proc\/foo cannot be used/);
   });
 
   it('refuses a demonstration whose report cannot be written before it begins, in words for a person', async () => {

@@ -1,9 +1,10 @@
 /** Runs a hub or site until told to stop, and leaves its address in the data folder for commands on the same machine. */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isClusterMade, makeDataFolder } from '@lantern/service';
 import type { CommandContext } from './command-context.ts';
 import { SERVER_FILE } from './connection.ts';
+import { requireFile } from './file-fault.ts';
 import type { Output } from './output.ts';
 
 export type RunningServer = { readonly url: string; close(): Promise<void> };
@@ -28,7 +29,8 @@ export async function serve(
   if (server === undefined) return;
   const file = path.join(options.dataDir, SERVER_FILE);
   const content = JSON.stringify({ url: server.url, pid: process.pid });
-  await writeFile(file, content, { mode: 0o600 });
+  await writeFile(`${file}.new`, content, { mode: 0o600 });
+  await rename(`${file}.new`, file); // whole, or not there: commands and the doctor read it meanwhile
   context.stdout.write(
     output.json
       ? `${JSON.stringify({ ready: true, url: server.url, pid: process.pid })}\n`
@@ -66,5 +68,7 @@ function stopped(signal: AbortSignal): Promise<void> {
 
 /** The settings file named by `--config`, as text; settings are parsed once, by the process that uses them. */
 export async function readSettings(file: string | undefined): Promise<string | undefined> {
-  return file === undefined ? undefined : readFile(file, 'utf8');
+  if (file === undefined) return undefined;
+  await requireFile(file);
+  return readFile(file, 'utf8');
 }

@@ -16,8 +16,7 @@ async function digestOfFile(file: string): Promise<{ digest: Digest; sizeBytes: 
   let sizeBytes = 0;
   const handle = await open(file, 'r');
   try {
-    for await (const chunk of handle.readableWebStream()) {
-      const bytes = new Uint8Array(chunk);
+    for await (const bytes of handle.createReadStream({ autoClose: false })) {
       hash.update(bytes);
       sizeBytes += bytes.byteLength;
     }

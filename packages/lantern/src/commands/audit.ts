@@ -1,6 +1,8 @@
 /** `lantern audit`: read the audit log of a hub or site and verify its hash chain. */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { AppError, type AuditRecord, COMMON_API } from '@lantern/contract';
 import { type AuditVerdict, auditLines, readAuditLines, verifyAuditRecords } from '@lantern/service';
 import { Command } from 'commander';
@@ -13,6 +15,7 @@ import {
   withJson,
 } from '../cli/command-context.ts';
 import type { Connection } from '../cli/connection.ts';
+import { requireFile } from '../cli/file-fault.ts';
 
 const PAGE_RECORDS = 1000;
 
@@ -25,7 +28,8 @@ export function auditCommand(context: CommandContext): Command {
         .action(
           connected(context, async (connection) => {
             const { sequence } = await connection.api.call(COMMON_API.auditHead, {});
-            for await (const line of auditLines(records(connection, sequence))) context.stdout.write(line);
+            const lines = Readable.from(auditLines(records(connection, sequence)));
+            await pipeline(lines, context.stdout, { end: false }); // no faster than the reader takes them
           }),
         ),
     )
@@ -45,6 +49,7 @@ export function auditCommand(context: CommandContext): Command {
         .argument('<file>')
         .option('--head <sequence:hash...>', 'a head that was kept elsewhere')
         .action(async (file: string, options: CommonOptions & { head?: string[] }) => {
+          await requireFile(file);
           const lines = createInterface({ input: createReadStream(file) });
           const verdict = await verifyAuditRecords(readAuditLines(lines), (options.head ?? []).map(headArgument));
           const count = soundCount(verdict);

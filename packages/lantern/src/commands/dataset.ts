@@ -1,5 +1,4 @@
 /** `lantern site dataset`: draft a schema, register a CSV or Parquet file with its schema, list, remove. */
-import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, DatasetSchemaSchema, type FeasibilityPolicy, SITE_API } from '@lantern/contract';
 import { draftSchema } from '@lantern/site';
@@ -12,6 +11,7 @@ import {
   withConnection,
   withJson,
 } from '../cli/command-context.ts';
+import { requireFile } from '../cli/file-fault.ts';
 import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
 import { uploadFile } from '../cli/upload.ts';
@@ -37,7 +37,7 @@ function schemaCommand(context: CommandContext): Command {
     .option('--name <name>', 'name of the dataset (default: that of the file)')
     .action(async (file: string, options: CommonOptions & { name?: string }) => {
       const format = formatOf(file);
-      await access(file); // a file that is not there is no table either, but that is not what to say of it
+      await requireFile(file); // a file that is not there is no table either, but that is not what to say of it
       const draft = await draftSchema(file, { name: options.name ?? nameOf(file), format });
       outputOf(context, options).result(draft, JSON.stringify(draft, null, 2));
     });
@@ -65,6 +65,7 @@ function addCommand(context: CommandContext): Command {
     .action(
       connected<AddOptions>(context, async (connection, { output, options, args: [file = ''] }) => {
         const schema = await readJsonFile(options.schema, DatasetSchemaSchema, 'Dataset schema');
+        await requireFile(file);
         const progress = output.progress(`Uploading ${path.basename(file)}`);
         const digest = await uploadFile(
           connection,

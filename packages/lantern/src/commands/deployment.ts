@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { AppError, type NewCdsClient, SITE_API } from '@lantern/contract';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, connected, withConnection } from '../cli/command-context.ts';
+import { requireFile } from '../cli/file-fault.ts';
 import { table } from '../cli/output.ts';
 import { idArgument } from './id-argument.ts';
 
@@ -103,6 +104,7 @@ function trustCommand(context: CommandContext): Command {
     .option('--algorithm <name>', 'EdDSA, ES256, ES384 or RS384', 'ES384')
     .action(
       connected<TrustOptions>(context, async ({ api }, { output, options }) => {
+        await requireFile(options.key);
         const publicKeyPem = await readFile(options.key, 'utf8');
         await api.call(SITE_API.registerCdsClient, {
           body: { issuer: options.issuer, publicKeyPem, algorithm: algorithmOf(options.algorithm) },

@@ -4,6 +4,7 @@ import { HUB_CONFIG_SECRETS, HubConfigSchema, startHub } from '@lantern/hub';
 import { loadConfig, redactConfig } from '@lantern/service';
 import { Command } from 'commander';
 import { type CommandContext, connected, outputOf, withConnection, withJson } from '../cli/command-context.ts';
+import { settingNumber } from '../cli/number-option.ts';
 import { table } from '../cli/output.ts';
 import { readSettings, serve } from '../cli/serve.ts';
 import { idArgument } from './id-argument.ts';
@@ -42,7 +43,7 @@ export function hubCommand(context: CommandContext): Command {
 function overridesOf(options: ServeOptions): Record<string, string | number> {
   return {
     ...(options.data === undefined ? {} : { dataDir: options.data }),
-    ...(options.port === undefined ? {} : { httpPort: Number(options.port) }),
+    ...(options.port === undefined ? {} : { httpPort: settingNumber(options.port) }),
     ...(options.host === undefined ? {} : { httpHost: options.host }),
     ...(options.name === undefined ? {} : { hubName: options.name }),
   };

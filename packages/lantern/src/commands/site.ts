@@ -4,6 +4,7 @@ import { loadConfig, redactConfig } from '@lantern/service';
 import { joinHub, requireLink, SITE_CONFIG_SECRETS, SiteConfigSchema, startSite } from '@lantern/site';
 import { Command } from 'commander';
 import { type CommandContext, connected, outputOf, withConnection, withJson } from '../cli/command-context.ts';
+import { settingNumber } from '../cli/number-option.ts';
 import { table } from '../cli/output.ts';
 import { readSettings, serve } from '../cli/serve.ts';
 import { datasetCommand } from './dataset.ts';
@@ -49,7 +50,7 @@ async function siteSettings(context: CommandContext, options: SettingOptions) {
     prefix: 'LANTERN_SITE_',
     overrides: {
       ...(options.data === undefined ? {} : { dataDir: options.data }),
-      ...(options.port === undefined ? {} : { httpPort: Number(options.port) }),
+      ...(options.port === undefined ? {} : { httpPort: settingNumber(options.port) }),
       ...(options.host === undefined ? {} : { httpHost: options.host }),
       ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
     },

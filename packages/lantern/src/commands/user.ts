@@ -2,12 +2,13 @@
 import { COMMON_API, HUB_ROLES, PASSWORD_LENGTH_MIN, SITE_ROLES } from '@lantern/contract';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, connected, withConnection } from '../cli/command-context.ts';
+import { numberOption } from '../cli/number-option.ts';
 import { table } from '../cli/output.ts';
 import { readPassword } from '../cli/password.ts';
 import { idArgument } from './id-argument.ts';
 
 type AddOptions = CommonOptions & { role: string[]; passwordFile?: string };
-type TokenOptions = CommonOptions & { role: string[]; days: string };
+type TokenOptions = CommonOptions & { role: string[]; days: number };
 type PasswordOptions = CommonOptions & { oldPasswordFile?: string; newPasswordFile?: string };
 
 export function userCommand(context: CommandContext): Command {
@@ -91,11 +92,11 @@ function tokenCommand(context: CommandContext): Command {
   return withConnection(new Command('token'))
     .description('create an API token for oneself; shown once')
     .requiredOption('--role <role...>', 'the same or fewer roles than one has')
-    .option('--days <n>', 'valid for', '30')
+    .option('--days <n>', 'valid for', numberOption, 30)
     .action(
       connected<TokenOptions>(context, async ({ api }, { output, options }) => {
         const token = await api.call(COMMON_API.createToken, {
-          body: { roles: options.role, expiresInDays: Number(options.days) },
+          body: { roles: options.role, expiresInDays: options.days },
         });
         output.result(token, token.token);
       }),
