@@ -189,6 +189,7 @@ describe('a newcomer', () => {
       const said = await typeAll(newcomer, 'docs/first-steps.md', async (command) => {
         if (command.startsWith('sign-in carl')) summary = await askAsRecordSystem(newcomer.siteUrl, privateKey);
         if (command.startsWith('site decide')) await decideOtherwiseFirst(newcomer, command);
+        if (command.startsWith('model release')) await runWithoutApproval(newcomer);
       });
       const outOf = (start: string) => said.find(({ command }) => command.startsWith(start))?.out ?? '';
       assert.match(outOf('site project '), /batch size +16 rows/);
@@ -207,6 +208,21 @@ describe('a newcomer', () => {
     }
   });
 });
+
+/** A script that follows a run learns from its exit code that there is no result: here the site has withdrawn. */
+async function runWithoutApproval(newcomer: Newcomer): Promise<void> {
+  const withdrawn = await newcomer.types(
+    'site decide PROJECT --withdraw --reason "The trial is over" --data site-data',
+  );
+  assert.equal(withdrawn.code, 0, withdrawn.err);
+  const started = await newcomer.types('run start PROJECT fixtures/example/plan.json --data hub-data --json');
+  assert.equal(started.code, 0, started.err);
+  const { runId } = JSON.parse(started.out) as { runId: string };
+  const watched = await newcomer.types(`run watch ${runId} --data hub-data`);
+  assert.equal(watched.code, 1, watched.out);
+  assert.match(watched.out, /is failed: .*withdrew/);
+  assert.match(watched.err, /is failed and will not complete/);
+}
 
 /** Before the approval of the walk: who may not decide, what cannot be typed, and an approval that allows less. */
 async function decideOtherwiseFirst(newcomer: Newcomer, command: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** `lantern run`: start a federated run, follow it, stop it. */
 import {
   type ApiClient,
+  AppError,
   HUB_API,
   isFinal,
   parse,
@@ -60,7 +61,7 @@ function startCommand(context: CommandContext): Command {
 
 function watchCommand(context: CommandContext): Command {
   return withConnection(new Command('watch'))
-    .description('follow a run to its end; exit code 1 when it fails')
+    .description('follow a run to its end; exit code 1 unless it completes')
     .argument('<run id>')
     .action(
       connected(context, async (connection, { output, args: [runId], signal }) => {
@@ -75,6 +76,11 @@ function watchCommand(context: CommandContext): Command {
         });
         progress.end();
         output.result(run, describeRun(run));
+        if (run.state !== 'completed')
+          throw new AppError(
+            'state.transition-refused',
+            `${run.runId} is ${run.state} and will not complete; start another.`,
+          );
       }),
     );
 }
