@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { createLogger } from '../log.ts';
@@ -208,6 +208,32 @@ describe('an embedded PostgreSQL', () => {
 });
 
 describe('after kill -9', () => {
+  test('of a server that is just being adopted starts another, with every acknowledged commit', {
+    skip: process.platform !== 'linux' && 'the connections to a socket are read from /proc, which is Linux',
+  }, async () => {
+    const dir = await temporaryDir();
+    const dataDir = join(dir, 'postgres');
+    const until = async (isSo: (openCount: number) => boolean): Promise<void> => {
+      const socket = join(dataDir, 'run/.s.PGSQL.');
+      while (!isSo((await readFile('/proc/net/unix', 'utf8')).split(socket).length - 1)) await nextTurn();
+    };
+    try {
+      const { serverPid, acknowledgedCount } = await killAfter(startOwner(dataDir), 20);
+      await until((openCount) => openCount === 1); // what its owner had open is closed
+      process.kill(serverPid, 'SIGSTOP'); // it lives, is adopted, and answers nobody
+      const starting = startEmbeddedPostgres({ dataDir, log });
+      await until((openCount) => openCount === 2);
+      process.kill(serverPid, 'SIGKILL');
+      const server = await starting;
+      assert.notEqual(server.pid(), serverPid);
+      const [row] = await ask(server.url, 'select count(*)::int as count from acknowledged');
+      assert.ok(Number(row?.['count']) >= acknowledgedCount);
+      await server.close();
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+
   test('of the owner the server is adopted, and after kill -9 of both it is recovered, with every acknowledged commit', async () => {
     const dir = await temporaryDir();
     const dataDir = join(dir, 'postgres');

@@ -36,6 +36,9 @@ const RESTART_DELAY_MS_MAX = 5_000;
 /** A server on the same machine that is ready takes a connection at once; this is for one that is about to die. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** A process that was killed is gone in milliseconds; a loaded machine may need more. */
+const DYING_WAIT_MS = 2_000;
+
 export type EmbeddedPostgres = {
   /** Connection string of the superuser `lantern` for the database `lantern`; holds a password, must not be logged. */
   readonly url: string;
@@ -108,6 +111,26 @@ async function ensureDatabase(socketDir: string, password: string): Promise<void
 }
 
 type Launch = () => Promise<Postmaster>;
+
+/**
+ * A server that answers. One that was adopted may be dying (kill -9 of its owner and then of itself): it takes a connection and
+ * breaks it. Another is started then; one that lives and does not answer is stopped.
+ */
+async function launchAnswering(launch: Launch, answers: () => Promise<void>): Promise<Postmaster> {
+  const first = await launch();
+  try {
+    await answers();
+    return first;
+  } catch (caught) {
+    const gone = first.ended.then(() => true);
+    const isDying = first.adopted && (await Promise.race([gone, delay(DYING_WAIT_MS, false, { ref: false })]));
+    if (!isDying) {
+      await stopPostmaster(first.pid).catch(() => undefined); // the failure to answer is what the caller hears of
+      throw caught;
+    }
+  }
+  return launchAnswering(launch, answers);
+}
 
 /** Keeps one server running until closed. */
 class Supervisor {
@@ -201,12 +224,10 @@ export async function startEmbeddedPostgres(options: { dataDir: string; log: Log
   const dataDir = await prepareDataDir(options.dataDir);
   const releaseLock = await takeOwnerLock(dataDir);
   let socketDirToRemove: string | undefined;
-  let started: Postmaster | undefined;
   try {
     const { password, socket, launch } = await launchFrom(dataDir, log);
     if (socket.isTemporary) socketDirToRemove = socket.dir;
-    started = await launch();
-    await ensureDatabase(socket.dir, password);
+    const started = await launchAnswering(launch, () => ensureDatabase(socket.dir, password));
     const supervisor = new Supervisor(started, launch, log);
     let closed: Promise<void> | undefined;
     const close = async () => {
@@ -223,7 +244,6 @@ export async function startEmbeddedPostgres(options: { dataDir: string; log: Log
       },
     };
   } catch (caught) {
-    if (started !== undefined) await stopPostmaster(started.pid).catch(() => undefined);
     if (socketDirToRemove !== undefined) await rm(socketDirToRemove, { recursive: true, force: true });
     await releaseLock();
     throw caught;
