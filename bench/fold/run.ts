@@ -1,12 +1,13 @@
 /**
  * Folding updates of float32: ours (WASM SIMD) beside NumPy's best, in turns so that both meet the same machine.
  *
- *   npm run bench -- fold [--elements 100000000] [--updates 8] [--runs 9] [--blocks 16000,16384] [--python PATH]
+ *   npm run bench -- fold [--elements 100000000] [--updates 8] [--runs 15] [--blocks 250000,262144] [--python PATH]
  *
  * Two forms of the same work. From memory: the updates are arrays. NumPy reads them in place; we must copy each block into
  * WebAssembly's memory first. From files, in the page cache: what the hub does, which reads each block straight into that
- * memory; NumPy maps or reads the same files. Node.js cannot map a file, so this copy is the price. NumPy is timed in several ways of writing it; the best is the peer
- * (scripts/setup-peers installs it). Its sum must have the bits of ours.
+ * memory; NumPy maps or reads the same files. Node.js cannot map a file, so this copy is the price. One folder serves all runs,
+ * as the hub's does, on one thread. NumPy is timed in several ways of writing it; the best is the peer (scripts/setup-peers
+ * installs it). Its sum must have the bits of ours.
  *
  * Each form is measured by the clock, and in processor time, which does not count what other processes take and is the
  * steadier one on a machine that does other work too. Needs 12 GB of memory and 3.2 GB of disk at the default size.
@@ -22,7 +23,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';
-import { BLOCK_ELEMENTS_DEFAULT, createFolder, type FoldSource } from '@lantern/learning';
+import { BLOCK_ELEMENTS_DEFAULT, createFolder, type Folder, type FoldSource } from '@lantern/learning';
 import { medianOf, report, summarise } from '../measurement.ts';
 
 const SPEED_MIN = 0.8; // of NumPy's
@@ -31,7 +32,7 @@ const { values } = parseArgs({
     python: { type: 'string', default: path.resolve(import.meta.dirname, '../../.lantern/peers/bin/python') },
     elements: { type: 'string', default: '100000000' },
     updates: { type: 'string', default: '8' },
-    runs: { type: 'string', default: '9' },
+    runs: { type: 'string', default: '15' },
     blocks: { type: 'string', default: String(BLOCK_ELEMENTS_DEFAULT) },
   },
 });
@@ -78,16 +79,16 @@ function timed(run: () => void): Time {
   return { clock, processor: (user + system) / 1000 };
 }
 
-function foldInto(sources: readonly FoldSource[], blockElements: number): void {
+function foldInto(sources: readonly FoldSource[], folder: Folder): void {
   let at = 0;
-  createFolder({ blockElements }).fold(sources, { byteOffset: 0, byteLength: sum.byteLength }, (block) => {
+  folder.fold(sources, { byteOffset: 0, byteLength: sum.byteLength }, (block) => {
     sum.set(block, at);
     at += block.byteLength;
   });
 }
 
-const timeFold: Readonly<Record<Form, (blockElements: number, files: readonly string[]) => Time>> = {
-  memory: (blockElements) =>
+const timeFold: Readonly<Record<Form, (folder: Folder, files: readonly string[]) => Time>> = {
+  memory: (folder) =>
     timed(() => {
       const sources = updates.map((update, k) => ({
         weight: weightOf(k),
@@ -96,9 +97,9 @@ const timeFold: Readonly<Record<Form, (blockElements: number, files: readonly st
           return target.byteLength;
         },
       }));
-      foldInto(sources, blockElements);
+      foldInto(sources, folder);
     }),
-  files: (blockElements, files) =>
+  files: (folder, files) =>
     timed(() => {
       const descriptors = files.map((file) => openSync(file, 'r'));
       const sources = descriptors.map((descriptor, k) => ({
@@ -106,7 +107,7 @@ const timeFold: Readonly<Record<Form, (blockElements: number, files: readonly st
         readInto: (target: Uint8Array, byteOffset: number) =>
           readSync(descriptor, target, 0, target.byteLength, byteOffset),
       }));
-      foldInto(sources, blockElements);
+      foldInto(sources, folder);
       for (const descriptor of descriptors) closeSync(descriptor);
     }),
 };
@@ -156,11 +157,14 @@ function bestOf(times: Times, by: keyof Time): { name: string; times: number[] }
 
 async function measure(files: readonly string[], peer: Peer | undefined): Promise<Found> {
   const form = () => ({ ours: new Map(), theirs: new Map() });
+  const folders = values.blocks
+    .split(',')
+    .map((block) => ({ block, folder: createFolder({ blockElements: Number(block) }) }));
   const found: Found = { memory: form(), files: form(), copies: [] };
   for (let run = 0; run < Number(values.runs); run += 1) {
     found.copies.push(timeCopy());
     for (const form of FORMS) {
-      for (const block of values.blocks.split(',')) add(found[form].ours, block, timeFold[form](Number(block), files));
+      for (const { block, folder } of folders) add(found[form].ours, block, timeFold[form](folder, files));
     }
     const theirs = await peer?.run();
     if (theirs === undefined) continue;

@@ -17,15 +17,16 @@ declare const WebAssembly:
 
 /** As `fold-kernel.wat` exports them; addresses in bytes, counts in elements. */
 type KernelExports = {
-  multiplyAdd(accumulator: number, source: number, count: number, weight: number): void;
+  multiplyAdd(anew: 0 | 1, accumulator: number, source: number, count: number, weight: number): 0 | 1;
   multiplyAddFour(
+    anew: 0 | 1,
     accumulator: number,
     source: number,
     stride: number,
     count: number,
     ...weights: [number, number, number, number]
-  ): void;
-  hasNonFinite(values: number, count: number): number;
+  ): 0 | 1;
+  hasNonFinite(values: number, count: number): 0 | 1;
 };
 
 /** Elements a kernel works on at once; counts given to it are rounded up to this, within its block. */
@@ -34,17 +35,23 @@ export const LANE_COUNT = 16;
 export const SLOT_COUNT = 4;
 const PAGE_BYTES = 65_536;
 const WASM_BASE64 =
-  'AGFzbQEAAAABGQNgBH9/f30AYAh/f39/fX19fQBgAn9/AX8CEwEHbGFudGVybgZtZW1vcnkCAAEDBAMAAQIHMAMLbXVsdGlwbHlBZGQAAA9t' +
-  'dWx0aXBseUFkZEZvdXIAAQxoYXNOb25GaW5pdGUAAgqTBAOdAQIBfwF7IAP9EyEFIAAgAkECdGohBAJAA0AgACAETw0BIAAgAP0ABAAgAf0A' +
-  'BAAgBf3mAf3kAf0LBAAgACAA/QAEECAB/QAEECAF/eYB/eQB/QsEECAAIAD9AAQgIAH9AAQgIAX95gH95AH9CwQgIAAgAP0ABDAgAf0ABDAg' +
-  'Bf3mAf3kAf0LBDAgAEHAAGohACABQcAAaiEBDAALCwv3AQIEfwR7IAT9EyEMIAX9EyENIAb9EyEOIAf9EyEPIAEgAmohCSAJIAJqIQogCiAC' +
-  'aiELIAAgA0ECdGohCAJAA0AgACAITw0BIAAgAP0ABAAgAf0ABAAgDP3mAf3kASAJ/QAEACAN/eYB/eQBIAr9AAQAIA795gH95AEgC/0ABAAg' +
-  'D/3mAf3kAf0LBAAgACAA/QAEECAB/QAEECAM/eYB/eQBIAn9AAQQIA395gH95AEgCv0ABBAgDv3mAf3kASAL/QAEECAP/eYB/eQB/QsEECAA' +
-  'QSBqIQAgAUEgaiEBIAlBIGohCSAKQSBqIQogC0EgaiELDAALCwt5AgF/AntBgICA/Af9ESEDIAAgAUECdGohAgJAA0AgACACTw0BIAQgAP0A' +
-  'BAAgA/1OIAP9NyAA/QAEECAD/U4gA/03/VAgAP0ABCAgA/1OIAP9NyAA/QAEMCAD/U4gA/03/VD9UP1QIQQgAEHAAGohAAwACwsgBP1TCw==';
+  'AGFzbQEAAAABHQNgBX9/f399AX9gCX9/f39/fX19fQF/YAJ/fwF/AhMBB2xhbnRlcm4GbWVtb3J5AgABAwQDAAECBzADC211bHRpcGx5QWRkAAAP' +
+  'bXVsdGlwbHlBZGRGb3VyAAEMaGFzTm9uRmluaXRlAAIK8QUDpQICAX8GeyAE/RMhBkGAgID8B/0RIQcgAEEBa/0RIQggAEEfdP0RIQkgASADQQJ0' +
+  'aiEFAkADQCABIAVPDQEgAf0ABAAgCP1OIAn9UCAC/QAEACAG/eYB/eQBIQogASAK/QsEACALIAogB/1O/bgBIQsgAf0ABBAgCP1OIAn9UCAC/QAE' +
+  'ECAG/eYB/eQBIQogASAK/QsEECALIAogB/1O/bgBIQsgAf0ABCAgCP1OIAn9UCAC/QAEICAG/eYB/eQBIQogASAK/QsEICALIAogB/1O/bgBIQsg' +
+  'Af0ABDAgCP1OIAn9UCAC/QAEMCAG/eYB/eQBIQogASAK/QsEMCALIAogB/1O/bgBIQsgAUHAAGohASACQcAAaiECDAALCyALIAf9N/1TC80CAgR/' +
+  'CXsgBf0TIQ0gBv0TIQ4gB/0TIQ8gCP0TIRAgAiADaiEKIAogA2ohCyALIANqIQxBgICA/Af9ESERIABBAWv9ESESIABBH3T9ESETIAEgBEECdGoh' +
+  'CQJAA0AgASAJTw0BIAH9AAQAIBL9TiAT/VAgAv0ABAAgDf3mAf3kASAK/QAEACAO/eYB/eQBIAv9AAQAIA/95gH95AEgDP0ABAAgEP3mAf3kASEU' +
+  'IAEgFP0LBAAgFSAUIBH9Tv24ASEVIAH9AAQQIBL9TiAT/VAgAv0ABBAgDf3mAf3kASAK/QAEECAO/eYB/eQBIAv9AAQQIA/95gH95AEgDP0ABBAg' +
+  'EP3mAf3kASEUIAEgFP0LBBAgFSAUIBH9Tv24ASEVIAFBIGohASACQSBqIQIgCkEgaiEKIAtBIGohCyAMQSBqIQwMAAsLIBUgEf03/VMLeQIBfwJ7' +
+  'QYCAgPwH/REhAyAAIAFBAnRqIQICQANAIAAgAk8NASAEIAD9AAQAIAP9TiAD/TcgAP0ABBAgA/1OIAP9N/1QIAD9AAQgIAP9TiAD/TcgAP0ABDAg' +
+  'A/1OIAP9N/1Q/VD9UCEEIABBwABqIQAMAAsLIAT9Uws=';
 
 /** The same memory twice, as numbers and as bytes: making a view per block would cost as much as small blocks do. */
 export type KernelBlock = { readonly values: Float32Array; readonly bytes: Uint8Array };
+
+/** Elements of a block, the same ones in each block. `first` is a multiple of `LANE_COUNT`. */
+export type KernelSlice = { readonly first: number; readonly count: number };
 
 /** Blocks of one size, in memory the kernel can reach. Owned by the kernel; the caller fills and reads them. */
 export type FoldKernel = {
@@ -52,10 +59,13 @@ export type FoldKernel = {
   readonly accumulator: KernelBlock;
   /** `SLOT_COUNT` blocks. */
   readonly slots: readonly KernelBlock[];
-  /** accumulator += weights[0] slots[0], then weights[1] slots[1] ..., over the first `count` elements. */
-  multiplyAdd(weights: readonly number[], count: number): void;
-  /** Whether a block holds NaN or an infinity in its first `count` elements: a slot by number, or the accumulator. */
-  hasNonFinite(block: number | 'accumulator', count: number): boolean;
+  /**
+   * Over a slice: accumulator += weights[0] slots[0], then weights[1] slots[1] ..., at least one. `from` nothing, whatever the
+   * accumulator holds, or from what it holds. Gives whether a sum became NaN or infinite; such a sum never becomes finite again.
+   */
+  multiplyAdd(weights: readonly number[], slice: KernelSlice, from: 'nothing' | 'accumulator'): boolean;
+  /** Whether the first `count` elements of a slot hold NaN or an infinity. */
+  hasNonFinite(slot: number, count: number): boolean;
 };
 
 /** `blockElements` must be a multiple of `LANE_COUNT`. */
@@ -77,14 +87,21 @@ function createWasmKernel(blockElements: number): FoldKernel | undefined {
     name: 'wasm-simd',
     accumulator: blockAt(0),
     slots: Array.from({ length: SLOT_COUNT }, (_, slot) => blockAt(addressOf(slot))),
-    multiplyAdd(weights, count) {
+    multiplyAdd(weights, { first, count }, from) {
       const lanes = wholeLanes(count);
-      const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = weights;
-      if (weights.length === SLOT_COUNT) exports.multiplyAddFour(0, stride, stride, lanes, w0, w1, w2, w3);
-      else for (const [slot, weight] of weights.entries()) exports.multiplyAdd(0, addressOf(slot), lanes, weight);
+      const at = first * Float32Array.BYTES_PER_ELEMENT;
+      const anew = from === 'nothing' ? 1 : 0;
+      if (weights.length === SLOT_COUNT) {
+        const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = weights;
+        return exports.multiplyAddFour(anew, at, stride + at, stride, lanes, w0, w1, w2, w3) === 1;
+      }
+      let found = 0;
+      for (const [slot, weight] of weights.entries()) {
+        found = exports.multiplyAdd(slot === 0 ? anew : 0, at, addressOf(slot) + at, lanes, weight);
+      }
+      return found === 1;
     },
-    hasNonFinite: (block, count) =>
-      exports.hasNonFinite(block === 'accumulator' ? 0 : addressOf(block), wholeLanes(count)) === 1,
+    hasNonFinite: (slot, count) => exports.hasNonFinite(addressOf(slot), wholeLanes(count)) === 1,
   };
 }
 
@@ -95,21 +112,25 @@ function createJavaScriptKernel(blockElements: number): FoldKernel {
     name: 'javascript',
     accumulator: blockOf(accumulator),
     slots: slots.map(blockOf),
-    multiplyAdd(weights, count) {
+    multiplyAdd(weights, { first, count }, from) {
+      const end = first + count;
+      if (from === 'nothing') accumulator.fill(-0, first, end); // not 0: only -0 + x has the bits of x for every x
       for (const [slot, weight] of weights.entries()) {
         const source = slots[slot] ?? accumulator;
         const single = Math.fround(weight);
-        for (let index = 0; index < count; index += 1) {
+        for (let index = first; index < end; index += 1) {
           accumulator[index] = (accumulator[index] ?? 0) + Math.fround(single * (source[index] ?? 0));
         }
       }
+      return isNonFiniteIn(accumulator, first, end);
     },
-    hasNonFinite(block, count) {
-      const values = block === 'accumulator' ? accumulator : (slots[block] ?? accumulator);
-      for (let index = 0; index < count; index += 1) if (!Number.isFinite(values[index])) return true;
-      return false;
-    },
+    hasNonFinite: (slot, count) => isNonFiniteIn(slots[slot] ?? accumulator, 0, count),
   };
+}
+
+function isNonFiniteIn(values: Float32Array, first: number, end: number): boolean {
+  for (let index = first; index < end; index += 1) if (!Number.isFinite(values[index])) return true;
+  return false;
 }
 
 /** The assembled module. */
@@ -121,6 +142,7 @@ function blockOf(values: Float32Array): KernelBlock {
   return { values, bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) };
 }
 
-function wholeLanes(count: number): number {
+/** `count`, rounded up to what a kernel works on. */
+export function wholeLanes(count: number): number {
   return Math.ceil(count / LANE_COUNT) * LANE_COUNT;
 }

@@ -82,6 +82,38 @@ for (const kernel of KERNELS) {
     }
   });
 
+  test(`${kernel}: a block of many slices, its sites in three groups, folds to the same bits in one, two or three ranges`, () => {
+    const count = 70_003; // five slices, the last of them short
+    const long = Array.from({ length: 9 }, (_, k) => awkward(count, (k + 1) * 104_729));
+    const shares = long.map((_, k) => (k + 1) / 45);
+    const wanted = new Uint8Array(foldByDefinition(long, shares).buffer);
+    for (const rangeCount of [1, 2, 3]) {
+      const folder = createFolder({ kernel });
+      const sum = new Uint8Array(4 * count);
+      const step = 4 * Math.ceil(count / rangeCount);
+      for (let at = 0; at < sum.byteLength; at += step) {
+        const range = { byteOffset: at, byteLength: Math.min(step, sum.byteLength - at) };
+        const parts = long.map((update, k) => sourceOf(update, shares[k] ?? 0));
+        folder.fold(parts, range, (block) => sum.set(block, range.byteOffset));
+      }
+      assert.deepEqual(sum, wanted, `${rangeCount} ranges`);
+    }
+  });
+
+  test(`${kernel}: a number that is not finite is found in any slice of a block`, () => {
+    for (const place of [15_999, 16_000, 31_999, 40_002]) {
+      const poisoned = new Float32Array(40_003);
+      poisoned[place] = Number.NaN;
+      assert.throws(
+        () =>
+          foldAll([sourceOf(new Float32Array(40_003), 1, 'first'), sourceOf(poisoned, 1, 'second')], 40_003, {
+            kernel,
+          }),
+        (error) => error instanceof AppError && error.message === `Update second is not finite at byte ${4 * place}.`,
+      );
+    }
+  });
+
   test(`${kernel}: another order of the same updates gives other bits, which is why the order is fixed`, () => {
     const reversed = foldAll([...sources].reverse(), COUNT, { kernel });
     const forward = foldAll(sources, COUNT, { kernel });

@@ -52,13 +52,13 @@ test('FedAvg over more than one block adds the weighted mean of the updates to e
   assert.ok(closing.weightsDigest !== undefined);
   const bytes = Buffer.from(await blobs.readAll(closing.weightsDigest, 2_000_000));
   const first = bytes.byteLength - 4 * COUNT;
-  for (const index of [0, 1, 6, 262_143, 262_144, COUNT - 1]) {
+  for (const index of [0, 1, 6, 249_999, 250_000, COUNT - 1]) {
     const wanted = index / 8 + 0.25 * (index % 7) - 0.75 * (index % 5);
     assert.equal(bytes.readFloatLE(first + 4 * index), wanted, `element ${index}`);
   }
 });
 
-for (const place of [0, 262_144, COUNT - 1]) {
+for (const place of [0, 250_000, COUNT - 1]) {
   test(`finite updates that push weight ${place} out of the finite numbers end the fold and leave nothing`, async () => {
     const weights = await put(new Float32Array(COUNT).fill(3e38));
     const delta = new Float32Array(COUNT);

@@ -16,6 +16,7 @@ import {
 } from '@lantern/contract';
 import {
   applyStrategy,
+  BLOCK_ELEMENTS_DEFAULT,
   elementCount,
   encodeHeader,
   type Folder,
@@ -28,8 +29,8 @@ import type { ServerState } from './round-result.ts';
 import { openTensorFile, readFully, type TensorFile } from './tensor-file.ts';
 
 const FLOAT32_BYTES = 4;
-/** Elements per block: a MiB of each tensor involved, so that a write is worth its system call. */
-const BLOCK_ELEMENTS = 256 * 1024;
+/** Elements per block of each tensor involved: what the folder reads of an update at once, about a MiB. */
+const BLOCK_ELEMENTS = BLOCK_ELEMENTS_DEFAULT;
 
 export type SiteUpdate = {
   /** Weight of this site's update before normalisation: its rows, or 1. */
