@@ -11,13 +11,17 @@ import type { TransferSyntax } from './transfer-syntax.ts';
 import { isVr, type Vr, vrRule } from './vr.ts';
 
 const DEPTH_MAX = 32; // real sequences nest to about ten; bounds the recursion
-const ELEMENT_COUNT_MAX = 1_000_000; // an object of a thousand frames has some hundred thousand
+/** Elements and items: an object of a thousand frames has some hundred thousand. More would hold everybody up for a second. */
+const ELEMENT_COUNT_MAX = 500_000;
+const FRAGMENT_COUNT_MAX = 1_000_000; // a slide has some hundred thousand frames
 const UNDEFINED_LENGTH = 0xffffffff;
 const HEADER_BYTES = 8;
 
 export type ReadLimits = {
   /** Values from this size on stay in the source. */
   readonly rangeBytesMin: number;
+  /** Where fewer are to be taken than of a whole object. */
+  readonly elementCountMax?: number;
   /** Reading ends before the first element of the top level of which this is true. */
   readonly stopsAt?: (tag: Tag) => boolean;
 };
@@ -80,9 +84,7 @@ class Reader {
       }
       if (place.depth === 0 && this.#limits.stopsAt?.(header.tag) === true) break;
       const { value, end } = this.#value(header, here);
-      this.#elementCount += 1;
-      if (this.#elementCount > ELEMENT_COUNT_MAX)
-        throw new DicomError('limit', `More than ${ELEMENT_COUNT_MAX} elements.`);
+      this.#count();
       elements.set(header.tag, { tag: header.tag, vr: header.vr, value });
       if (header.tag === TAGS.pixelRepresentation) here = { ...here, isSigned: isOne(value, here.encoding) };
       if (header.tag === TAGS.specificCharacterSet)
@@ -156,7 +158,7 @@ class Reader {
         isOpen: itemIsOpen,
       });
       items.push(read.dataSet);
-      this.#elementCount += 1;
+      this.#count();
       at = itemIsOpen ? read.end : itemEnd;
     }
     if (isOpen) throw notEnded();
@@ -174,10 +176,16 @@ class Reader {
         throw new DicomError('malformed', 'Encapsulated pixel data holds something that is no item.');
       this.#assertInside(item.valueStart, item.length, place.end);
       fragments.push({ start: item.valueStart, length: item.length });
-      if (fragments.length > ELEMENT_COUNT_MAX)
-        throw new DicomError('limit', `More than ${ELEMENT_COUNT_MAX} fragments.`);
+      if (fragments.length > FRAGMENT_COUNT_MAX)
+        throw new DicomError('limit', `More than ${FRAGMENT_COUNT_MAX} fragments.`);
       at = item.valueStart + item.length;
     }
+  }
+
+  #count(): void {
+    this.#elementCount += 1;
+    const countMax = this.#limits.elementCountMax ?? ELEMENT_COUNT_MAX;
+    if (this.#elementCount > countMax) throw new DicomError('limit', `More than ${countMax} elements and items.`);
   }
 
   #within(at: number, length: number, end: number): Buffer {

@@ -10,6 +10,7 @@ import { bytesOf, encodeDataSet } from './data-set-writer.ts';
 import { DicomError } from './dicom-error.ts';
 import { bytesElement, textElement, withElements } from './element-values.ts';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './implementation.ts';
+import { INFLATED_BYTES_MAX } from './part10.ts';
 import { TAGS, type Tag } from './tag.ts';
 import { EXPLICIT_LITTLE_ENDIAN, type TransferSyntax, transferSyntaxOf } from './transfer-syntax.ts';
 
@@ -21,8 +22,6 @@ const MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002;
 const MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003;
 /** What of given meta information is written again: who sent and received the object, and private information (PS3.10 7.1). */
 const KEPT_META: readonly Tag[] = [0x00020016, 0x00020017, 0x00020018, 0x00020100, 0x00020102];
-/** A deflated data set is made in memory; readers, ours among them, refuse larger ones. */
-const DEFLATED_FROM_BYTES_MAX = 512 * 1024 * 1024;
 
 export type Part10Content = {
   readonly meta?: DataSet;
@@ -101,14 +100,14 @@ function* joined(head: Buffer, body: Iterable<Buffer>): Generator<Buffer> {
   yield* body;
 }
 
-/** PS3.5 A.5: deflated without a header, and padded to an even length. */
+/** PS3.5 A.5: deflated without a header, and padded to an even length. Made in memory; what is larger our own reader would refuse. */
 function deflated(body: Iterable<Buffer>): Buffer {
   const blocks: Buffer[] = [];
   let sizeBytes = 0;
   for (const block of body) {
     sizeBytes += block.byteLength;
-    if (sizeBytes > DEFLATED_FROM_BYTES_MAX)
-      throw new DicomError('limit', `A data set of more than ${DEFLATED_FROM_BYTES_MAX} bytes is not deflated.`);
+    if (sizeBytes > INFLATED_BYTES_MAX)
+      throw new DicomError('limit', `A data set of more than ${INFLATED_BYTES_MAX} bytes is not deflated.`);
     blocks.push(block);
   }
   const packed = deflateRawSync(Buffer.concat(blocks));

@@ -1,5 +1,5 @@
 /** Files of DICOM PS3.10: preamble, meta information, data set. Reads also what many programs write: without preamble or meta. */
-import { inflateRawSync } from 'node:zlib';
+import { constants, inflateRawSync } from 'node:zlib';
 import { type ByteSource, memorySource } from './byte-source.ts';
 import { type DataSet, textOf } from './data-set.ts';
 import { readDataSet } from './data-set-reader.ts';
@@ -19,8 +19,13 @@ const META_GROUP = 2;
 const HEADER_BYTES = 8;
 /** Where data sets begin: command, meta, directory, identifying, patient. */
 const FIRST_GROUPS: ReadonlySet<number> = new Set([0, 2, 4, 8, 0x10]);
-/** An inflated data set is held in memory; a deflated one that claims more is a bomb or no data set. */
-const INFLATED_BYTES_MAX = 512 * 1024 * 1024;
+/** An inflated data set is held in memory, and inflating it holds up the process; one that claims more is a bomb or no data set. */
+export const INFLATED_BYTES_MAX = 256 * 1024 * 1024;
+/** What is inflated of a deflated data set to find its head: at first, and at most. */
+const HEAD_DEFLATED_BYTES_FIRST = 16 * 1024;
+const HEAD_INFLATED_BYTES_MAX = 128 * 1024 * 1024;
+/** A head names its study, series and what they refer to. */
+const HEAD_ELEMENT_COUNT_MAX = 200_000;
 /** Pixel data and other bulk stay in the file; every header we know has smaller values. */
 const RANGE_BYTES_MIN = 64 * 1024;
 
@@ -50,17 +55,36 @@ export function readPart10(source: ByteSource, rangeBytesMin = RANGE_BYTES_MIN):
 
 export type HeadOptions = {
   readonly start: number;
+  /** Whether the source has all of the data set; else the head must end within it. */
+  readonly isWhole: boolean;
   readonly transferSyntaxUid: string;
   readonly rangeBytesMin: number;
   readonly stopsAt: (tag: Tag) => boolean;
 };
 
-/** The beginning of a data set; the source may end behind it. Throws as `readPart10`. */
+/** The beginning of a data set. Throws as `readPart10`; `truncated` may mean that more has to be read. */
 export function readHead(source: ByteSource, options: HeadOptions): DataSet {
-  const { start, transferSyntaxUid, ...limits } = options;
+  const { start, isWhole, transferSyntaxUid, ...limits } = options;
   const encoding = transferSyntaxOf(transferSyntaxUid);
-  const body = encoding.deflated ? inflated(source, start) : { source, start };
-  return readDataSet(body.source, { start: body.start, encoding, limits }).dataSet;
+  const read = (from: ByteSource, at: number, hasAll: boolean) => {
+    const { dataSet, end } = readDataSet(from, {
+      start: at,
+      encoding,
+      limits: { ...limits, elementCountMax: HEAD_ELEMENT_COUNT_MAX },
+    });
+    if (!hasAll && end === from.sizeBytes) throw new DicomError('truncated', 'The head may go on.');
+    return dataSet;
+  };
+  if (!encoding.deflated) return read(source, start, isWhole);
+  const deflatedBytes = source.sizeBytes - start;
+  for (let bytes = HEAD_DEFLATED_BYTES_FIRST; bytes < deflatedBytes; bytes *= 2) {
+    try {
+      return read(beginningOf(source.bytes(start, bytes)), 0, false);
+    } catch (caught) {
+      if (!(caught instanceof DicomError) || caught.code !== 'truncated') throw caught;
+    }
+  }
+  return read(beginningOf(source.bytes(start, deflatedBytes)), 0, isWhole);
 }
 
 function hasPrefix(source: ByteSource): boolean {
@@ -100,11 +124,20 @@ function guessTransferSyntax(source: ByteSource, at: number): string {
 
 function inflated(source: ByteSource, start: number): { source: ByteSource; start: number } {
   const deflated = source.bytes(start, source.sizeBytes - start);
+  return { source: inflatedFrom(deflated, { maxOutputLength: INFLATED_BYTES_MAX }), start: 0 };
+}
+
+/** What inflates from the beginning of a deflated data set. */
+function beginningOf(deflated: Buffer): ByteSource {
+  return inflatedFrom(deflated, { maxOutputLength: HEAD_INFLATED_BYTES_MAX, finishFlush: constants.Z_SYNC_FLUSH });
+}
+
+function inflatedFrom(deflated: Buffer, options: { maxOutputLength: number; finishFlush?: number }): ByteSource {
   try {
-    return { source: memorySource(inflateRawSync(deflated, { maxOutputLength: INFLATED_BYTES_MAX })), start: 0 };
+    return memorySource(inflateRawSync(deflated, options));
   } catch (cause) {
     if (cause instanceof RangeError)
-      throw new DicomError('limit', `The data set inflates to more than ${INFLATED_BYTES_MAX} bytes.`);
+      throw new DicomError('limit', `The data set inflates to more than ${options.maxOutputLength} bytes.`);
     throw new DicomError('malformed', 'The deflated data set cannot be inflated.', { cause });
   }
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import { fuzz } from '../../test/fuzzing.ts';
 import { DicomError, type DicomErrorCode } from '../dicom-error.ts';
 import { EXPLICIT_LITTLE_ENDIAN } from '../transfer-syntax.ts';
 import { DICOM_APPLICATION_CONTEXT } from './associate-pdu.ts';
@@ -418,14 +419,6 @@ describe('a server that is odd', () => {
 
 describe('hostile bytes over sockets', () => {
   test('leave no connection behind and a server that still answers', async (t) => {
-    const rounds = Number(process.env['LANTERN_FUZZ_ROUNDS'] ?? 20_000) / 50;
-    const seed = Number(process.env['LANTERN_FUZZ_SEED'] ?? randomInt(2 ** 31));
-    t.diagnostic(`LANTERN_FUZZ_SEED=${seed}`);
-    let state = seed;
-    const next = (below: number) => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return (state >>> 8) % below;
-    };
     const { server } = await serverFor(t, {
       handlers: {
         async onStore({ dataSet }) {
@@ -449,16 +442,16 @@ describe('hostile bytes over sockets', () => {
       fragment(5, Buffer.from('1000200049530200', 'hex')),
       encodePdu({ type: 'release-request' }),
     ]);
-    for (let round = 0; round < rounds; round += 20) {
+    await fuzz(t, async (chance) => {
       const batch = Array.from({ length: 20 }, () => {
-        const bytes = Buffer.from(next(4) === 0 ? Buffer.concat([REQUEST, talk]) : talk);
-        for (let change = 1 + next(3); change > 0; change -= 1) bytes[next(bytes.byteLength)] = next(256);
+        const bytes = Buffer.from(chance(4) === 0 ? Buffer.concat([REQUEST, talk]) : talk);
+        for (let change = 1 + chance(3); change > 0; change -= 1) bytes[chance(bytes.byteLength)] = chance(256);
         const peer = rawPeer(t, server.port, REQUEST, bytes);
         peer.socket.once('data', () => peer.socket.end());
         return peer.closed;
       });
       await Promise.all(batch);
-    }
+    });
     await until(() => server.connectionCount === 0);
     await assertAnswers(server);
   });

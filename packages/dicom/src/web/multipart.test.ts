@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { fuzz, mutated } from '../../test/fuzzing.ts';
 import { DicomError } from '../dicom-error.ts';
 import { readMultipart, writeMultipart } from './multipart.ts';
 
@@ -184,15 +184,20 @@ const PIECES = [
   'A: b',
   'x',
 ];
-const CASES = 20_000;
 
-test(`${CASES} bodies of chance give the same parts however they are cut, or are refused the same way`, async () => {
-  const seed = randomInt(2 ** 31);
-  let state = seed;
-  const chance = (max: number) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0; // a plain generator will do; its lowest bits are not used
-    return Math.floor((state / 2 ** 32) * max);
-  };
+/** Two parts with heads and bodies, as clients send them. */
+const SENT = Buffer.from(
+  [
+    '\r\n--the=boundary\r\nContent-Type: application/dicom\r\nContent-Location: /a\r\n\r\n',
+    `${'0123456789'.repeat(30)}\r\n--the=boundar\r\n`,
+    '\r\n--the=boundary \r\nContent-Type: image/jpeg;\r\n transfer-syntax=1.2\r\n\r\nsecond\r\n--the=boundary--\r\n',
+  ].join(''),
+);
+/** Two delimiters and the longest head of a part; the bodies of these tests are shorter. */
+const HELD_BYTES_MAX = 24 * 1024;
+
+test('bodies of chance, and such that are nearly right, give the same parts however they are cut, or are refused the same way', async (t) => {
+  const outcomes = new Map<string, number>();
   const outcome = async (bytes: Buffer, chunkBytes: () => number) => {
     try {
       return JSON.stringify(await partsOf(bytes, { chunkBytes }));
@@ -201,11 +206,53 @@ test(`${CASES} bodies of chance give the same parts however they are cut, or are
       throw caught;
     }
   };
-  for (let count = 0; count < CASES; count += 1) {
+  const cases = await fuzz(t, async (chance) => {
     const pieces = Array.from({ length: chance(24) }, () => PIECES[chance(PIECES.length)] ?? '');
-    const bytes = Buffer.from(`${chance(2) === 0 ? '--the=boundary\r\n' : ''}${pieces.join('')}`, 'latin1');
+    const ofChance = `${chance(2) === 0 ? '--the=boundary\r\n' : ''}${pieces.join('')}`;
+    const bytes = chance(2) === 0 ? Buffer.from(ofChance, 'latin1') : mutated(SENT, chance);
     const whole = await outcome(bytes, () => bytes.byteLength);
-    const cut = await outcome(bytes, () => 1 + chance(5));
-    assert.equal(cut, whole, `seed ${seed}, case ${count}: ${JSON.stringify(bytes.toString('latin1'))}`);
+    const cut = await outcome(bytes, () => 1 + chance(chance(2) === 0 ? 5 : 200));
+    assert.equal(cut, whole, JSON.stringify(bytes.toString('latin1')));
+    const kind = whole.startsWith('[') ? 'read' : whole;
+    outcomes.set(kind, (outcomes.get(kind) ?? 0) + 1);
+  });
+  t.diagnostic(JSON.stringify(Object.fromEntries(outcomes)));
+  if (cases < 1000) return; // one that is run again
+  for (const kind of ['read', 'truncated', 'malformed']) {
+    assert.ok((outcomes.get(kind) ?? 0) > cases / 200, `too few were ${kind}`);
   }
+});
+
+test('what is never ended is passed on, dropped or refused as it comes: nothing is gathered', async (t) => {
+  const endless = [
+    '\r\n--the=boundary',
+    '--the=boundary\r\n',
+    '\n',
+    '\r',
+    'a: b\r\n',
+    ' ',
+    'x',
+    '--the=boundary\r\n\r\n\r',
+  ];
+  await fuzz(t, async (chance) => {
+    const repeated = Buffer.from(endless[chance(endless.length)] ?? '', 'latin1');
+    const chunk = Buffer.alloc(1 + chance(16 * 1024), repeated);
+    const first = Buffer.from(chance(2) === 0 ? '--the=boundary\r\n' : '--the=boundary\r\nA: b\r\n\r\n');
+    let [sent, passed] = [0, 0];
+    async function* source() {
+      yield first;
+      for (; sent < 256 * 1024; sent += chunk.byteLength) yield chunk;
+    }
+    try {
+      for await (const { body } of readMultipart(source(), BOUNDARY)) {
+        for await (const piece of body) {
+          passed += piece.byteLength;
+          assert.ok(piece.byteLength <= chunk.byteLength + HELD_BYTES_MAX, `${piece.byteLength} bytes at once`);
+        }
+      }
+    } catch (caught) {
+      if (!(caught instanceof DicomError)) throw caught;
+    }
+    assert.ok(passed <= sent + first.byteLength);
+  });
 });

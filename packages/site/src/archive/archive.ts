@@ -128,14 +128,15 @@ async function headerOf(
 
 function readHeader(files: ImageFiles, written: WrittenFile, transferSyntaxUid: string): InstanceHeader {
   const { head, dataSetBytes, file, dataSetStart } = written;
+  const isWhole = head.byteLength === dataSetBytes;
   try {
-    return readInstanceHeader(memorySource(head), 0, transferSyntaxUid);
+    return readInstanceHeader(memorySource(head), { start: 0, isWhole, transferSyntaxUid });
   } catch (caught) {
-    if (!(caught instanceof DicomError) || head.byteLength === dataSetBytes) throw caught;
+    if (!(caught instanceof DicomError) || isWhole) throw caught;
   }
-  const source = openFileSource(files.pathOf(file)); // a long header, or a deflated data set
+  const source = openFileSource(files.pathOf(file)); // a long header
   try {
-    return readInstanceHeader(source, dataSetStart, transferSyntaxUid);
+    return readInstanceHeader(source, { start: dataSetStart, isWhole: true, transferSyntaxUid });
   } finally {
     source.close();
   }

@@ -98,14 +98,17 @@ export type InstanceHeader = {
 };
 
 /**
- * start   where the data set begins in `source`, which need not hold all of it
+ * start     where the data set begins in `source`
+ * isWhole   whether `source` holds all of it, or only its beginning
  *
  * Throws `input.invalid` where a UID is missing or none, and what the reader throws; `truncated` may mean that `source` is short.
  */
-export function readInstanceHeader(source: ByteSource, start: number, transferSyntaxUid: string): InstanceHeader {
+export function readInstanceHeader(
+  source: ByteSource,
+  options: { readonly start: number; readonly isWhole: boolean; readonly transferSyntaxUid: string },
+): InstanceHeader {
   const head = readHead(source, {
-    start,
-    transferSyntaxUid,
+    ...options,
     rangeBytesMin: VALUE_BYTES_MAX,
     stopsAt: (tag) => tag >= HEAD_ENDS_AT,
   });

@@ -208,6 +208,7 @@ describe('C-GET', () => {
       Number.POSITIVE_INFINITY,
     );
     const pixels = readHead(memorySource(image.content), {
+      isWhole: true,
       start: 0,
       transferSyntaxUid: EXPLICIT,
       rangeBytesMin: Number.POSITIVE_INFINITY,
