@@ -200,6 +200,12 @@ export {
   type UserId,
 } from './ids.ts';
 export {
+  type ConflictDecision,
+  IMAGE_FINDINGS_API,
+  type ImageConflict,
+  type PatientDisagreement,
+} from './image-findings.ts';
+export {
   type Lineage,
   LineageSchema,
   type ModelCard,

@@ -26,6 +26,8 @@ import { createFindScp } from './dimse/find-scp.ts';
 import { createPeerCalls } from './dimse/peer-calls.ts';
 import { createRetrieveScp } from './dimse/retrieve-scp.ts';
 import { createStoreScp } from './dimse/store-scp.ts';
+import { createImageFindings } from './image-findings/image-findings.ts';
+import { imageFindingRoutes } from './image-findings/routes.ts';
 import { createImageQueries } from './image-query/image-queries.ts';
 import { createImageRetrieval } from './image-retrieval/image-retrieval.ts';
 import { OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
@@ -58,7 +60,7 @@ export type Imaging = {
   readonly archive: Archive;
   readonly pulls: StudyPulls;
   readonly sweeps: readonly Sweep[];
-  /** DICOMweb, pulls and research copies, for the HTTP server of the process. */
+  /** DICOMweb, pulls, findings and research copies, for the HTTP server of the process. */
   readonly routes: readonly Route[];
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;
@@ -92,6 +94,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
   const calls = createPeerCalls(settings);
   const commitment = createStorageCommitment({ ...deps, files: archive.files, admitted: peers, calls });
   const queries = createImageQueries(deps);
+  const findings = createImageFindings({ ...deps, files: archive.files });
   const pulls = createStudyPulls({ ...deps, archive, admitted: peers, calls });
   const retrieval = createImageRetrieval({ ...deps, files: archive.files });
   const handlers = {
@@ -109,11 +112,13 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
       ...wadoRoutes(retrieval),
       ...stowRoutes({ ...deps, archive, ownAe: firstAe(settings) }),
       ...studyPullRoutes(pulls),
+      ...imageFindingRoutes(findings),
       ...research.routes,
     ],
     jobs: { ...commitment.jobs, ...pulls.jobs, ...research.tasks },
     sweeps: [
       ...research.sweeps,
+      ...findings.sweeps,
       { name: 'complete studies', everyMs: ASSEMBLY_SWEEP_MS, run: () => assembly.sweep() },
       {
         name: 'unknown image files',

@@ -30,10 +30,16 @@ export function dicomVerifyCommand(context: CommandContext): Command {
         onProgress: (done, total) => progress.update(done, total),
         signal: context.signal,
       }).finally(() => progress.end());
-      const { instanceCount, conflictCount, sizeBytes, problems } = found;
+      const { instanceCount, conflictCount, disagreeingStudyCount, sizeBytes, problems } = found;
       const lines = problems.map(({ kind, file }) => `${file}: ${WORDS[kind]}`);
       const summary = `${instanceCount} instances and ${conflictCount} conflicts, ${sizeBytes} bytes; ${problems.length} problems.`;
-      output.result(found, [...lines, summary].join('\n'));
+      const toLookAt =
+        disagreeingStudyCount === 0
+          ? []
+          : [
+              `${disagreeingStudyCount} studies have an instance that says another patient: lantern images disagreements.`,
+            ];
+      output.result(found, [...lines, ...toLookAt, summary].join('\n'));
       if (problems.length > 0)
         throw new AppError('storage.corrupt', `${problems.length} files are not as the index says.`);
     });

@@ -26,6 +26,8 @@ const CAPTURE = '1.2.840.10008.5.1.4.1.1.7';
 const EXPLICIT_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
 const STUDY = '2.25.99';
 const WAIT_MS_MAX = 30_000;
+/** The UID is taken by other content. */
+const TAKEN = 0x0111;
 
 let dir: string;
 let database: Database;
@@ -131,10 +133,10 @@ function capture(): Instance {
   return instanceOf(CAPTURE, `${STUDY}.2.1`, texts, numbers, Buffer.alloc(16, 9));
 }
 
-async function send(instances: readonly Instance[]): Promise<void> {
+async function send(instances: readonly Instance[], status = 0): Promise<void> {
   const to = { host: '127.0.0.1', port: node.dicomPort, calledAe: 'LANTERN', callingAe: 'SCANNER' };
   const sender = await openAssociation({ ...to, contexts: storingContexts(instances) });
-  for (const instance of instances) assert.equal((await sender.store(instance)).status, 0);
+  for (const instance of instances) assert.equal((await sender.store(instance)).status, status);
   await sender.release();
 }
 
@@ -209,5 +211,23 @@ describe('lantern images', () => {
     const { collections } = await answer('governance', 'collection', 'list');
     const id = collections[0].collectionId;
     assert.match((await lantern('governance', 'collection', 'withdraw', id, '--reason', 'over')).out, /is withdrawn/);
+  });
+
+  it('shows who says another patient and which UIDs are taken, and resolves the latter', async () => {
+    const texts = { SeriesInstanceUID: `${STUDY}.1`, PatientID: 'HOSP77' };
+    await send([instanceOf(CT, `${STUDY}.1.7`, texts, {}, Buffer.alloc(2, 7))]);
+    const shown = await lantern('data-engineer', 'disagreements');
+    assert.match(shown.out, /2\.25\.99 +2\.25\.99\.1\.7 +PatientID/);
+    assert.ok(!shown.out.includes('HOSP'));
+    await send([instanceOf(CT, `${STUDY}.1.7`, { ...texts, Modality: 'MR' }, {}, Buffer.alloc(2, 8))], TAKEN);
+    const { conflicts } = await answer('data-engineer', 'conflicts', 'list');
+    const [{ conflictId }] = conflicts;
+    assert.match((await lantern('data-engineer', 'conflicts', 'leave', conflictId)).out, /is left as it is/);
+    assert.match((await lantern('data-engineer', 'conflicts', 'list')).out, /SCANNER, .* left/);
+    assert.match((await lantern('governance', 'conflicts', 'discard', conflictId)).err, /auth\.forbidden/);
+    assert.match((await lantern('data-engineer', 'conflicts', 'discard', conflictId)).out, /is resolved/);
+    assert.deepEqual((await answer('data-engineer', 'conflicts', 'list')).conflicts, []);
+    assert.match((await lantern('data-engineer', 'conflicts', 'discard', conflictId)).err, /not-found/);
+    assert.match((await lantern('data-engineer', 'conflicts', 'leave', 'first')).err, /input\.invalid/);
   });
 });

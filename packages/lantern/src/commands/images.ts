@@ -1,4 +1,4 @@
-/** `lantern images`: de-identified copies of images for research: collections, what was held back, opt-outs. Speaks to a running site. */
+/** `lantern images`: copies for research, what was held back, opt-outs, and what to look at in the archive. Speaks to a running site. */
 import { readFile } from 'node:fs/promises';
 import {
   AppError,
@@ -16,12 +16,13 @@ import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
 import { idArgument } from './id-argument.ts';
 import { exportCommand } from './images-export.ts';
+import { conflictsCommand, disagreementsCommand } from './images-findings.ts';
 import { previewCommand } from './images-preview.ts';
 import { quarantineCommand } from './images-quarantine.ts';
 
 export function imagesCommand(context: CommandContext): Command {
   return new Command('images')
-    .description('de-identified copies of images for research')
+    .description('de-identified copies of images for research, and what a person has to look at in the archive')
     .addCommand(
       new Command('collection')
         .description('which studies are copied, how, and how far that is')
@@ -35,6 +36,8 @@ export function imagesCommand(context: CommandContext): Command {
     )
     .addCommand(quarantineCommand(context))
     .addCommand(previewCommand(context))
+    .addCommand(conflictsCommand(context))
+    .addCommand(disagreementsCommand(context))
     .addCommand(
       new Command('opt-outs')
         .description('patients who opted out of research')

@@ -4,7 +4,7 @@ import type { Database } from '@lantern/service';
 import { sql } from 'kysely';
 import type { InstanceHeader } from './instance-header.ts';
 
-/** The mirror of `migrations/012-archive.sql`; written by its function `index_instances`. */
+/** The mirror of `migrations/012-archive.sql`; written by `index_instances`, which `018-image-findings.sql` has. */
 export type ArchiveTables = {
   archive_check: { only_row: boolean; checked_until: Date };
 };
@@ -81,22 +81,33 @@ type StoredFilePage = {
   readonly count: number;
 };
 
-/** The rows of a table in the order of their keys. */
+/** The rows of a table in the order of their keys; not conflicts whose file goes. */
 export async function nextStoredFiles(database: Database, page: StoredFilePage): Promise<StoredFile[]> {
-  const key = sql.ref(page.table === 'image_instance' ? 'instance_key' : 'conflict_id');
+  const isInstance = page.table === 'image_instance';
+  const key = sql.ref(isInstance ? 'instance_key' : 'conflict_id');
+  const stays = isInstance ? sql`true` : sql`decision is distinct from 'discard'`;
   const { rows } = await sql<StoredFile>`
     select ${key} as key, sop_instance_uid as "sopInstanceUid", file, data_set_start as "dataSetStart",
       data_set_bytes as "dataSetBytes", encode(content_digest, 'hex') as "contentDigest"
-    from ${sql.table(page.table)} where ${key} > ${page.after}::bigint order by ${key} limit ${page.count}`.execute(
+    from ${sql.table(page.table)} where ${key} > ${page.after}::bigint and ${stays} order by ${key} limit ${page.count}`.execute(
     database.kysely<ArchiveTables>(),
   );
   return rows;
 }
 
-export async function countStoredFiles(database: Database): Promise<{ instanceCount: number; conflictCount: number }> {
-  const { rows } = await sql<{ instanceCount: number; conflictCount: number }>`
-    select (select count(*) from image_instance) as "instanceCount", (select count(*) from image_conflict) as "conflictCount"`.execute(
+type StoredCounts = {
+  readonly instanceCount: number;
+  readonly conflictCount: number;
+  /** Studies with an instance that says another patient. */
+  readonly disagreeingStudyCount: number;
+};
+
+export async function countStored(database: Database): Promise<StoredCounts> {
+  const { rows } = await sql<StoredCounts>`
+    select (select count(*) from image_instance) as "instanceCount",
+      (select count(*) from image_conflict where decision is distinct from 'discard') as "conflictCount",
+      (select count(distinct study_key) from image_disagreement) as "disagreeingStudyCount"`.execute(
     database.kysely<ArchiveTables>(),
   );
-  return rows[0] ?? { instanceCount: 0, conflictCount: 0 };
+  return rows[0] ?? { instanceCount: 0, conflictCount: 0, disagreeingStudyCount: 0 };
 }

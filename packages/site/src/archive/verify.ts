@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import type { Database } from '@lantern/service';
 import type { ImageFiles } from './image-files.ts';
-import { countStoredFiles, knownFiles, nextStoredFiles, type StoredFile } from './store.ts';
+import { countStored, knownFiles, nextStoredFiles, type StoredFile } from './store.ts';
 
 export type Problem = {
   readonly kind: 'missing' | 'size' | 'content' | 'unknown-file';
@@ -19,6 +19,8 @@ export type Problem = {
 export type Verification = {
   readonly instanceCount: number;
   readonly conflictCount: number;
+  /** Studies with an instance that says another patient: for a person to look at, and no fault of the archive. */
+  readonly disagreeingStudyCount: number;
   readonly sizeBytes: number;
   readonly problems: readonly Problem[];
 };
@@ -42,7 +44,7 @@ export async function verifyArchive(options: VerifyOptions): Promise<Verificatio
   const note = (problem: Problem | undefined) => {
     if (problem !== undefined && problems.length < PROBLEM_COUNT_MAX) problems.push(problem);
   };
-  const totals = await countStoredFiles(database);
+  const totals = await countStored(database);
   const total = totals.instanceCount + totals.conflictCount;
   let done = 0;
   let sizeBytes = 0;
