@@ -1,3 +1,6 @@
+export { readCirce } from './cohort/circe-reader.ts';
+export { cohortSql, planCohort } from './cohort/cohort-plan.ts';
+export type { PrintOptions } from './cohort/sql-printer.ts';
 export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
 export type { FilterPlan } from './dataset/filter-sql.ts';
 export { PATIENT_COLUMN, quoteIdentifier, ROW_COLUMN, type SqlQuery, type SqlValue } from './dataset/sql-text.ts';

@@ -9,7 +9,8 @@ export async function readJsonFile<S extends TSchema>(file: string, schema: S, w
   return parse(schema, parseJson(await readText(file, what), `${what}: ${file}`), { what: `${what} in ${file}` });
 }
 
-async function readText(file: string, what: string): Promise<string> {
+/** Throws `input.invalid` where it is missing or cannot be read; `what` it is meant to be. */
+export async function readText(file: string, what: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {

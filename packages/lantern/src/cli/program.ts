@@ -3,6 +3,7 @@ import { type AppError, toAppError } from '@lantern/contract';
 import { Command, CommanderError } from 'commander';
 import { auditCommand } from '../commands/audit.ts';
 import { bundleCommand } from '../commands/bundle.ts';
+import { cohortCommand } from '../commands/cohort.ts';
 import { demoCommand } from '../commands/demo.ts';
 import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
@@ -42,6 +43,7 @@ function buildProgram(context: CommandContext): Command {
     auditCommand(context),
     dicomCommand(context),
     imagesCommand(context),
+    cohortCommand(context),
     demoCommand(context),
     doctorCommand(context),
   ];

@@ -1,0 +1,337 @@
+/**
+ * From a definition to a plan: named steps, each a query over the CDM and the steps before it, in the order that definition.ts
+ * describes. A plan is data and knows no database; `cohortSql` and its sisters print it.
+ *
+ * Where Circe leaves open which of several events of one day is the first, ours is: by criterion, then by the number of the event.
+ * So both databases find the same one.
+ */
+import { AppError } from '@lantern/contract';
+import { conceptSetStep } from './concept-set-plan.ts';
+import type { CohortDefinition, EndStrategy, Limit } from './definition.ts';
+import { addEnds } from './end-plan.ts';
+import { addEvents, addGroup, sameEvent } from './group-plan.ts';
+import { joinedPeriods } from './joined-periods.ts';
+import { PlanSteps } from './plan-steps.ts';
+import { type PrintOptions, printPlan } from './sql-printer.ts';
+import {
+  addDays,
+  column,
+  compare,
+  type Expression,
+  equal,
+  integer,
+  min,
+  type Order,
+  type Query,
+  rowNumber,
+  type Select,
+  type Step,
+} from './sql-tree.ts';
+
+export type CohortPlan = {
+  readonly steps: readonly Step[];
+  /** subject_id, cohort_start_date, cohort_end_date. */
+  readonly cohort: Query;
+  /**
+   * mode_id, inclusion_rule_mask, person_count: how many events (mode 0), or persons by their best event (mode 1), satisfy just the
+   * rules whose bits are set.
+   */
+  readonly inclusion: Query;
+  /** lost_count: persons whose periods all lie outside the censor window. */
+  readonly censored: Query;
+};
+
+const EVENT = 'e';
+const PERSON_ID = column(EVENT, 'person_id');
+
+export function planCohort(definition: CohortDefinition): CohortPlan {
+  checkConceptSets(definition);
+  const steps = new PlanSteps();
+  const concepts = conceptSetStep(definition);
+  steps.add(concepts.name, concepts.query);
+  const primary = addPrimary(steps, definition);
+  const qualified = addQualified(steps, definition, primary);
+  const rules = addRules(steps, definition, qualified);
+  const included = addIncluded(steps, definition, { qualified, rules });
+  const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
+  const cohort = censoredPeriods(definition, periods);
+  return {
+    steps: steps.all,
+    cohort,
+    inclusion: inclusionResult(qualified, rules),
+    censored: lostCount(periods, cohort),
+  };
+}
+
+export function cohortSql(plan: CohortPlan, options: PrintOptions): string {
+  return printPlan(plan.steps, plan.cohort, options);
+}
+
+export function inclusionSql(plan: CohortPlan, options: PrintOptions): string {
+  return printPlan(plan.steps, plan.inclusion, options);
+}
+
+export function censoredSql(plan: CohortPlan, options: PrintOptions): string {
+  return printPlan(plan.steps, plan.censored, options);
+}
+
+/** A set that a criterion names and nobody defined would be an empty one: a cohort of nobody, or of everybody. */
+function checkConceptSets(definition: CohortDefinition): void {
+  const known = new Set(definition.conceptSets.map(({ id }) => id));
+  const visit = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    for (const [name, child] of Object.entries(value)) {
+      const isReference = CONCEPT_SET_FIELDS.has(name) && typeof child === 'number';
+      if (isReference && !known.has(child)) {
+        throw new AppError('input.invalid', `ConceptSets: there is no concept set ${child}, which a criterion names.`, {
+          field: 'ConceptSets',
+        });
+      }
+      visit(child);
+    }
+  };
+  visit(definition);
+}
+
+const CONCEPT_SET_FIELDS: ReadonlySet<string> = new Set(['conceptSet', 'sourceConceptSet', 'drugConceptSet'] satisfies (
+  | keyof Extract<EndStrategy, { kind: 'custom-era' }>
+  | 'conceptSet'
+  | 'sourceConceptSet'
+)[]);
+
+/** person_id, event_id, start_date, end_date, visit_occurrence_id, op_start_date, op_end_date. */
+function addPrimary(steps: PlanSteps, { primary }: CohortDefinition): string {
+  const { criteria, priorDays, postDays, limit } = primary;
+  const all = criteria.map((criterion) => addEvents(steps, criterion));
+  const found = steps.add('found_events', {
+    unionAll: all.map(
+      (step, place): Select => ({
+        allOf: 'f',
+        columns: { place: integer(place) },
+        from: { step, as: 'f' },
+      }),
+    ),
+  });
+  const start = column(EVENT, 'start_date');
+  const opStart = column('o', 'observation_period_start_date');
+  const opEnd = column('o', 'observation_period_end_date');
+  const tie = [{ by: column(EVENT, 'place') }, { by: column(EVENT, 'event_id') }];
+  const observed = steps.add('observed_events', {
+    columns: {
+      person_id: PERSON_ID,
+      event_id: rowNumber(PERSON_ID, [{ by: start }, ...tie]),
+      start_date: start,
+      end_date: column(EVENT, 'end_date'),
+      visit_occurrence_id: column(EVENT, 'visit_occurrence_id'),
+      op_start_date: opStart,
+      op_end_date: opEnd,
+      ordinal: rowNumber(PERSON_ID, [inOrder(start, limit), ...tie]),
+    },
+    from: { step: found, as: EVENT },
+    joins: [
+      {
+        kind: 'inner',
+        source: { table: 'observation_period', as: 'o' },
+        on: [equal(column('o', 'person_id'), PERSON_ID), compare(opStart, '<=', start), compare(opEnd, '>=', start)],
+      },
+    ],
+    where: [compare(addDays(opStart, priorDays), '<=', start), compare(addDays(start, postDays), '<=', opEnd)],
+  });
+  return steps.add('primary_events', limited(observed, limit));
+}
+
+function inOrder(by: Expression, limit: Limit): Order {
+  return { by, isDescending: limit === 'last' };
+}
+
+function limited(step: string, limit: Limit): Select {
+  return {
+    columns: eventColumns(EVENT),
+    from: { step, as: EVENT },
+    where: limit === 'all' ? [] : [equal(column(EVENT, 'ordinal'), integer(1))],
+  };
+}
+
+function eventColumns(of: string): Record<string, Expression> {
+  const names = [
+    'person_id',
+    'event_id',
+    'start_date',
+    'end_date',
+    'visit_occurrence_id',
+    'op_start_date',
+    'op_end_date',
+  ];
+  return Object.fromEntries(names.map((name) => [name, column(of, name)]));
+}
+
+function ranked(of: string, limit: Limit): Record<string, Expression> {
+  const ordinal = rowNumber(column(of, 'person_id'), [
+    inOrder(column(of, 'start_date'), limit),
+    { by: column(of, 'event_id') },
+  ]);
+  return { ...eventColumns(of), ordinal };
+}
+
+/** The limit of qualified events counts only where there is something to qualify for. */
+function addQualified(steps: PlanSteps, { additional, qualifiedLimit }: CohortDefinition, primary: string): string {
+  if (additional === undefined) return primary;
+  const group = addGroup(steps, additional, primary);
+  const matching = steps.add('matching_events', {
+    columns: ranked(EVENT, qualifiedLimit),
+    from: { step: primary, as: EVENT },
+    joins: [{ kind: 'inner', source: { step: group, as: 'g' }, on: sameEvent('g', EVENT) }],
+  });
+  return steps.add('qualified_events', limited(matching, qualifiedLimit));
+}
+
+/** person_id, event_id, rule, bit: the rules that an event satisfies. Undefined where there are none. */
+function addRules(steps: PlanSteps, { inclusionRules }: CohortDefinition, qualified: string): string | undefined {
+  if (inclusionRules.length === 0) return undefined;
+  const groups = inclusionRules.map(({ group }) => addGroup(steps, group, qualified));
+  return steps.add('inclusion_events', {
+    unionAll: groups.map(
+      (step, rule): Select => ({
+        columns: {
+          person_id: column('g', 'person_id'),
+          event_id: column('g', 'event_id'),
+          rule: integer(rule),
+          bit: { kind: 'to-bigint', of: integer(1n << BigInt(rule)) },
+        },
+        from: { step, as: 'g' },
+      }),
+    ),
+  });
+}
+
+type Ruled = { readonly qualified: string; readonly rules: string | undefined };
+
+function addIncluded(steps: PlanSteps, definition: CohortDefinition, { qualified, rules }: Ruled): string {
+  const { includedLimit, inclusionRules } = definition;
+  const passing: Select = {
+    columns: ranked(EVENT, includedLimit),
+    from: { step: qualified, as: EVENT },
+    ...(rules === undefined
+      ? {}
+      : {
+          joins: [
+            {
+              kind: 'inner',
+              source: { query: satisfyingAll(rules, inclusionRules.length), as: 'r' },
+              on: sameEvent('r', EVENT),
+            },
+          ],
+        }),
+  };
+  return steps.add('included_events', limited(steps.add('passing_events', passing), includedLimit));
+}
+
+function satisfyingAll(rules: string, count: number): Select {
+  const keys = { person_id: column('r', 'person_id'), event_id: column('r', 'event_id') };
+  return {
+    columns: keys,
+    from: { step: rules, as: 'r' },
+    groupBy: Object.values(keys),
+    having: equal({ kind: 'aggregate', name: 'count', isDistinct: true, of: column('r', 'rule') }, integer(count)),
+  };
+}
+
+/** person_id, start_date, end_date: periods that overlap, or lie no further apart than the padding, are one. */
+function addPeriods(steps: PlanSteps, { eraPadDays }: CohortDefinition, ends: string): string {
+  return steps.add(
+    'periods',
+    joinedPeriods({ query: { allOf: 'x', columns: {}, from: { step: ends, as: 'x' } } }, eraPadDays),
+  );
+}
+
+function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): Select {
+  const start = column('w', 'start_date');
+  const end = column('w', 'end_date');
+  const from: Expression | undefined =
+    censorWindow.start === undefined ? undefined : { kind: 'date', value: censorWindow.start };
+  const to: Expression | undefined =
+    censorWindow.end === undefined ? undefined : { kind: 'date', value: censorWindow.end };
+  const cohortStart: Expression =
+    from === undefined ? start : { kind: 'case', when: compare(start, '>', from), value: start, otherwise: from };
+  const cohortEnd: Expression =
+    to === undefined ? end : { kind: 'case', when: compare(end, '<', to), value: end, otherwise: to };
+  const isCut = from !== undefined || to !== undefined;
+  return {
+    columns: { subject_id: column('w', 'person_id'), cohort_start_date: cohortStart, cohort_end_date: cohortEnd },
+    from: { step: periods, as: 'w' },
+    where: isCut ? [compare(cohortStart, '<=', cohortEnd)] : [],
+  };
+}
+
+function inclusionResult(qualified: string, rules: string | undefined): Query {
+  const keys = { person_id: PERSON_ID, event_id: column(EVENT, 'event_id') };
+  const bit = rules === undefined ? integer(0) : column('r', 'bit');
+  const joins =
+    rules === undefined
+      ? {}
+      : { joins: [{ kind: 'left' as const, source: { step: rules, as: 'r' }, on: sameEvent('r', EVENT) }] };
+  const start = min(column(EVENT, 'start_date'));
+  const rule = rules === undefined ? integer(0) : column('r', 'rule');
+  const masks: Select = {
+    columns: {
+      ...keys,
+      start_date: start,
+      mask: {
+        kind: 'to-bigint',
+        of: { kind: 'coalesce', of: [{ kind: 'aggregate', name: 'sum', of: bit }, integer(0)] },
+      },
+      rule_count: { kind: 'aggregate', name: 'count', isDistinct: true, of: rule },
+      first_rule: { kind: 'coalesce', of: [min(rule), integer(0)] },
+    },
+    from: { step: qualified, as: EVENT },
+    ...joins,
+    groupBy: Object.values(keys),
+  };
+  const best: Select = {
+    allOf: 'k',
+    columns: {
+      rank: rowNumber(column('k', 'person_id'), [
+        { by: column('k', 'rule_count'), isDescending: true },
+        { by: column('k', 'first_rule') },
+        { by: column('k', 'start_date') },
+        { by: column('k', 'event_id') },
+      ]),
+    },
+    from: { query: masks, as: 'k' },
+  };
+  return { unionAll: [countedMasks(best, 0), countedMasks(best, 1)] };
+}
+
+function countedMasks(best: Select, mode: 0 | 1): Select {
+  return {
+    columns: {
+      mode_id: integer(mode),
+      inclusion_rule_mask: column('b', 'mask'),
+      person_count: { kind: 'aggregate', name: 'count', of: column('b', 'person_id') },
+    },
+    from: { query: best, as: 'b' },
+    where: mode === 0 ? [] : [equal(column('b', 'rank'), integer(1))],
+    groupBy: [column('b', 'mask')],
+  };
+}
+
+function lostCount(periods: string, cohort: Select): Query {
+  const lost: Expression = {
+    kind: 'aggregate',
+    name: 'count',
+    isDistinct: true,
+    of: column('w', 'person_id'),
+  };
+  return {
+    columns: { lost_count: lost },
+    from: { step: periods, as: 'w' },
+    joins: [
+      {
+        kind: 'left',
+        source: { query: { ...cohort, columns: { subject_id: column('w', 'person_id') } }, as: 'k' },
+        on: [equal(column('k', 'subject_id'), column('w', 'person_id'))],
+      },
+    ],
+    where: [{ kind: 'is-null', of: column('k', 'subject_id') }],
+  };
+}

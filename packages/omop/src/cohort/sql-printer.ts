@@ -1,0 +1,194 @@
+/** A plan as one SQL statement, in the dialect of the database that is to run it. Nothing else in this folder knows a dialect. */
+import { AppError } from '@lantern/contract';
+import { quoteIdentifier, quoteLiteral } from '../dataset/sql-text.ts';
+import type { Expression, Join, Order, Query, Select, Source, Step, Window } from './sql-tree.ts';
+
+export type SqlDialect = 'duckdb' | 'postgres';
+
+export type PrintOptions = {
+  readonly dialect: SqlDialect;
+  /** Of the tables of the CDM; without it those of the connection. */
+  readonly schema?: string;
+};
+
+export const CONCEPT_SET_STEP = 'concept_sets';
+
+/** Only what differs. Both add integers to dates and give days for a difference of dates. */
+const DIALECTS: Readonly<
+  Record<
+    SqlDialect,
+    { readonly division: (left: string, right: string) => string; readonly year: (date: string) => string }
+  >
+> = {
+  duckdb: {
+    division: (left, right) => `(CAST(${left} AS DOUBLE) / ${right})`,
+    year: (date) => `year(${date})`,
+  },
+  postgres: {
+    division: (left, right) => `(CAST(${left} AS DOUBLE PRECISION) / ${right})`,
+    year: (date) => `CAST(EXTRACT(YEAR FROM ${date}) AS INTEGER)`,
+  },
+};
+
+/** `result` reads the steps; all of them are part of the statement, in their order, whether it reads them or not. */
+export function printPlan(steps: readonly Step[], result: Query, options: PrintOptions): string {
+  const printer = new Printer(options);
+  const named = steps.map(({ name, query }) => `${quoteIdentifier(name)} AS (\n${printer.query(query)}\n)`);
+  return `WITH ${named.join(',\n')}\n${printer.query(result)}`;
+}
+
+class Printer {
+  readonly #options: PrintOptions;
+  readonly #dialect: (typeof DIALECTS)[SqlDialect];
+
+  constructor(options: PrintOptions) {
+    this.#options = options;
+    this.#dialect = DIALECTS[options.dialect];
+  }
+
+  query(query: Query): string {
+    if ('unionAll' in query) return query.unionAll.map((one) => this.query(one)).join('\nUNION ALL\n');
+    return this.#select(query);
+  }
+
+  #select(select: Select): string {
+    const columns = Object.entries(select.columns).map(
+      ([name, expression]) => `${this.#expression(expression)} AS ${quoteIdentifier(name)}`,
+    );
+    const all = select.allOf === undefined ? [] : [`${select.allOf}.*`];
+    const clauses = [
+      `SELECT ${select.isDistinct === true ? 'DISTINCT ' : ''}${[...all, ...columns].join(', ')}`,
+      `FROM ${this.#source(select.from)}`,
+      ...(select.joins ?? []).map((join) => this.#join(join)),
+    ];
+    if (select.where !== undefined && select.where.length > 0) clauses.push(`WHERE ${this.#conjunction(select.where)}`);
+    if (select.groupBy !== undefined) clauses.push(`GROUP BY ${this.#list(select.groupBy)}`);
+    if (select.having !== undefined) clauses.push(`HAVING ${this.#expression(select.having)}`);
+    return clauses.join('\n');
+  }
+
+  #source(source: Source): string {
+    if ('query' in source) return `(\n${this.query(source.query)}\n) ${source.as}`;
+    if ('step' in source) return `${quoteIdentifier(source.step)} ${source.as}`;
+    const { schema } = this.#options;
+    const table = quoteIdentifier(source.table);
+    return `${schema === undefined ? table : `${quoteIdentifier(schema)}.${table}`} ${source.as}`;
+  }
+
+  #join({ kind, source, on }: Join): string {
+    return `${kind === 'left' ? 'LEFT JOIN' : 'JOIN'} ${this.#source(source)} ON ${this.#conjunction(on)}`;
+  }
+
+  #conjunction(of: readonly Expression[]): string {
+    return of.map((one) => this.#expression(one)).join(' AND ');
+  }
+
+  #list(of: readonly Expression[]): string {
+    return of.map((one) => this.#expression(one)).join(', ');
+  }
+
+  #expression(expression: Expression): string {
+    switch (expression.kind) {
+      case 'column':
+        return `${expression.of}.${quoteIdentifier(expression.name)}`;
+      case 'integer':
+        return String(expression.value);
+      case 'number':
+        return `CAST(${expression.value} AS DOUBLE PRECISION)`;
+      case 'text':
+        return quoteLiteral(expression.value);
+      case 'date':
+        return `DATE '${expression.value}'`;
+      case 'null':
+        return `CAST(NULL AS ${expression.type.toUpperCase()})`;
+      case 'coalesce':
+        return `COALESCE(${this.#list(expression.of)})`;
+      case 'null-if':
+        return `NULLIF(${this.#list(expression.of)})`;
+      case 'case':
+        return `CASE WHEN ${this.#expression(expression.when)} THEN ${this.#expression(expression.value)} ELSE ${this.#expression(expression.otherwise)} END`;
+      case 'aggregate':
+        return `${expression.name}(${expression.isDistinct === true ? 'DISTINCT ' : ''}${this.#expression(expression.of)})`;
+      case 'window':
+        return this.#window(expression);
+      case 'add-days':
+      case 'days-between':
+      case 'year':
+      case 'minus':
+      case 'divide':
+      case 'to-bigint':
+        return this.#arithmetic(expression);
+      default:
+        return this.#condition(expression);
+    }
+  }
+
+  #arithmetic(
+    expression: Extract<
+      Expression,
+      { kind: 'add-days' | 'days-between' | 'year' | 'minus' | 'divide' } | { kind: 'not' | 'is-null' | 'to-bigint' }
+    >,
+  ): string {
+    switch (expression.kind) {
+      case 'add-days':
+        return `(${this.#expression(expression.date)} + CAST(${this.#expression(expression.days)} AS INTEGER))`;
+      case 'days-between':
+        return `(${this.#expression(expression.to)} - ${this.#expression(expression.from)})`;
+      case 'year':
+        return this.#dialect.year(this.#expression(expression.date));
+      case 'minus':
+        return `(${this.#expression(expression.left)} - ${this.#expression(expression.right)})`;
+      case 'divide':
+        return this.#dialect.division(this.#expression(expression.left), this.#expression(expression.right));
+      case 'to-bigint':
+        return `CAST(${this.#expression(expression.of)} AS BIGINT)`;
+      default:
+        throw new AppError('internal', `No arithmetic: ${expression.kind}.`);
+    }
+  }
+
+  #condition(expression: Expression): string {
+    switch (expression.kind) {
+      case 'compare':
+        return `${this.#expression(expression.left)} ${expression.operator} ${this.#expression(expression.right)}`;
+      case 'all':
+        return expression.of.length === 0 ? 'TRUE' : `(${this.#conjunction(expression.of)})`;
+      case 'any':
+        if (expression.of.length === 0) return 'FALSE';
+        return `(${expression.of.map((one) => this.#expression(one)).join(' OR ')})`;
+      case 'not':
+        return `NOT (${this.#expression(expression.of)})`;
+      case 'is-null':
+        return `${this.#expression(expression.of)} IS NULL`;
+      case 'in':
+        return `${this.#expression(expression.value)} IN (${expression.list.join(', ')})`;
+      case 'in-concept-set':
+        return `${this.#expression(expression.value)} IN (SELECT concept_id FROM ${CONCEPT_SET_STEP} WHERE concept_set_id = ${expression.conceptSet})`;
+      case 'matches':
+        return `${this.#expression(expression.value)} LIKE ${quoteLiteral(likePattern(expression))} ESCAPE '!'`;
+      default:
+        throw new AppError('internal', `No condition: ${expression.kind}.`);
+    }
+  }
+
+  #window({ name, of, partitionBy, orderBy, frame }: Window): string {
+    const frames = {
+      before: ' ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING',
+      'so-far': ' ROWS UNBOUNDED PRECEDING',
+    };
+    const order = orderBy.map((one) => this.#order(one)).join(', ');
+    const over = `PARTITION BY ${this.#expression(partitionBy)} ORDER BY ${order}${frame === undefined ? '' : frames[frame]}`;
+    return `${name}(${of === undefined ? '' : this.#expression(of)}) OVER (${over})`;
+  }
+
+  #order({ by, isDescending }: Order): string {
+    return `${this.#expression(by)}${isDescending === true ? ' DESC' : ''}`;
+  }
+}
+
+function likePattern({ text, where }: Extract<Expression, { kind: 'matches' }>): string {
+  const escaped = text.replaceAll(/[!%_]/g, (character) => `!${character}`);
+  const before = where === 'ends' || where === 'contains' ? '%' : '';
+  const after = where === 'begins' || where === 'contains' ? '%' : '';
+  return `${before}${escaped}${after}`;
+}

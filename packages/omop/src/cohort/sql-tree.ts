@@ -1,0 +1,116 @@
+/**
+ * Queries as data: what a plan is made of. A plan never holds SQL text; a printer per dialect writes it (sql-printer.ts).
+ *
+ * Only what cohort definitions need is here. Names are those of the CDM and our own; values are checked numbers, dates and texts.
+ */
+
+export type Comparison = '=' | '<>' | '<' | '<=' | '>' | '>=';
+
+export type Expression =
+  | { readonly kind: 'column'; readonly of: string; readonly name: string }
+  | { readonly kind: 'integer'; readonly value: bigint }
+  | { readonly kind: 'number'; readonly value: number }
+  | { readonly kind: 'text'; readonly value: string }
+  /** "2026-11-27". */
+  | { readonly kind: 'date'; readonly value: string }
+  | { readonly kind: 'null'; readonly type: 'bigint' | 'date' }
+  | { readonly kind: 'add-days'; readonly date: Expression; readonly days: Expression }
+  | { readonly kind: 'days-between'; readonly from: Expression; readonly to: Expression }
+  | { readonly kind: 'year'; readonly date: Expression }
+  | { readonly kind: 'minus' | 'divide'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'compare'; readonly operator: Comparison; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'all' | 'any'; readonly of: readonly Expression[] }
+  | { readonly kind: 'not' | 'is-null' | 'to-bigint'; readonly of: Expression }
+  | { readonly kind: 'in'; readonly value: Expression; readonly list: readonly bigint[] }
+  | { readonly kind: 'in-concept-set'; readonly value: Expression; readonly conceptSet: number }
+  /** `text` is matched as it is, whatever it holds. */
+  | {
+      readonly kind: 'matches';
+      readonly value: Expression;
+      readonly text: string;
+      readonly where: 'begins' | 'ends' | 'contains' | 'equals';
+    }
+  | { readonly kind: 'coalesce' | 'null-if'; readonly of: readonly Expression[] }
+  | { readonly kind: 'case'; readonly when: Expression; readonly value: Expression; readonly otherwise: Expression }
+  | Aggregate
+  | Window;
+
+export type Aggregate = {
+  readonly kind: 'aggregate';
+  readonly name: 'count' | 'min' | 'max' | 'sum';
+  readonly of: Expression;
+  readonly isDistinct?: boolean;
+};
+
+export type Window = {
+  readonly kind: 'window';
+  readonly name: 'row_number' | 'max' | 'sum';
+  readonly of?: Expression;
+  readonly partitionBy: Expression;
+  readonly orderBy: readonly Order[];
+  /** Of the rows in that order: those before this one, or those up to and with it. */
+  readonly frame?: 'before' | 'so-far';
+};
+
+export type Order = { readonly by: Expression; readonly isDescending?: boolean };
+
+export type Source = { readonly as: string } & (
+  | { readonly table: string }
+  | { readonly step: string }
+  | { readonly query: Query }
+);
+
+export type Join = { readonly kind: 'inner' | 'left'; readonly source: Source; readonly on: readonly Expression[] };
+
+export type Select = {
+  /** Every column of these sources, before `columns`. */
+  readonly allOf?: string;
+  readonly columns: Readonly<Record<string, Expression>>;
+  readonly from: Source;
+  readonly joins?: readonly Join[];
+  readonly where?: readonly Expression[];
+  readonly groupBy?: readonly Expression[];
+  readonly having?: Expression;
+  readonly isDistinct?: boolean;
+};
+
+export type Query = Select | { readonly unionAll: readonly Query[] };
+
+/** A query with a name, which the steps after it can read. */
+export type Step = { readonly name: string; readonly query: Query };
+
+export function column(of: string, name: string): Expression {
+  return { kind: 'column', of, name };
+}
+
+export function integer(value: number | bigint): Expression {
+  return { kind: 'integer', value: BigInt(value) };
+}
+
+export function addDays(date: Expression, days: number | Expression): Expression {
+  return { kind: 'add-days', date, days: typeof days === 'number' ? integer(days) : days };
+}
+
+export function compare(left: Expression, operator: Comparison, right: Expression): Expression {
+  return { kind: 'compare', left, operator, right };
+}
+
+export function equal(left: Expression, right: Expression): Expression {
+  return compare(left, '=', right);
+}
+
+export function coalesce(...of: readonly Expression[]): Expression {
+  return { kind: 'coalesce', of };
+}
+
+export function min(of: Expression): Expression {
+  return { kind: 'aggregate', name: 'min', of };
+}
+
+export function max(of: Expression): Expression {
+  return { kind: 'aggregate', name: 'max', of };
+}
+
+export function rowNumber(partitionBy: Expression, orderBy: readonly Order[]): Expression {
+  return { kind: 'window', name: 'row_number', partitionBy, orderBy };
+}
