@@ -10,6 +10,8 @@ import { DATA_SET_BYTES_WAITING_MAX } from './limits.ts';
 
 /** A CT slice of 512 x 512 pixels with its header fits, so that it is written at once. */
 const BLOCK_BYTES = 576 * 1024;
+/** For a message that is no image: an answer to a query has some hundred bytes, and hundreds of them may wait. */
+const SMALL_BLOCK_BYTES = 4 * 1024;
 /** Kept for the next data set: 18 MiB. What is needed beyond them is made, and left to the collector. */
 const SPARE_BLOCK_COUNT_MAX = 32;
 
@@ -21,14 +23,17 @@ export type Flow = { pause(): void; resume(): void };
 
 export class DataSetStream implements AsyncIterable<Buffer> {
   readonly #flow: Flow;
+  readonly #blockBytes: number;
   readonly #waiting: Block[] = [];
   #bytesWaiting = 0;
   #end: { readonly error?: DicomError } | undefined;
   #isDropped = false;
   #wake: (() => void) | undefined;
 
-  constructor(flow: Flow) {
+  /** `isImage`: whether much is to be expected. */
+  constructor(flow: Flow, isImage = true) {
     this.#flow = flow;
+    this.#blockBytes = isImage ? BLOCK_BYTES : SMALL_BLOCK_BYTES;
   }
 
   /** Copies: `bytes` may be changed afterwards. */
@@ -42,7 +47,7 @@ export class DataSetStream implements AsyncIterable<Buffer> {
     }
     this.#bytesWaiting += bytes.byteLength;
     if (this.#bytesWaiting > DATA_SET_BYTES_WAITING_MAX) this.#flow.pause();
-    if (this.#bytesWaiting >= BLOCK_BYTES) this.#wake?.();
+    if (this.#bytesWaiting >= this.#blockBytes) this.#wake?.();
   }
 
   /** All has arrived, or, with an error, will never. */
@@ -99,15 +104,16 @@ export class DataSetStream implements AsyncIterable<Buffer> {
 
   #blockWithRoom(): Block {
     const last = this.#waiting.at(-1);
-    if (last !== undefined && last.usedBytes < BLOCK_BYTES) return last;
-    const block = { memory: spareBlocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES), usedBytes: 0 };
+    if (last !== undefined && last.usedBytes < last.memory.byteLength) return last;
+    const spare = this.#blockBytes === BLOCK_BYTES ? spareBlocks.pop() : undefined;
+    const block = { memory: spare ?? Buffer.allocUnsafeSlow(this.#blockBytes), usedBytes: 0 };
     this.#waiting.push(block);
     return block;
   }
 
   /** A full block, or, when no more comes, what there is. */
   #take(): Block | undefined {
-    const isReady = this.#end !== undefined || this.#bytesWaiting >= BLOCK_BYTES;
+    const isReady = this.#end !== undefined || this.#bytesWaiting >= this.#blockBytes;
     const block = isReady ? this.#waiting.shift() : undefined;
     this.#bytesWaiting -= block?.usedBytes ?? 0;
     if (this.#bytesWaiting <= DATA_SET_BYTES_WAITING_MAX) this.#flow.resume();
@@ -134,5 +140,5 @@ export class DataSetStream implements AsyncIterable<Buffer> {
 
 /** Nobody has a view of it any more. */
 function giveBack({ memory }: Block): void {
-  if (spareBlocks.length < SPARE_BLOCK_COUNT_MAX) spareBlocks.push(memory);
+  if (memory.byteLength === BLOCK_BYTES && spareBlocks.length < SPARE_BLOCK_COUNT_MAX) spareBlocks.push(memory);
 }

@@ -122,7 +122,7 @@ export class MessageChannel {
 
   #begin(contextId: number, bytes: Buffer): void {
     const { command, hasDataSet } = decodeCommand(bytes);
-    const dataSet = hasDataSet ? new DataSetStream(this.#association) : undefined;
+    const dataSet = hasDataSet ? new DataSetStream(this.#association, command.name === 'C-STORE-RQ') : undefined;
     this.#incoming = dataSet === undefined ? BETWEEN : { kind: 'data-set', contextId, dataSet };
     this.#receive({ contextId, command, dataSet });
   }
