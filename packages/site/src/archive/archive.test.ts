@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { systemClock } from '@lantern/service';
 import { startTestImaging, type TestImaging, takeIn } from '../../test/imaging-harness.ts';
 import { type SyntheticImage, syntheticInstance } from '../../test/synthetic-images.ts';
+import { verifyArchive } from './verify.ts';
 
 const START_MS = Date.UTC(2026, 10, 2, 9, 30);
 const HOUR_MS = 3_600_000;
@@ -58,6 +59,17 @@ describe('receiving', () => {
       `select image_rows from image_instance where sop_instance_uid = '2.25.1.2.1.1'`,
     );
     assert.equal(rows[0].image_rows, 8);
+  });
+
+  it('keeps the bytes that came, also where their memory is used again at once', async () => {
+    const passing: Pieces = async function* (content) {
+      const memory = Buffer.from(content);
+      yield memory;
+      memory.fill(0xaa); // the next instance of another sender
+    };
+    assert.equal((await receive({ study: 8, series: 1, number: 1 }, passing)).outcome, 'stored');
+    const { database, imaging } = node;
+    assert.deepEqual((await verifyArchive({ database, files: imaging.archive.files, hashes: true })).problems, []);
   });
 
   it('drops NUL, which no index holds, instead of refusing the image', async () => {

@@ -166,7 +166,7 @@ async function writeInstance(opening: Promise<FileHandle>, { uids, dataSet, asse
     dataSetBytes += piece.byteLength;
     waitingBytes += piece.byteLength;
     const isEnough = waitingBytes >= WRITE_BYTES_MIN;
-    waiting.push(isEnough ? piece : piece.slice()); // a piece is ours until the next is asked for
+    waiting.push(isEnough ? piece : Buffer.from(piece)); // a piece is ours until the next is asked for, and `slice` of a Buffer copies nothing
     if (isEnough) await flush();
     if (dataSetBytes - checkedBytes > SPACE_CHECK_BYTES) {
       await assertSpace(SPACE_CHECK_BYTES);
