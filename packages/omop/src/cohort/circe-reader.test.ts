@@ -73,6 +73,10 @@ describe('a definition', () => {
       withCriterion({ Death: { OccurrenceStartDate: { Value: '2001-02-30', Op: 'gt' } } }),
       /OccurrenceStartDate\.Value: must be a day/,
     ],
+    'that ends after hours': [
+      { ...SOUND, EndStrategy: { DateOffset: { DateField: 'StartDate', Offset: 1, OffsetUnit: 'hour' } } },
+      /OffsetUnit: only days/,
+    ],
     'that begins with nothing': [withCriterion(), /CriteriaList: names no event/],
     'with windows in hours': [
       {

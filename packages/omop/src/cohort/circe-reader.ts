@@ -208,15 +208,18 @@ function readWindow(fields: JsonFields, eventDay: 'start' | 'end'): Window {
 }
 
 function readBound(fields: JsonFields): Bound {
-  fields.pass('TimeUnitValue'); // of later versions, in the unit below
-  const unit = fields.text('TimeUnit') ?? 'day';
-  if (unit !== 'day') throw refuse(fields.pathOf('TimeUnit'), 'only days are known here.');
+  assertDays(fields, 'TimeUnit');
   const days = fields.integer('Days');
   const coefficient = fields.integer('Coeff');
   fields.end();
   if (coefficient !== 1 && coefficient !== -1) throw refuse(fields.pathOf('Coeff'), 'must be 1 or -1.');
   if (days === undefined) return coefficient === -1 ? 'all-before' : 'all-after';
   return { days: coefficient * days };
+}
+
+/** A variant of Circe measures in other units too; its values beside them (`…UnitValue`) are refused as unknown. */
+function assertDays(fields: JsonFields, name: string): void {
+  if ((fields.text(name) ?? 'day') !== 'day') throw refuse(fields.pathOf(name), 'only days are known here.');
 }
 
 function readOccurrence(fields: JsonFields): CorrelatedCriterion['occurrence'] {
@@ -249,6 +252,7 @@ function readEnd(fields: JsonFields | undefined): EndStrategy | undefined {
       from: offset.oneOf('DateField', days, 'start'),
       days: offset.integer('Offset') ?? 0,
     };
+    assertDays(offset, 'OffsetUnit');
     offset.end();
     return strategy;
   }
@@ -262,7 +266,8 @@ function readEnd(fields: JsonFields | undefined): EndStrategy | undefined {
     offsetDays: era.integer('Offset') ?? 0,
     daysSupply: era.integer('DaysSupplyOverride'),
   };
-  era.pass('GapUnit', 'GapUnitValue', 'OffsetUnit', 'OffsetUnitValue');
+  assertDays(era, 'GapUnit');
+  assertDays(era, 'OffsetUnit');
   era.end();
   return strategy;
 }
@@ -270,7 +275,7 @@ function readEnd(fields: JsonFields | undefined): EndStrategy | undefined {
 function readCollapse(fields: JsonFields | undefined): number {
   fields?.oneOf('CollapseType', { ERA: 'era' }, 'era');
   const days = fields?.integer('EraPad') ?? 0;
-  fields?.pass('EraPadUnit', 'EraPadUnitValue');
+  if (fields !== undefined) assertDays(fields, 'EraPadUnit');
   fields?.end();
   return days;
 }

@@ -7,7 +7,7 @@
  */
 import { AppError } from '@lantern/contract';
 import { conceptSetStep } from './concept-set-plan.ts';
-import type { CohortDefinition, EndStrategy, Limit } from './definition.ts';
+import type { CohortDefinition, Limit } from './definition.ts';
 import { addEnds } from './end-plan.ts';
 import { addEvents, addGroup, sameEvent } from './group-plan.ts';
 import { joinedPeriods } from './joined-periods.ts';
@@ -93,11 +93,8 @@ function checkConceptSets(definition: CohortDefinition): void {
   visit(definition);
 }
 
-const CONCEPT_SET_FIELDS: ReadonlySet<string> = new Set(['conceptSet', 'sourceConceptSet', 'drugConceptSet'] satisfies (
-  | keyof Extract<EndStrategy, { kind: 'custom-era' }>
-  | 'conceptSet'
-  | 'sourceConceptSet'
-)[]);
+/** Wherever they stand in a definition. */
+const CONCEPT_SET_FIELDS: ReadonlySet<string> = new Set(['conceptSet', 'sourceConceptSet', 'drugConceptSet']);
 
 /** person_id, event_id, start_date, end_date, visit_occurrence_id, op_start_date, op_end_date. */
 function addPrimary(steps: PlanSteps, { primary }: CohortDefinition): string {
@@ -238,10 +235,7 @@ function satisfyingAll(rules: string, count: number): Select {
 
 /** person_id, start_date, end_date: periods that overlap, or lie no further apart than the padding, are one. */
 function addPeriods(steps: PlanSteps, { eraPadDays }: CohortDefinition, ends: string): string {
-  return steps.add(
-    'periods',
-    joinedPeriods({ query: { allOf: 'x', columns: {}, from: { step: ends, as: 'x' } } }, eraPadDays),
-  );
+  return steps.add('periods', joinedPeriods(ends, eraPadDays));
 }
 
 function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): Select {

@@ -1,6 +1,6 @@
 /**
- * The clinical tables that a criterion can speak of, as Circe names them, with the attributes that can be asked for. Reader, plan
- * and words are made from this one table.
+ * The clinical tables that a criterion can speak of, as Circe names them, with the attributes that can be asked for. Reader and
+ * plan are made from this one table; its words are what a definition is to be explained in.
  *
  * Source: the criteria of OHDSI circe-be 1.11 over OMOP CDM 5.4.
  */

@@ -87,8 +87,7 @@ function customEra(steps: PlanSteps, strategy: Extract<EndStrategy, { kind: 'cus
   const exposures = steps.add('era_exposures', {
     unionAll: ['drug_concept_id', 'drug_source_concept_id'].map((name) => exposuresBy(name, strategy)),
   });
-  const all: Select = { allOf: 'x', columns: {}, from: { step: exposures, as: 'x' } };
-  const eras = steps.add('drug_eras', joinedPeriods({ query: all }, strategy.gapDays));
+  const eras = steps.add('drug_eras', joinedPeriods(exposures, strategy.gapDays));
   const end = addDays(column('x', 'end_date'), strategy.offsetDays);
   const start = column(EVENT, 'start_date');
   return {

@@ -1,8 +1,8 @@
 /** Periods that overlap or nearly touch become one, as eras do. */
-import { addDays, column, compare, type Expression, integer, max, min, type Query, type Select } from './sql-tree.ts';
+import { addDays, column, compare, type Expression, integer, max, min, type Select } from './sql-tree.ts';
 
-/** Islands of periods per person; `from` has person_id, start_date and end_date. */
-export function joinedPeriods(from: { readonly query: Query }, gapDays: number): Select {
+/** Islands of periods per person; `step` has person_id, start_date and end_date. */
+export function joinedPeriods(step: string, gapDays: number): Select {
   const person = column('s', 'person_id');
   const byStart = [{ by: column('s', 'start_date') }, { by: column('s', 'end_date') }];
   const reach: Expression = {
@@ -25,7 +25,7 @@ export function joinedPeriods(from: { readonly query: Query }, gapDays: number):
         otherwise: integer(1),
       },
     },
-    from: { ...from, as: 's' },
+    from: { step, as: 's' },
   };
   const island: Expression = {
     kind: 'window',

@@ -1,7 +1,19 @@
 /** A plan as one SQL statement, in the dialect of the database that is to run it. Nothing else in this folder knows a dialect. */
-import { AppError } from '@lantern/contract';
 import { quoteIdentifier, quoteLiteral } from '../dataset/sql-text.ts';
-import type { Expression, Join, Order, Query, Select, Source, Step, Window } from './sql-tree.ts';
+import type {
+  Arithmetic,
+  Condition,
+  Expression,
+  Join,
+  Leaf,
+  Match,
+  Order,
+  Query,
+  Select,
+  Source,
+  Step,
+  Window,
+} from './sql-tree.ts';
 
 export type SqlDialect = 'duckdb' | 'postgres';
 
@@ -90,23 +102,12 @@ class Printer {
   #expression(expression: Expression): string {
     switch (expression.kind) {
       case 'column':
-        return `${expression.of}.${quoteIdentifier(expression.name)}`;
       case 'integer':
-        return String(expression.value);
       case 'number':
-        return `CAST(${expression.value} AS DOUBLE PRECISION)`;
       case 'text':
-        return quoteLiteral(expression.value);
       case 'date':
-        return `DATE '${expression.value}'`;
       case 'null':
-        return `CAST(NULL AS ${expression.type.toUpperCase()})`;
-      case 'coalesce':
-        return `COALESCE(${this.#list(expression.of)})`;
-      case 'null-if':
-        return `NULLIF(${this.#list(expression.of)})`;
-      case 'case':
-        return `CASE WHEN ${this.#expression(expression.when)} THEN ${this.#expression(expression.value)} ELSE ${this.#expression(expression.otherwise)} END`;
+        return printLeaf(expression);
       case 'aggregate':
         return `${expression.name}(${expression.isDistinct === true ? 'DISTINCT ' : ''}${this.#expression(expression.of)})`;
       case 'window':
@@ -117,37 +118,40 @@ class Printer {
       case 'minus':
       case 'divide':
       case 'to-bigint':
+      case 'coalesce':
+      case 'null-if':
+      case 'case':
         return this.#arithmetic(expression);
       default:
         return this.#condition(expression);
     }
   }
 
-  #arithmetic(
-    expression: Extract<
-      Expression,
-      { kind: 'add-days' | 'days-between' | 'year' | 'minus' | 'divide' } | { kind: 'not' | 'is-null' | 'to-bigint' }
-    >,
-  ): string {
+  #arithmetic(expression: Arithmetic): string {
+    const print = (one: Expression) => this.#expression(one);
     switch (expression.kind) {
       case 'add-days':
-        return `(${this.#expression(expression.date)} + CAST(${this.#expression(expression.days)} AS INTEGER))`;
+        return `(${print(expression.date)} + CAST(${print(expression.days)} AS INTEGER))`;
       case 'days-between':
-        return `(${this.#expression(expression.to)} - ${this.#expression(expression.from)})`;
+        return `(${print(expression.to)} - ${print(expression.from)})`;
       case 'year':
-        return this.#dialect.year(this.#expression(expression.date));
+        return this.#dialect.year(print(expression.date));
       case 'minus':
-        return `(${this.#expression(expression.left)} - ${this.#expression(expression.right)})`;
+        return `(${print(expression.left)} - ${print(expression.right)})`;
       case 'divide':
-        return this.#dialect.division(this.#expression(expression.left), this.#expression(expression.right));
+        return this.#dialect.division(print(expression.left), print(expression.right));
       case 'to-bigint':
-        return `CAST(${this.#expression(expression.of)} AS BIGINT)`;
-      default:
-        throw new AppError('internal', `No arithmetic: ${expression.kind}.`);
+        return `CAST(${print(expression.of)} AS BIGINT)`;
+      case 'coalesce':
+        return `COALESCE(${this.#list(expression.of)})`;
+      case 'null-if':
+        return `NULLIF(${this.#list(expression.of)})`;
+      case 'case':
+        return `CASE WHEN ${print(expression.when)} THEN ${print(expression.value)} ELSE ${print(expression.otherwise)} END`;
     }
   }
 
-  #condition(expression: Expression): string {
+  #condition(expression: Condition): string {
     switch (expression.kind) {
       case 'compare':
         return `${this.#expression(expression.left)} ${expression.operator} ${this.#expression(expression.right)}`;
@@ -166,8 +170,6 @@ class Printer {
         return `${this.#expression(expression.value)} IN (SELECT concept_id FROM ${CONCEPT_SET_STEP} WHERE concept_set_id = ${expression.conceptSet})`;
       case 'matches':
         return `${this.#expression(expression.value)} LIKE ${quoteLiteral(likePattern(expression))} ESCAPE '!'`;
-      default:
-        throw new AppError('internal', `No condition: ${expression.kind}.`);
     }
   }
 
@@ -186,9 +188,26 @@ class Printer {
   }
 }
 
-function likePattern({ text, where }: Extract<Expression, { kind: 'matches' }>): string {
+function likePattern({ text, where }: Match): string {
   const escaped = text.replaceAll(/[!%_]/g, (character) => `!${character}`);
   const before = where === 'ends' || where === 'contains' ? '%' : '';
   const after = where === 'begins' || where === 'contains' ? '%' : '';
   return `${before}${escaped}${after}`;
+}
+
+function printLeaf(leaf: Leaf): string {
+  switch (leaf.kind) {
+    case 'column':
+      return `${leaf.of}.${quoteIdentifier(leaf.name)}`;
+    case 'integer':
+      return String(leaf.value);
+    case 'number':
+      return `CAST(${leaf.value} AS DOUBLE PRECISION)`;
+    case 'text':
+      return quoteLiteral(leaf.value);
+    case 'date':
+      return `DATE '${leaf.value}'`;
+    case 'null':
+      return `CAST(NULL AS ${leaf.type.toUpperCase()})`;
+  }
 }

@@ -6,34 +6,41 @@
 
 export type Comparison = '=' | '<>' | '<' | '<=' | '>' | '>=';
 
-export type Expression =
+export type Expression = Leaf | Arithmetic | Condition | Aggregate | Window;
+
+export type Leaf =
   | { readonly kind: 'column'; readonly of: string; readonly name: string }
   | { readonly kind: 'integer'; readonly value: bigint }
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'text'; readonly value: string }
   /** "2026-11-27". */
   | { readonly kind: 'date'; readonly value: string }
-  | { readonly kind: 'null'; readonly type: 'bigint' | 'date' }
+  | { readonly kind: 'null'; readonly type: 'bigint' | 'date' };
+
+export type Arithmetic =
   | { readonly kind: 'add-days'; readonly date: Expression; readonly days: Expression }
   | { readonly kind: 'days-between'; readonly from: Expression; readonly to: Expression }
   | { readonly kind: 'year'; readonly date: Expression }
   | { readonly kind: 'minus' | 'divide'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'to-bigint'; readonly of: Expression }
+  | { readonly kind: 'coalesce' | 'null-if'; readonly of: readonly Expression[] }
+  | { readonly kind: 'case'; readonly when: Expression; readonly value: Expression; readonly otherwise: Expression };
+
+export type Condition =
   | { readonly kind: 'compare'; readonly operator: Comparison; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'all' | 'any'; readonly of: readonly Expression[] }
-  | { readonly kind: 'not' | 'is-null' | 'to-bigint'; readonly of: Expression }
+  | { readonly kind: 'not' | 'is-null'; readonly of: Expression }
   | { readonly kind: 'in'; readonly value: Expression; readonly list: readonly bigint[] }
   | { readonly kind: 'in-concept-set'; readonly value: Expression; readonly conceptSet: number }
-  /** `text` is matched as it is, whatever it holds. */
-  | {
-      readonly kind: 'matches';
-      readonly value: Expression;
-      readonly text: string;
-      readonly where: 'begins' | 'ends' | 'contains' | 'equals';
-    }
-  | { readonly kind: 'coalesce' | 'null-if'; readonly of: readonly Expression[] }
-  | { readonly kind: 'case'; readonly when: Expression; readonly value: Expression; readonly otherwise: Expression }
-  | Aggregate
-  | Window;
+  | Match;
+
+/** `text` is matched as it is, whatever it holds. */
+export type Match = {
+  readonly kind: 'matches';
+  readonly value: Expression;
+  readonly text: string;
+  readonly where: 'begins' | 'ends' | 'contains' | 'equals';
+};
 
 export type Aggregate = {
   readonly kind: 'aggregate';
