@@ -10,7 +10,6 @@ import type {
   DecisionId,
   DecisionState,
   Digest,
-  EgressKind,
   FeasibilityPolicy,
   FeatureSpec,
   MomentsMessage,
@@ -107,7 +106,6 @@ export type SiteTables = {
     answer_kind: Nullable<AnswerBody['kind']>;
     answer_envelope: JsonOrNull<SignedEnvelope>;
     answer_files: JsonOrNull<AnswerFile[]>;
-    egress: Nullable<EgressKind>;
     done_at: Nullable<Date>;
     delivered_at: Nullable<Date>;
   };

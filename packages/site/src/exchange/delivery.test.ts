@@ -132,9 +132,7 @@ describe('an answer that was stored before its process ended', () => {
     const projectId = await site.project(hub, projectSpec(hub.siteId()), APPROVE);
     const task = await storeAnswer(projectId);
     const stored = await payloadOf(task);
-    await site.database.pool.query(`update task set answer_kind = 'refused', egress = null where task_id = $1`, [
-      task.taskId,
-    ]);
+    await site.database.pool.query(`update task set answer_kind = 'refused' where task_id = $1`, [task.taskId]);
     await restarted();
     await site.decide(projectId, { verdict: 'withdrawn', reason: 'A patient objected.' });
     await site.stop();

@@ -141,7 +141,7 @@ async function replaceByRefusal(
       decisionDigest: undefined,
     });
     const at = deps.clock.now();
-    const answer = { kind: body.kind, envelope, files: [], egress: undefined, at };
+    const answer = { kind: body.kind, envelope, files: [], at };
     const row = await store.replaceAnswer(tx, task.taskId, answer);
     if (row === undefined) return undefined;
     const details = { ...taskDetails(task), code };

@@ -19,7 +19,6 @@ import {
   transition,
 } from '@lantern/contract';
 import { enqueue, faultPoint } from '@lantern/service';
-import { egressOfAnswer } from '../governance/policy.ts';
 import { JOBS } from '../jobs.ts';
 import { audit, auditEntry } from '../site-context.ts';
 import type { SiteTx } from '../tables.ts';
@@ -205,7 +204,6 @@ async function keepAnswer(
     kind: body.kind,
     envelope: signAnswer(deps, { taskId, body, decisionDigest: performed.decisionDigest }),
     files,
-    egress: egressOfAnswer(body.kind),
     at: deps.clock.now(),
   };
   const line = {

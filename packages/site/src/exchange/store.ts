@@ -1,7 +1,6 @@
 /** Rows of tasks. */
 import {
   type AnswerBody,
-  type EgressKind,
   liveStates,
   type RunId,
   SITE_TASK_STATES,
@@ -81,7 +80,6 @@ type StoredAnswer = {
   kind: AnswerBody['kind'];
   envelope: SignedEnvelope;
   files: readonly AnswerFile[];
-  egress: EgressKind | undefined;
   at: Date;
 };
 
@@ -106,14 +104,13 @@ export async function finishTaskAudited(
 ): Promise<TaskRow | undefined> {
   const finished = await changeAudited(db, writeAnswer(db, row.task_id, { answer, from: UNANSWERED }), audit);
   if (!finished) return undefined;
-  const { kind, envelope, files, egress, at } = answer;
+  const { kind, envelope, files, at } = answer;
   return {
     ...row,
     state: 'done',
     answer_kind: kind,
     answer_envelope: envelope,
     answer_files: [...files],
-    egress: egress ?? null,
     done_at: at,
   };
 }
@@ -135,7 +132,6 @@ function writeAnswer(
       answer_kind: answer.kind,
       answer_envelope: JSON.stringify(answer.envelope),
       answer_files: JSON.stringify(answer.files),
-      egress: answer.egress ?? null,
       done_at: answer.at,
     })
     .where('task_id', '=', taskId)
