@@ -13,7 +13,7 @@ import pg from 'pg';
 import { createLogger } from '../log.ts';
 import { copyBinaries, locateBinaries, majorVersion } from './binaries.ts';
 import { startEmbeddedPostgres } from './embedded.ts';
-import { isRunning } from './os-process.ts';
+import { commandLine, isRunning } from './os-process.ts';
 import { firstUnreachable, userFromPasswd } from './os-user.ts';
 
 const log = createLogger({ name: 'embedded-test', level: 'silent' });
@@ -56,12 +56,29 @@ function startOwner(dataDir: string, ids: { uid?: number; gid?: number } = {}, .
   });
 }
 
-/** Lets the owner commit until `count` numbers are acknowledged, then kills it as by kill -9. */
-async function killAfter(owner: Owner, count: number): Promise<{ serverPid: number; acknowledgedCount: number }> {
+/** The processes of that name which an owner started. */
+async function childrenOf(owner: Owner, name: string): Promise<number[]> {
+  const children = await readFile(`/proc/${owner.pid}/task/${owner.pid}/children`, 'utf8');
+  const named = async (pid: number) => (await commandLine(pid))?.split(' ')[0] === name;
+  const pids = children.trim().split(' ').map(Number);
+  return (await Promise.all(pids.map(async (pid) => ((await named(pid)) ? [pid] : [])))).flat();
+}
+
+/**
+ * Lets the owner commit until `count` numbers are acknowledged, then kills it as by kill -9. `watch`: first what ends the server
+ * without it, as when a whole machine or container is killed.
+ */
+async function killAfter(
+  owner: Owner,
+  count: number,
+  andThe?: 'watch',
+): Promise<{ serverPid: number; acknowledgedCount: number }> {
   const numbers: number[] = [];
   for await (const line of createInterface(owner.stdout)) {
     numbers.push(Number(line));
-    if (numbers.length === count + 1) owner.kill('SIGKILL');
+    if (numbers.length !== count + 1) continue;
+    if (andThe === 'watch') for (const pid of await childrenOf(owner, 'sh')) process.kill(pid, 'SIGKILL');
+    owner.kill('SIGKILL');
   }
   if (owner.signalCode === null && owner.exitCode === null) await once(owner, 'exit');
   const [serverPid, ...acknowledged] = numbers;
@@ -218,7 +235,7 @@ describe('after kill -9', () => {
       while (!isSo((await readFile('/proc/net/unix', 'utf8')).split(socket).length - 1)) await nextTurn();
     };
     try {
-      const { serverPid, acknowledgedCount } = await killAfter(startOwner(dataDir), 20);
+      const { serverPid, acknowledgedCount } = await killAfter(startOwner(dataDir), 20, 'watch');
       await until((openCount) => openCount === 1); // what its owner had open is closed
       process.kill(serverPid, 'SIGSTOP'); // it lives, is adopted, and answers nobody
       const starting = startEmbeddedPostgres({ dataDir, log });
@@ -234,11 +251,45 @@ describe('after kill -9', () => {
     }
   });
 
-  test('of the owner the server is adopted, and after kill -9 of both it is recovered, with every acknowledged commit', async () => {
+  test('of the owner the server ends by itself, cleanly, and starts again with every acknowledged commit', async () => {
     const dir = await temporaryDir();
     const dataDir = join(dir, 'postgres');
     try {
-      const first = await killAfter(startOwner(dataDir), 120);
+      const { serverPid, acknowledgedCount } = await killAfter(startOwner(dataDir), 40);
+      await until('the server ended', async () => !(await isRunning(serverPid)));
+      const server = await startEmbeddedPostgres({ dataDir, log });
+      const [row] = await ask(server.url, 'select count(*)::int as count, max(number) as max from acknowledged');
+      assert.ok(Number(row?.['count']) >= acknowledgedCount);
+      assert.equal(row?.['count'], row?.['max'], 'no number is missing');
+      await server.close();
+      assert.doesNotMatch(await readFile(join(dataDir, 'server.log'), 'utf8'), /automatic recovery/);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+
+  test('of the owner, one that starts at once gets a server with every acknowledged commit, and keeps it', async () => {
+    const dir = await temporaryDir();
+    const dataDir = join(dir, 'postgres');
+    try {
+      const { acknowledgedCount } = await killAfter(startOwner(dataDir), 40);
+      const server = await startEmbeddedPostgres({ dataDir, log });
+      const [row] = await ask(server.url, 'select count(*)::int as count, max(number) as max from acknowledged');
+      assert.ok(Number(row?.['count']) >= acknowledgedCount);
+      assert.equal(row?.['count'], row?.['max'], 'no number is missing');
+      await server.close();
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+
+  test('of the owner and what watches over it the server is adopted, and after kill -9 of all it is recovered, with every acknowledged commit', {
+    skip: process.platform !== 'linux' && 'the children of a process are read from /proc, which is Linux',
+  }, async () => {
+    const dir = await temporaryDir();
+    const dataDir = join(dir, 'postgres');
+    try {
+      const first = await killAfter(startOwner(dataDir), 120, 'watch');
       assert.ok(await isRunning(first.serverPid), 'the server outlives its owner');
       const adopted = await startEmbeddedPostgres({ dataDir, log });
       assert.equal(adopted.pid(), first.serverPid);
@@ -249,7 +300,7 @@ describe('after kill -9', () => {
       await adopted.close();
       assert.equal(await isRunning(first.serverPid), false);
 
-      const second = await killAfter(startOwner(dataDir), 100);
+      const second = await killAfter(startOwner(dataDir), 100, 'watch');
       process.kill(second.serverPid, 'SIGKILL');
       const recovered = await startEmbeddedPostgres({ dataDir, log });
       assert.notEqual(recovered.pid(), second.serverPid);

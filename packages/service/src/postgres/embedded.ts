@@ -8,6 +8,7 @@
  * - The url stays the same for the life of an instance, whatever happens to the server behind it.
  * - At most one server works on a folder: PostgreSQL's own lock sees to that, and a server left over from a killed process
  *   is adopted, not doubled. At most one Lantern process owns a folder (owner-lock.ts).
+ * - The server of a process that was killed ends by itself (owner-watch.ts), unless what watches was killed with it.
  * - A server that dies is started again with back-off until `close`. What was committed is there again: fsync is on.
  */
 import { chmod, chown, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
@@ -22,6 +23,7 @@ import { type Binaries, copyBinaries, locateBinaries, majorVersion } from './bin
 import { clusterDirOf, ensureCluster, loadOrCreatePassword, SUPERUSER } from './cluster.ts';
 import { chooseOsUser, firstUnreachable, type OsUser } from './os-user.ts';
 import { takeOwnerLock } from './owner-lock.ts';
+import { watchOwner } from './owner-watch.ts';
 import { adoptPostmaster, type Postmaster, SOCKET_PORT, startPostmaster, stopPostmaster } from './postmaster.ts';
 
 /** A socket address holds 108 bytes with the closing zero on Linux, 104 on macOS (sun_path in unix(7)). */
@@ -224,14 +226,17 @@ export async function startEmbeddedPostgres(options: { dataDir: string; log: Log
   const dataDir = await prepareDataDir(options.dataDir);
   const releaseLock = await takeOwnerLock(dataDir);
   let socketDirToRemove: string | undefined;
+  let endWatch: (() => Promise<void>) | undefined;
   try {
     const { password, socket, launch } = await launchFrom(dataDir, log);
     if (socket.isTemporary) socketDirToRemove = socket.dir;
+    endWatch = watchOwner(clusterDirOf(dataDir), log);
     const started = await launchAnswering(launch, () => ensureDatabase(socket.dir, password));
     const supervisor = new Supervisor(started, launch, log);
     let closed: Promise<void> | undefined;
     const close = async () => {
       await supervisor.close();
+      await endWatch?.();
       if (socket.isTemporary) await rm(socket.dir, { recursive: true, force: true });
       await releaseLock();
     };
@@ -244,6 +249,7 @@ export async function startEmbeddedPostgres(options: { dataDir: string; log: Log
       },
     };
   } catch (caught) {
+    await endWatch?.();
     if (socketDirToRemove !== undefined) await rm(socketDirToRemove, { recursive: true, force: true });
     await releaseLock();
     throw caught;
