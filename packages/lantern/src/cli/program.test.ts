@@ -144,7 +144,7 @@ describe('lantern', () => {
     assert.equal(code, EXIT.config);
     assert.match(err, /given as the token/);
     assert.doesNotMatch(err, /first|other/);
-    const nothing = await run(['hub', '--data', path.join(folder, 'hub'), '--port', '']);
+    const nothing = await run(['hub', '--data', path.join(folder, 'hub'), '--port', ' ']);
     assert.equal(nothing.code, EXIT.config);
     assert.match(nothing.err, /httpPort/);
   });
@@ -166,6 +166,27 @@ describe('lantern', () => {
     const { code, err } = await run(['bundle', 'build', 'fixtures/example/bundle.json', '--out', '/proc/foo']);
     assert.equal(code, EXIT.failed);
     assert.match(err, /The folder \/proc\/foo cannot be used/);
+  });
+
+  it('refuses an empty option or argument by name, as a shell makes of a variable that is not set, before it does anything', async () => {
+    const url = ['--url', 'http://127.0.0.1:1'];
+    for (const [named, ...args] of [
+      ['--out', 'bundle', 'build', 'fixtures/example/bundle.json', '--out', ''],
+      ['--data', 'hub', '--data', ''],
+      ['--data', 'hub', 'sites', '--data='],
+      ['--config', 'site', '--config', ''],
+      ['--token-file', 'project', 'list', '--token-file', '', ...url],
+      ['--json', 'demo', '--json', ''],
+      ['--head', 'audit', 'verify-file', import.meta.filename, '--head', 'kept', ''],
+      ['<file>', 'project', 'create', '', ...url],
+      ['<files>', 'dicom', 'send', '127.0.0.1:1', ''],
+    ]) {
+      const { code, out, err } = await run(args);
+      assert.equal(code, EXIT.failed, err);
+      assert.match(err, new RegExp(`^Error: ${named} is empty\\.`), args.join(' '));
+      assert.equal(out, '');
+    }
+    assert.match((await run(['hub', 'sites', '--data', '', '--json'])).err, /^{"error":{"code":"input.invalid"/);
   });
 
   it('refuses a demonstration whose report cannot be written before it begins, in words for a person', async () => {

@@ -1,5 +1,5 @@
 /** The whole command line in one place: which verbs there are, and how a failure ends. */
-import { type AppError, toAppError } from '@lantern/contract';
+import { AppError, toAppError } from '@lantern/contract';
 import { Command, CommanderError } from 'commander';
 import { auditCommand } from '../commands/audit.ts';
 import { bundleCommand } from '../commands/bundle.ts';
@@ -64,10 +64,25 @@ function inheritSettings(command: Command, parent: Command): Command {
   return command;
 }
 
+/**
+ * Of any command, no option and no argument may be empty: that is what a shell makes of a variable that is not set, and as a path
+ * it would mean the current folder.
+ */
+function refuseEmpty(command: Command): void {
+  const isEmpty = (value: unknown): boolean => [value].flat().includes('');
+  const empty =
+    command.options.find((option) => isEmpty(command.getOptionValue(option.attributeName())))?.long ??
+    command.registeredArguments.find((_, index) => isEmpty(command.processedArgs[index]));
+  if (empty === undefined) return;
+  const name = typeof empty === 'string' ? empty : `<${empty.name()}>`;
+  throw new AppError('input.invalid', `${name} is empty.`);
+}
+
 export async function runProgram(args: readonly string[], context: CommandContext): Promise<number> {
   let isForMachines = false;
   const program = buildProgram(context).hook('preAction', (_, command) => {
     isForMachines = command.opts<{ json?: unknown }>().json === true; // not of the demonstration, whose --json names a file
+    refuseEmpty(command);
   });
   try {
     await program.parseAsync([...args], { from: 'user' });

@@ -50,6 +50,24 @@ describe('the doctor', () => {
     assert.match((await checkFolder(folder)).says, /is there and writable/);
   });
 
+  it('says of a place where the system makes no folder that none can be made', {
+    skip: process.platform !== 'linux' && 'only Linux has /proc',
+  }, async () => {
+    for (const dataDir of ['/proc/foo', '/proc/foo/below', '/proc']) {
+      const finding = await checkFolder(dataDir, { isNew: true });
+      assert.equal(finding.verdict, 'bad', finding.says);
+      assert.match(finding.says, /^\/proc takes no new file or folder \(ENOENT\)\.$/);
+      assert.match(finding.fix ?? '', /--data/);
+    }
+  });
+
+  it('leaves nothing where it tried whether a folder can be made', async () => {
+    const place = await mkdtemp(path.join(folder, 'place-'));
+    assert.match((await checkFolder(path.join(place, 'new'), { isNew: true })).says, /can be made/);
+    assert.match((await checkFolder(place)).says, /is there and writable/);
+    assert.deepEqual(await readdir(place), []);
+  });
+
   it('says how much room the disk has', async () => {
     assert.match((await checkDisk(folder)).says, /GiB free/);
   });

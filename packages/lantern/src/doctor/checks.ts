@@ -2,8 +2,7 @@
  * What can be wrong with a set-up, each as one question with a plain answer. A check never throws: what goes wrong is its
  * answer. `skip` means that the question does not arise here, and says why.
  */
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { mkdtemp, rmdir, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { FREE_BYTES_MIN, freeBytes } from '@lantern/service';
@@ -52,18 +51,30 @@ export async function checkFolder(dataDir: string, { isNew = false } = {}): Prom
       fix: 'Check the spelling of --data; before the first start of a hub or site add --new.',
     };
   }
-  try {
-    await access(folder, constants.W_OK | constants.X_OK);
+  const refused = await refusalToWrite(folder);
+  if (refused === undefined) {
     const state = folder === path.resolve(dataDir) ? 'is there and writable' : 'can be made';
     return { check: 'data folder', verdict: 'good', says: `${dataDir} ${state}.` };
-  } catch {
-    // Any refusal means the same to the operator: this user cannot write there.
-    return {
-      check: 'data folder',
-      verdict: 'bad',
-      says: `${folder} is not writable for this user.`,
-      fix: 'Choose another folder with --data, or give this user the right to write there.',
-    };
+  }
+  return {
+    check: 'data folder',
+    verdict: 'bad',
+    says: WITHOUT_RIGHT.has(refused)
+      ? `${folder} is not writable for this user.`
+      : `${folder} takes no new file or folder (${refused}).`,
+    fix: 'Choose another folder with --data, or give this user the right to write there.',
+  };
+}
+
+const WITHOUT_RIGHT = new Set(['EACCES', 'EPERM', 'EROFS']);
+
+/** Makes a folder in it and removes that again: what a file system refuses, rights alone do not tell. `undefined`: nothing. */
+async function refusalToWrite(folder: string): Promise<string | undefined> {
+  try {
+    await rmdir(await mkdtemp(path.join(folder, '.lantern-doctor-')));
+    return undefined;
+  } catch (caught) {
+    return caught instanceof Error && 'code' in caught ? String(caught.code) : 'unknown reason';
   }
 }
 
