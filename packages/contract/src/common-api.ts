@@ -5,6 +5,9 @@ import { endpoint } from './endpoint.ts';
 import { IdSchema } from './ids.ts';
 import { SignedEnvelopeSchema } from './signed-envelope.ts';
 
+/** What a server calls itself at `/health` and in its `/openapi.json`. */
+export const SERVER_TITLES = { hub: 'Lantern hub', site: 'Lantern site' } as const;
+
 export const UserSchema = Type.Object(
   { userId: IdSchema('UserId'), name: Type.String(), roles: Type.Array(Type.String()), disabled: Type.Boolean() },
   { additionalProperties: false },

@@ -48,7 +48,15 @@ export {
   CdsServiceSchema,
 } from './cds-hooks.ts';
 export { type ApiClient, type CallInput, createApiClient, type Transport, type TransportRequest } from './client.ts';
-export { type AuditRecord, AuditRecordSchema, COMMON_API, OkSchema, type User, UserSchema } from './common-api.ts';
+export {
+  type AuditRecord,
+  AuditRecordSchema,
+  COMMON_API,
+  OkSchema,
+  SERVER_TITLES,
+  type User,
+  UserSchema,
+} from './common-api.ts';
 export {
   CATEGORY_COUNT_MAX,
   type CategoryColumn,

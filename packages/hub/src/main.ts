@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppError, HUB_ROLES, type RunId } from '@lantern/contract';
+import { AppError, HUB_ROLES, type RunId, SERVER_TITLES } from '@lantern/contract';
 import { createFolder } from '@lantern/learning';
 import {
   accountRoutes,
@@ -145,7 +145,7 @@ async function build(settings: HubConfig, parts: Parts): Promise<HttpServer> {
     log,
     metrics,
     clock,
-    title: 'Lantern hub',
+    title: SERVER_TITLES.hub,
     version: VERSION,
     readyChecks: [{ name: 'database', check: async () => void (await database.pool.query('select 1')) }],
     ...(settings.publicMetrics === true

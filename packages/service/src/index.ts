@@ -38,7 +38,7 @@ export { makeDataFolder, makeNamedFolder } from './data-folder.ts';
 export { assertFreeBytes, FREE_BYTES_MIN, freeBytes, fromDiskError } from './disk.ts';
 export { armFaultPoint, exposeDatabase, faultPoint } from './fault-point.ts';
 export type { Authenticators, RequestIdentity } from './http/authentication.ts';
-export { type MetricsSource, READY, type ReadyCheck } from './http/built-in-routes.ts';
+export { HEALTH, type MetricsSource, READY, type ReadyCheck } from './http/built-in-routes.ts';
 export { type ByteRange, parseByteRange } from './http/byte-range.ts';
 export {
   createHttpClient,

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppError, SITE_ROLES } from '@lantern/contract';
+import { AppError, SERVER_TITLES, SITE_ROLES } from '@lantern/contract';
 import { createGraphExecutor, type GraphExecutor } from '@lantern/runner';
 import {
   accountRoutes,
@@ -140,7 +140,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
       token: (token) => accounts.authenticate(token),
       cdsClient: createCdsClientVerifier({ database, clock, publicUrl: () => address }),
     },
-    ...{ log, metrics, clock, title: 'Lantern site', version: VERSION },
+    ...{ log, metrics, clock, title: SERVER_TITLES.site, version: VERSION },
     readyChecks: [{ name: 'database', check: async () => void (await database.pool.query('select 1')) }],
     ...(tls === undefined ? {} : { tls }),
     ...(settings.publicUrl === undefined ? {} : { publicUrl: settings.publicUrl }),

@@ -8,8 +8,9 @@
  */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type ApiClient, AppError, createApiClient } from '@lantern/contract';
+import { type ApiClient, AppError } from '@lantern/contract';
 import { createHttpClient, type HttpClient, systemClock } from '@lantern/service';
+import { createSidedClient } from './server-side.ts';
 import { type Environment, listSessions, type Session } from './sessions.ts';
 
 export type ConnectionOptions = {
@@ -44,7 +45,7 @@ export function connectTo(target: { url: string; token?: string | undefined; caF
     ...(target.token === undefined ? {} : { token: target.token }),
     ...(target.caFile === undefined ? {} : { caFile: target.caFile }),
   });
-  return { url: target.url, api: createApiClient(http.transport), http };
+  return { url: target.url, api: createSidedClient(http, target.url), http };
 }
 
 async function urlOfFolder(folder: string | undefined): Promise<string> {

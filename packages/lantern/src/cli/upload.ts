@@ -1,14 +1,17 @@
 /** Sends a file to a hub or site in resumable pieces, named by its SHA-256. */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { AppError, type Digest, type Endpoint, HUB_API, isDigest, pathOf } from '@lantern/contract';
+import { AppError, type Digest, type Endpoint, HUB_API, isDigest, pathOf, type SITE_API } from '@lantern/contract';
 import { sha256 } from '@lantern/service';
 import type { Connection } from './connection.ts';
 import type { Progress } from './output.ts';
 
 const CHUNK_BYTES = 8 * 1024 * 1024; // large enough to be fast, small enough that a lost link repeats little
 
-export type UploadTarget = { readonly offset: Endpoint; readonly append: Endpoint };
+export type UploadTarget = {
+  readonly offset: typeof HUB_API.uploadOffset | typeof SITE_API.importOffset;
+  readonly append: Endpoint;
+};
 
 /** Digest of a file, read in pieces. */
 async function digestOfFile(file: string): Promise<{ digest: Digest; sizeBytes: number }> {
@@ -66,7 +69,7 @@ async function upload(
 ): Promise<Digest> {
   const params = { digest: source.digest };
   const schema = HUB_API.uploadOffset.response;
-  let state = await connection.http.json('GET', pathOf(target.offset, params), { schema });
+  let state = await connection.api.call(target.offset, { params });
   while (!state.complete) {
     const body = await source.read(state.offset, Math.min(CHUNK_BYTES, source.sizeBytes - state.offset));
     const path = `${pathOf(target.append, params)}?offset=${state.offset}&sizeBytes=${source.sizeBytes}`;

@@ -11,11 +11,11 @@ export type MetricsSource = { readonly meter: Meter; readonly text: () => Promis
 /** Throws when the part is not ready; the error stays in the log. */
 export type ReadyCheck = { readonly name: string; readonly check: () => Promise<void> };
 
-const HEALTH = endpoint({
+export const HEALTH = endpoint({
   method: 'GET',
   path: '/health',
-  summary: 'The process is alive',
-  response: Type.Object({ status: Type.Literal('live') }),
+  summary: 'The process is alive, and which server it is',
+  response: Type.Object({ status: Type.Literal('live'), server: Type.String() }),
 });
 export const READY = endpoint({
   method: 'GET',
@@ -33,6 +33,7 @@ function textAnswer(text: string, contentType: string): ByteResponse {
 
 export function builtInRoutes(
   options: {
+    readonly title: string;
     readonly metrics: MetricsSource;
     readonly metricsAccess?: Access;
     readonly readyChecks?: readonly ReadyCheck[];
@@ -41,8 +42,8 @@ export function builtInRoutes(
 ): readonly Route[] {
   return [
     defineRoute(HEALTH)({
-      access: { kind: 'public', why: 'says only that the process runs' },
-      handler: async () => ({ status: 'live' }),
+      access: { kind: 'public', why: 'says only that the process runs, and its kind' },
+      handler: async () => ({ status: 'live', server: options.title }),
     }),
     defineRoute(READY)({
       access: { kind: 'public', why: 'says only which part is not ready' },

@@ -64,7 +64,7 @@ describe('the HTTP server', () => {
   });
 
   test('readiness and liveness are public, metrics are not', async () => {
-    assert.deepEqual(await (await fetch(`${url}/health`)).json(), { status: 'live' });
+    assert.deepEqual(await (await fetch(`${url}/health`)).json(), { status: 'live', server: 'Test' });
     assert.deepEqual(await (await fetch(`${url}/ready`)).json(), { status: 'ready', checks: [] });
     assert.equal((await fetch(`${url}/metrics`)).status, 401);
     const allowed = await fetch(`${url}/metrics`, { headers: { authorization: 'Bearer token-of-ada' } });
