@@ -4,7 +4,10 @@ import { EXIT } from './cli/exit-codes.ts';
 import { runProgram } from './cli/program.ts';
 
 const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+process.once('disconnect', () => stop.abort()); // who started this process with a channel to it is gone
+if (process.connected === false) stop.abort(); // and was before we listened; without a channel it is undefined
+process.channel?.unref(); // and a channel alone keeps nobody alive
 
 let unwritten: NodeJS.ErrnoException | undefined;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

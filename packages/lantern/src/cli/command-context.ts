@@ -10,7 +10,7 @@ export type CommandContext = {
   readonly stdin: InputStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
-  /** Aborted by the first SIGINT or SIGTERM. */
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP (the terminal was closed). */
   readonly signal: AbortSignal;
 };
 

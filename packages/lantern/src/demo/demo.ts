@@ -48,7 +48,8 @@ async function narrate(options: DemoOptions, report: ReportFile | undefined): Pr
   try {
     narrator.chapter('A hub and four hospitals start, each a process with its own database and its own key');
     narrator.say('Five databases are made first; this is the longest wait of the demonstration.');
-    federation = await startFederation({ env: options.env, root }, (text) => narrator.say(text));
+    const { env, signal } = options;
+    federation = await startFederation({ env, root, signal }, (text) => narrator.say(text));
     introduce(narrator, federation);
     await tell({ narrator, federation, signal: options.signal });
     await report?.write(narrator.facts);

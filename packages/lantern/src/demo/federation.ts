@@ -50,7 +50,7 @@ export async function startFederation(
     say(`The hub answers at ${hub.url} (process ${hub.pid}).`);
     const hubAdmin = keep(await connect({ data: hub.dataDir, url: hub.url }, {}));
     const researcher = keep(await signInAs(hubAdmin, 'researcher'));
-    const sites = await Promise.all(
+    const sites = await allSettled(
       HOSPITALS.map(async (hospital) => {
         const siteId = await joinSite(settings, { hospital, hub, hubAdmin });
         const site = await startServer(settings, { name: hospital.siteName, folder: hospital.key, args: ['site'] });
@@ -67,6 +67,12 @@ export async function startFederation(
     await stop();
     throw error;
   }
+}
+
+/** As `Promise.all`, but fails when all have come to their end: what is still being started could not be stopped. */
+async function allSettled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
 }
 
 async function joinSite(

@@ -1,6 +1,7 @@
 /**
  * The demo's hub and sites as processes of their own, started as anybody would start them: `lantern hub`, `lantern site join`,
- * `lantern site`. Each has its own folder, database, key and log. Whatever was started is stopped again, also on failure.
+ * `lantern site`. Each has its own folder, database, key and log. Whatever was started is stopped again, also on failure; and by
+ * itself when this process is killed, which closes the channel between them.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
@@ -26,7 +27,12 @@ export type ServerProcess = {
   stop(): Promise<void>;
 };
 
-export type ProcessSettings = { readonly env: Environment; readonly root: string };
+export type ProcessSettings = {
+  readonly env: Environment;
+  readonly root: string;
+  /** Nothing more is started once it is aborted. */
+  readonly signal?: AbortSignal;
+};
 
 /** Only what a program needs to find itself: nothing of the caller's settings reaches a hospital's process. */
 function childEnvironment(env: Environment): NodeJS.ProcessEnv {
@@ -46,6 +52,7 @@ export async function startServer(
     settings?: Readonly<Record<string, string>>;
   },
 ): Promise<ServerProcess> {
+  settings.signal?.throwIfAborted();
   const dataDir = path.join(settings.root, server.folder);
   await mkdir(dataDir, { recursive: true });
   const child = spawn(
@@ -53,11 +60,11 @@ export async function startServer(
     [MAIN, ...server.args, '--data', dataDir, '--port', String(server.port ?? 0), '--json'],
     {
       env: { ...childEnvironment(settings.env), ...server.settings },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     },
   );
   const logFile = path.join(settings.root, `${server.folder}.log`);
-  child.stderr.pipe(createWriteStream(logFile, { flags: 'a', mode: 0o600 }));
+  child.stderr?.pipe(createWriteStream(logFile, { flags: 'a', mode: 0o600 }));
   const ended = new Promise<NodeJS.Signals | undefined>((resolve) =>
     child.once('exit', (_, signal) => resolve(signal ?? undefined)),
   );
@@ -106,6 +113,7 @@ async function stopProcess(child: ChildProcess): Promise<void> {
 
 /** Runs one command of the command line to its end; the JSON it printed. */
 export async function runLantern(settings: ProcessSettings, args: readonly string[]): Promise<unknown> {
+  settings.signal?.throwIfAborted();
   try {
     const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args, '--json'], {
       env: childEnvironment(settings.env),
