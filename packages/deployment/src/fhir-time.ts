@@ -6,6 +6,9 @@
 /** Milliseconds since 1970; `earliest` <= `latest`. */
 export type TimeSpan = { readonly earliest: number; readonly latest: number };
 
+/** A record system's clock may be this far ahead of ours: what it dates later than that is not believed. */
+export const RECORD_CLOCK_AHEAD_MS_MAX = 5 * 60_000;
+
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
 const INSTANT = /^\d{4}-\d{2}-\d{2}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)$/;
 const HOUR_MS = 3_600_000;

@@ -5,6 +5,7 @@ export {
   deploymentFindings,
 } from './deployment-rules.ts';
 export { type DesignRow, designNames, designRow } from './design-row.ts';
+export { RECORD_CLOCK_AHEAD_MS_MAX } from './fhir-time.ts';
 export type { InputFinding, InputValue } from './input-finding.ts';
 export { type MappedInput, type MappingRequest, mapInputs } from './input-mapping.ts';
 export { prefetchTemplates } from './prefetch.ts';

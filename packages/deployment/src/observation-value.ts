@@ -5,7 +5,7 @@
  */
 import type { CategoryColumn, Coding, InputSource, NumberColumn } from '@lantern/contract';
 import { type CodeableConcept, isModified, type Measured, type Observation, type Quantity } from './fhir.ts';
-import { parseTime, type TimeSpan } from './fhir-time.ts';
+import { parseTime, RECORD_CLOCK_AHEAD_MS_MAX, type TimeSpan } from './fhir-time.ts';
 import type { InputFinding, InputValue } from './input-finding.ts';
 import { LOINC, panelsOf } from './prefetch.ts';
 
@@ -15,7 +15,6 @@ const USED_STATUS: ReadonlySet<string> = new Set(['final', 'amended', 'corrected
 const WITHDRAWN_STATUS: ReadonlySet<string> = new Set(['entered-in-error', 'cancelled']);
 const UCUM = 'http://unitsofmeasure.org';
 const DAY_MS = 86_400_000;
-const CLOCK_SKEW_MS = 5 * 60_000; // the record system's clock may be this far ahead of ours
 
 type Candidate = { readonly measured: Measured; readonly span: TimeSpan; readonly dateText: string };
 type Reading = { readonly value: number | string; readonly shown: string } | { readonly impossible: string };
@@ -48,7 +47,7 @@ export function observationValue(
   const notFinal = results.filter(({ status }) => !USED_STATUS.has(status));
   const pending = notFinal.flatMap(toCandidate);
   const newest = dated.reduce((best, candidate) => (candidate.span.latest > best.span.latest ? candidate : best));
-  if (newest.span.earliest > now.getTime() + CLOCK_SKEW_MS) {
+  if (newest.span.earliest > now.getTime() + RECORD_CLOCK_AHEAD_MS_MAX) {
     return finding('impossible', `the newest result is dated in the future (${newest.dateText})`);
   }
   if (newest.span.latest < now.getTime() - source.ageMaxDays * DAY_MS) {

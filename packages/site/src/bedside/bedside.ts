@@ -24,6 +24,7 @@ import {
   mapInputs,
   OVERRIDE_CODES,
   prefetchTemplates,
+  RECORD_CLOCK_AHEAD_MS_MAX,
   riskCard,
 } from '@lantern/deployment';
 import { newId, type Tx, transactionOf } from '@lantern/service';
@@ -34,7 +35,6 @@ import { assertClient } from './cds-client.ts';
 import * as store from './store.ts';
 
 const HOOK = 'patient-view';
-const CLOCK_SKEW_MS = 5 * 60_000; // the record system's clock may be this far ahead of ours
 const OTHER_CODE = 'other'; // a record system's own code may say anything, so it is not kept
 const COMMENTS = 'Comments in feedback (userComment) are not kept; keep them in the record system.';
 
@@ -168,7 +168,7 @@ async function feedBack(deps: BedsideDeps, serviceId: string, feedback: CdsFeedb
 /** The latest word on a card counts, so one from the future would outlast every true one after it. */
 function assertNotFuture(feedback: CdsFeedback['feedback'], now: Date): void {
   for (const [index, { outcomeTimestamp }] of feedback.entries()) {
-    if (Date.parse(outcomeTimestamp) <= now.getTime() + CLOCK_SKEW_MS) continue;
+    if (Date.parse(outcomeTimestamp) <= now.getTime() + RECORD_CLOCK_AHEAD_MS_MAX) continue;
     const field = `/feedback/${index}/outcomeTimestamp`;
     throw new AppError('input.invalid', `Field ${field} lies in the future.`, { field });
   }
