@@ -232,6 +232,7 @@ export {
   ProjectSpecSchema,
 } from './project.ts';
 export {
+  type CollectionFault,
   type DeidentificationPreview,
   type ImageCollection,
   type ImageManifest,

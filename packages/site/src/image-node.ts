@@ -96,7 +96,13 @@ async function build(settings: ImageNodeConfig, process: Process): Promise<Omit<
     ...(settings.freeBytesMin === undefined ? {} : { freeBytesMin: settings.freeBytesMin }),
   });
   await imaging.archive.check();
-  const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: settings.jobConcurrency, log });
+  const queue = createQueue({
+    db: database,
+    tasks: imaging.jobs,
+    concurrency: settings.jobConcurrency,
+    log,
+    onFailed: (job) => imaging.jobFailed(job),
+  });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
   const sweeper = startSweeper(imaging.sweeps, log);

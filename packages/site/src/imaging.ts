@@ -9,6 +9,7 @@ import type { ActionRequest } from '@lantern/dicom';
 import {
   type Clock,
   type Database,
+  type FailedJob,
   FREE_BYTES_MIN,
   type Logger,
   makePrivateFolder,
@@ -64,6 +65,8 @@ export type Imaging = {
   readonly routes: readonly Route[];
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;
+  /** For the queue: says where people look what will not be tried again. */
+  jobFailed(job: FailedJob): Promise<void>;
   /** Opens the DICOM port, which it gives. */
   listen(): Promise<number>;
   /** Takes no more, and waits for what is on its way. */
@@ -116,6 +119,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
       ...research.routes,
     ],
     jobs: { ...commitment.jobs, ...pulls.jobs, ...research.tasks },
+    jobFailed: (job) => research.jobFailed(job),
     sweeps: [
       ...research.sweeps,
       ...findings.sweeps,

@@ -104,10 +104,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
 
   shutdown.onClose('tasks', () => site.close());
   const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
-  const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };
-  const queue = createQueue({ db: database, tasks, concurrency: settings.taskConcurrency, log });
-  await queue.start();
-  shutdown.onClose('queue', () => queue.close());
+  await startJobs(settings, { ...process, database, site, imaging });
   const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
   shutdown.onClose('sweeper', () => sweeper.close());
   const hubLink = startHubLink({
@@ -151,6 +148,22 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const dicomPort = await imaging?.listen();
   log.info({ url, dicomPort, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
   return { url, routes: server.routes };
+}
+
+async function startJobs(
+  settings: SiteConfig,
+  opened: Process & { database: Database; site: Wired; imaging: Imaging | undefined },
+): Promise<void> {
+  const { log, shutdown, database, site, imaging } = opened;
+  const queue = createQueue({
+    db: database,
+    tasks: { ...queueTasks(site.jobs), ...imaging?.jobs },
+    concurrency: settings.taskConcurrency,
+    log,
+    onFailed: async (job) => imaging?.jobFailed(job),
+  });
+  await queue.start();
+  shutdown.onClose('queue', () => queue.close());
 }
 
 /** Images only where the site has a place in its hospital's DICOM network. */

@@ -66,7 +66,8 @@ export async function startTestImaging({ name, clock, folder, settings, ...optio
       settings: dicomSettings({ port, ...settings }),
       ...options,
     });
-    const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: 4, log });
+    const onFailed = imaging.jobFailed;
+    const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: 4, log, onFailed });
     await queue.start();
     return { imaging, queue, port: await imaging.listen() };
   };

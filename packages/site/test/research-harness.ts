@@ -32,6 +32,9 @@ export type TestResearch = TestImaging & {
   tokens: Readonly<Record<SiteRole, string>>;
   /** Ends studies and waits until no job waits or runs. */
   settle(): Promise<void>;
+  endStudies(): Promise<void>;
+  /** Waits until no job waits or runs. Throws where one has failed for good. */
+  idle(): Promise<void>;
   /** Every file of research copies, below their folder. */
   copies(): Promise<string[]>;
   readonly copyDir: string;
@@ -66,18 +69,23 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
   const url = await server.listen({ host: '127.0.0.1', port: 0 });
   const tokens = await makeTokens(database);
   const copyDir = path.join(node.dir, 'research-images');
+  const endStudies = async () => {
+    await sql`update image_arrival set last_at = last_at - interval '1 hour', first_at = first_at - interval '1 hour'
+      where state = 'receiving'`.execute(database.kysely());
+    await node.sweep();
+  };
   return {
     ...node,
     url,
     tokens,
     copyDir,
     as: (role) => apiOf(url, tokens[role]),
+    endStudies,
     async settle() {
-      await sql`update image_arrival set last_at = last_at - interval '1 hour', first_at = first_at - interval '1 hour'
-        where state = 'receiving'`.execute(database.kysely());
-      await node.sweep();
+      await endStudies();
       await idle(database);
     },
+    idle: () => idle(database),
     async copies() {
       const entries = await readdir(copyDir, { recursive: true, withFileTypes: true });
       return entries

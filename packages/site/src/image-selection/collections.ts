@@ -9,6 +9,7 @@
  */
 import {
   AppError,
+  type CollectionFault,
   IMAGE_COLLECTION_STATES,
   type ImageCollectionId,
   type ImageCollectionState,
@@ -83,6 +84,15 @@ export function createCollections(deps: CollectionsDeps) {
     holdState: (tx: AnyTx, collectionId: ImageCollectionId): Promise<ImageCollectionState | undefined> =>
       store.holdState(transactionOf<store.CollectionTables>(tx), collectionId),
     markRemoved: (collectionId: ImageCollectionId) => store.setRemoved(db, collectionId, deps.clock.now()),
+    setFault: (tx: AnyTx, collectionId: ImageCollectionId, fault: CollectionFault) =>
+      store.setFault(transactionOf<store.CollectionTables>(tx), collectionId, fault),
+    /** Its fault, which it has no more: whoever takes it sees to it. */
+    async takeFault(tx: AnyTx, collectionId: ImageCollectionId): Promise<CollectionFault | undefined> {
+      const own = transactionOf<store.CollectionTables>(tx);
+      const row = await requireLocked(own, collectionId);
+      await store.setFault(own, collectionId, null);
+      return row.fault ?? undefined;
+    },
   };
 }
 

@@ -1,8 +1,16 @@
 /** Rows of image collections, and what the index of the archive says of the studies that they name. */
-import type { ImageCollectionId, ImageCollectionState, ProjectId, SeriesRule, StudySelection } from '@lantern/contract';
+import type {
+  CollectionFault,
+  ImageCollectionId,
+  ImageCollectionState,
+  ProjectId,
+  SeriesRule,
+  SignedEnvelope,
+  StudySelection,
+} from '@lantern/contract';
 import { type ColumnType, type Kysely, type Selectable, sql } from 'kysely';
 
-/** The mirror of `image_collection` in `migrations/016-research-images.sql`. */
+/** The mirror of `image_collection` in `migrations/016-research-images.sql` and `019-research-failures-and-signatures.sql`. */
 export type CollectionTables = {
   image_collection: {
     collection_id: ImageCollectionId;
@@ -18,6 +26,9 @@ export type CollectionTables = {
     decided_by: string | null;
     decided_at: ColumnType<Date | null, null, Date>;
     removed_at: ColumnType<Date | null, null, Date>;
+    fault: ColumnType<CollectionFault | null, null, string | null>;
+    /** What governance signed when it approved; not yet verified. */
+    approval: ColumnType<SignedEnvelope | null, null, string | null>;
   };
 };
 export type CollectionDb = Kysely<CollectionTables>;
@@ -46,7 +57,7 @@ export async function newestVersion(tx: CollectionDb, name: string): Promise<Col
 
 export async function insertCollection(
   tx: CollectionDb,
-  row: Omit<CollectionRow, 'state' | 'decided_by' | 'decided_at' | 'removed_at'>,
+  row: Omit<CollectionRow, 'state' | 'decided_by' | 'decided_at' | 'removed_at' | 'fault' | 'approval'>,
 ): Promise<CollectionRow> {
   return tx
     .insertInto('image_collection')
@@ -59,6 +70,8 @@ export async function insertCollection(
       decided_by: null,
       decided_at: null,
       removed_at: null,
+      fault: null,
+      approval: null,
     })
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -123,6 +136,19 @@ export async function setState(
     .where('collection_id', '=', collectionId)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+/** `null`: it was done, or is tried again. */
+export async function setFault(
+  db: CollectionDb,
+  collectionId: ImageCollectionId,
+  fault: CollectionFault | null,
+): Promise<void> {
+  await db
+    .updateTable('image_collection')
+    .set({ fault: fault === null ? null : JSON.stringify(fault) })
+    .where('collection_id', '=', collectionId)
+    .execute();
 }
 
 export async function setRemoved(db: CollectionDb, collectionId: ImageCollectionId, at: Date): Promise<void> {

@@ -14,6 +14,7 @@ import { createOptOuts, type OptOutSettings } from '../opt-outs/opt-outs.ts';
 import { optOutRoutes } from '../opt-outs/routes.ts';
 import { createResearchKeys } from '../research-keys/research-keys.ts';
 import { createCopies } from './copies.ts';
+import { type CopyFailures, createCopyFailures } from './copy-failures.ts';
 import { openCopyFiles } from './copy-files.ts';
 import { askToApplyOptOuts, askToFill, askToRemove } from './copy-jobs.ts';
 import { type CopyWork, createCopyWork } from './copy-work.ts';
@@ -21,7 +22,7 @@ import { previewStudy } from './preview.ts';
 import { createQuarantine } from './quarantine.ts';
 import { researchImageRoutes } from './routes.ts';
 
-export type ResearchImages = CopyWork & { readonly routes: readonly Route[] };
+export type ResearchImages = CopyWork & Pick<CopyFailures, 'jobFailed'> & { readonly routes: readonly Route[] };
 
 export type ResearchImagesDeps = {
   readonly database: Database;
@@ -46,13 +47,16 @@ export async function createResearchImages(deps: ResearchImagesDeps): Promise<Re
   const collections = createCollections({ ...deps, onApproved: askToFill, onWithdrawn: askToRemove });
   const optOuts = createOptOuts({ ...deps, keys, settings: deps.optOuts, onLoaded: (tx) => askToApplyOptOuts(tx) });
   const parts = { ...deps, files, keys, stored, collections, optOuts };
+  const { jobFailed, retry } = createCopyFailures(parts);
   return {
     ...createCopyWork(parts),
+    jobFailed,
     routes: [
       ...researchImageRoutes({
         collections,
         copies: createCopies(parts),
         quarantine: createQuarantine(parts),
+        retry,
         preview: (wanted, by) => previewStudy(parts, wanted, by),
       }),
       ...optOutRoutes(optOuts),
