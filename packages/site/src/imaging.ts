@@ -11,6 +11,7 @@ import {
   type Database,
   type FailedJob,
   FREE_BYTES_MIN,
+  type KeyPair,
   type Logger,
   makePrivateFolder,
   type QueueTask,
@@ -46,6 +47,8 @@ export type ImagingDeps = {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of the site: signs what governance decides on images. */
+  readonly keyPair: KeyPair;
   /** Folder of the files. */
   readonly dir: string;
   readonly settings: DicomSettings;

@@ -21,6 +21,7 @@ import {
   type Database,
   exposeDatabase,
   type HttpServer,
+  type KeyPair,
   type Logger,
   loadOrCreateKeyPair,
   makePrivateFolder,
@@ -103,7 +104,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
 
   shutdown.onClose('tasks', () => site.close());
-  const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
+  const imaging = await openImaging(settings, { ...process, database, keyPair, projectStands: site.projectStands });
   await startJobs(settings, { ...process, database, site, imaging });
   const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
   shutdown.onClose('sweeper', () => sweeper.close());
@@ -169,7 +170,7 @@ async function startJobs(
 /** Images only where the site has a place in its hospital's DICOM network. */
 async function openImaging(
   settings: SiteConfig,
-  opened: Process & { database: Database; projectStands: Wired['projectStands'] },
+  opened: Process & { database: Database; keyPair: KeyPair; projectStands: Wired['projectStands'] },
 ): Promise<Imaging | undefined> {
   if (settings.dicom === undefined) return undefined;
   const dir = path.join(settings.dataDir, 'images');

@@ -8,6 +8,7 @@ import {
   createLogger,
   createQueue,
   type Database,
+  generateKeyPair,
   loadConfig,
   migrate,
   migrateQueue,
@@ -56,9 +57,11 @@ export async function startTestImaging({ name, clock, folder, settings, ...optio
   await migrateQueue(database);
   const dir = folder ?? (await mkdtemp(path.join(tmpdir(), 'lantern-images-')));
   const log = options.log ?? createLogger({ name: 'imaging', level: 'silent' });
+  const keyPair = generateKeyPair();
   const start = async (port: number) => {
     const imaging = await createImaging({
       database,
+      keyPair,
       dir: path.join(dir, 'images'),
       clock: clock ?? systemClock,
       log,

@@ -57,16 +57,21 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
     },
   });
   const log = options.log ?? createLogger({ name: 'research', level: 'silent' });
-  const { database, imaging } = node;
+  const { database } = node;
   const accounts = createAccounts({ db: database, clock: systemClock, roles: SITE_ROLES });
   const metrics = createMetrics('test-research');
-  const server = await createHttpServer({
-    routes: [...imaging.routes],
-    authenticators: { token: (token) => accounts.authenticate(token) },
-    ...{ log, metrics, clock: systemClock, title: 'Test', version: '0' },
-    readyChecks: [],
-  });
-  const url = await server.listen({ host: '127.0.0.1', port: 0 });
+  const serve = async (port: number) => {
+    const server = await createHttpServer({
+      routes: [...node.imaging.routes],
+      authenticators: { token: (token) => accounts.authenticate(token) },
+      ...{ log, metrics, clock: systemClock, title: 'Test', version: '0' },
+      readyChecks: [],
+    });
+    return { server, url: await server.listen({ host: '127.0.0.1', port }) };
+  };
+  const served = await serve(0);
+  const { url } = served;
+  let { server } = served;
   const tokens = await makeTokens(database);
   const copyDir = path.join(node.dir, 'research-images');
   const endStudies = async () => {
@@ -76,6 +81,9 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
   };
   return {
     ...node,
+    get imaging() {
+      return node.imaging; // another one after a restart
+    },
     url,
     tokens,
     copyDir,
@@ -92,6 +100,12 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
         .filter((entry) => entry.isFile())
         .map((entry) => path.relative(copyDir, path.join(entry.parentPath, entry.name)))
         .sort();
+    },
+    /** With the HTTP server, which stands on what is wired anew. */
+    async restart() {
+      await server.close();
+      await node.restart();
+      server = (await serve(Number(new URL(url).port))).server;
     },
     async close() {
       await server.close();

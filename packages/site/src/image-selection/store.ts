@@ -128,14 +128,34 @@ export async function lockApproved(tx: CollectionDb, name: string): Promise<Coll
 export async function setState(
   tx: CollectionDb,
   collectionId: ImageCollectionId,
-  change: { state: ImageCollectionState; by: string; at: Date },
+  change: { state: ImageCollectionState; by: string; at: Date; approval?: SignedEnvelope | undefined },
 ): Promise<CollectionRow> {
+  const { state, by, at, approval } = change;
   return tx
     .updateTable('image_collection')
-    .set({ state: change.state, decided_by: change.by, decided_at: change.at })
+    .set({
+      ...{ state, decided_by: by, decided_at: at },
+      ...(approval === undefined ? {} : { approval: JSON.stringify(approval) }),
+    })
     .where('collection_id', '=', collectionId)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+export type AuditedDecision = {
+  readonly action: 'image-collection.approve' | 'image-collection.withdraw';
+  readonly collectionId: ImageCollectionId;
+  readonly name: string;
+  readonly version: number;
+};
+
+/** Every approval and withdrawal that the audit chain knows. Reads the whole chain: once per process. */
+export async function readAuditedDecisions(db: CollectionDb): Promise<AuditedDecision[]> {
+  const { rows } = await sql<AuditedDecision>`
+    select action, object as "collectionId", details::json ->> 'name' as name,
+      (details::json ->> 'version')::integer as version
+    from audit_record where action in ('image-collection.approve', 'image-collection.withdraw')`.execute(db);
+  return rows;
 }
 
 /** `null`: it was done, or is tried again. */
