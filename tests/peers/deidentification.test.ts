@@ -3,7 +3,6 @@
  * find in the original, and Tesseract (Debian: tesseract-ocr) must find text where it is and none where it was blacked out.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
@@ -19,6 +18,7 @@ import {
   parseDeidentificationProfile,
   readPart10,
 } from '@lantern/dicom';
+import { errorsIn, studyErrorCount, verifierMissing } from './dicom-verifier.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const DATA = process.env['LANTERN_DATA_DIR'] ?? path.resolve(ROOT, '../shared/data');
@@ -26,7 +26,6 @@ const COLLECTION = existsSync(path.join(DATA, 'dicom')) ? path.join(DATA, 'dicom
 const BURNED_IN = path.join(DATA, 'deid/pseudo-phi/2_ORIGINAL.dcm');
 const KEY = Buffer.from('the key of a project, 32 bytes..');
 
-const verifierMissing = spawnSync('dciodvfy', ['-h']).error === undefined ? false : 'dicom3tools is not installed';
 const tesseract = findTesseract();
 const readerMissing =
   tesseract === undefined
@@ -63,22 +62,6 @@ async function filesIn(folder: string): Promise<string[]> {
     .filter((entry) => entry.isFile() && !/\.(txt|json|md|py|dump|gz|icc)$/i.test(entry.name))
     .map((entry) => path.join(entry.parentPath, entry.name))
     .toSorted();
-}
-
-/** Error -> how often; without values, UIDs and item numbers, which differ. `undefined` where the verifier cannot read the file. */
-function errorsIn(file: string): Map<string, number> | undefined {
-  const { stdout, stderr } = spawnSync('dciodvfy', [file], { encoding: 'latin1', maxBuffer: 2 ** 28 });
-  const errors = new Map<string, number>();
-  for (const line of `${stdout}${stderr}`.split('\n').filter((one) => one.startsWith('Error'))) {
-    if (line.includes('read failed')) return undefined;
-    const kind = line
-      .replace(/<\/[^>]*>/g, '')
-      .replace(/\[\d+\]/g, '')
-      .replace(/= <[^>]*>/g, '')
-      .replace(/(?<=UID |<)[\d.]+(?=>|$)/g, 'UID');
-    errors.set(kind, (errors.get(kind) ?? 0) + 1);
-  }
-  return errors;
 }
 
 /**
@@ -145,12 +128,9 @@ test('objects of one study stay of one patient, study and series', { skip: verif
         return output;
       }),
     );
-    const errorCount = (names: readonly string[]) => {
-      const { stdout, stderr } = spawnSync('dcentvfy', [...names], { encoding: 'latin1', maxBuffer: 2 ** 28 });
-      return `${stdout}${stderr}`.split('\n').filter((line) => line.startsWith('Error')).length;
-    };
     assert.ok(written.length >= 4);
-    assert.ok(errorCount(written) <= errorCount(files), `${errorCount(written)} errors, ${errorCount(files)} before`);
+    const [before, after] = [studyErrorCount(files), studyErrorCount(written)];
+    assert.ok(after <= before, `${after} errors, ${before} before`);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -240,6 +240,7 @@ export {
   ProjectSpecSchema,
 } from './project.ts';
 export {
+  type CollectionFault,
   type DeidentificationPreview,
   type ImageCollection,
   type ImageManifest,

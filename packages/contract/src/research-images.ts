@@ -97,11 +97,24 @@ const CopyCountsSchema = Type.Object(
     waitingStudies: CountSchema,
     doneStudies: CountSchema,
     optedOutStudies: CountSchema,
+    failedStudies: CountSchema,
     copiedInstances: CountSchema,
     heldInstances: CountSchema,
   },
   closed,
 );
+
+/** A step of the whole collection that is not tried again by itself. */
+const CollectionFaultSchema = Type.Object(
+  {
+    step: Type.Union([Type.Literal('fill'), Type.Literal('remove')], {
+      description: 'looking for studies that are here, or removing the copies after it was withdrawn',
+    }),
+    code: Type.String({ description: 'an error code of this API' }),
+  },
+  closed,
+);
+export type CollectionFault = Static<typeof CollectionFaultSchema>;
 
 const ImageCollectionSchema = Type.Object(
   {
@@ -118,6 +131,7 @@ const ImageCollectionSchema = Type.Object(
     decidedBy: Type.Optional(Type.String()),
     decidedAt: Type.Optional(InstantSchema),
     removedAt: Type.Optional(Type.String({ format: 'date-time', description: 'the copies are gone since' })),
+    fault: Type.Optional(CollectionFaultSchema),
     copies: CopyCountsSchema,
   },
   closed,
@@ -128,7 +142,9 @@ const ResearchStudySchema = Type.Object(
   {
     studyKey: KeySchema,
     state: Type.Unsafe<ResearchStudyState>(Type.String()),
-    why: Type.Optional(Type.String({ description: 'what it waits for, or why nothing was copied' })),
+    why: Type.Optional(
+      Type.String({ description: 'what it waits for, why nothing was copied, or the code of what failed' }),
+    ),
     patient: Type.Optional(Type.String({ description: 'pseudonym' })),
     studyInstanceUid: Type.Optional(UidSchema),
     copiedInstances: CountSchema,
@@ -394,6 +410,13 @@ export const RESEARCH_IMAGES_API = {
     summary: 'End a collection and remove its copies',
     params: collectionParams,
     body: ReasonSchema,
+    response: ImageCollectionSchema,
+  }),
+  retryImageCollection: endpoint({
+    method: 'POST',
+    path: '/api/v1/image-collections/:collectionId/retry',
+    summary: 'Try again what failed for good: studies, and the filling or removal of the whole collection',
+    params: collectionParams,
     response: ImageCollectionSchema,
   }),
   listResearchStudies: endpoint({

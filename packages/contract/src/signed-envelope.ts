@@ -12,6 +12,8 @@ export const PAYLOAD_TYPES = {
   decision: 'application/vnd.lantern.decision+json',
   modelVersion: 'application/vnd.lantern.model-version+json',
   retirement: 'application/vnd.lantern.retirement+json',
+  imageApproval: 'application/vnd.lantern.image-approval+json',
+  imageRelease: 'application/vnd.lantern.image-release+json',
 } as const;
 export type PayloadType = (typeof PAYLOAD_TYPES)[keyof typeof PAYLOAD_TYPES];
 

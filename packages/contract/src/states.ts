@@ -119,13 +119,15 @@ export const IMAGE_COLLECTION_STATES = {
 
 /**
  * One study in one collection. `waiting`: for a decision, or a list of opt-outs that is not too old; nothing is copied meanwhile.
- * What comes later of a study, and what a person lets pass, makes it pending again.
+ * `failed`: its job will not be tried again by itself, and nothing of it is given. What comes later of a study, what a person lets
+ * pass, and `lantern images collection retry` make it pending again.
  */
 export const RESEARCH_STUDY_STATES = {
-  pending: { again: 'pending', wait: 'waiting', finish: 'done', exclude: 'opted-out' },
+  pending: { again: 'pending', wait: 'waiting', finish: 'done', exclude: 'opted-out', fail: 'failed' },
   waiting: { again: 'pending', exclude: 'opted-out' },
   done: { again: 'pending', exclude: 'opted-out' },
   'opted-out': { again: 'pending' },
+  failed: { again: 'pending' },
 } as const satisfies StateTable;
 
 /**

@@ -17,6 +17,7 @@ import {
   createQueue,
   createShutdown,
   type Database,
+  type KeyPair,
   type Logger,
   loadOrCreateKeyPair,
   makeDataFolder,
@@ -86,8 +87,10 @@ async function build(settings: ImageNodeConfig, process: Process): Promise<Omit<
   const { clock, log, shutdown } = process;
   await makeDataFolder(settings.dataDir);
   const database = await openImageDatabase(settings, process);
+  const keyPair = await loadOrCreateKeyPair(path.join(settings.dataDir, KEY_FILE));
   const imaging = await createImaging({
     database,
+    keyPair,
     clock,
     log,
     dir: path.join(settings.dataDir, 'images'),
@@ -96,12 +99,18 @@ async function build(settings: ImageNodeConfig, process: Process): Promise<Omit<
     ...(settings.freeBytesMin === undefined ? {} : { freeBytesMin: settings.freeBytesMin }),
   });
   await imaging.archive.check();
-  const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: settings.jobConcurrency, log });
+  const queue = createQueue({
+    db: database,
+    tasks: imaging.jobs,
+    concurrency: settings.jobConcurrency,
+    log,
+    onFailed: (job) => imaging.jobFailed(job),
+  });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
   const sweeper = startSweeper(imaging.sweeps, log);
   shutdown.onClose('sweeper', () => sweeper.close());
-  const url = await serveHttp(settings, { ...process, database, imaging });
+  const url = await serveHttp(settings, { ...process, database, imaging, keyPair });
   shutdown.onClose('imaging', () => imaging.close());
   const dicomPort = await imaging.listen();
   log.info({ url, dicomPort }, 'the image node is ready');
@@ -110,9 +119,9 @@ async function build(settings: ImageNodeConfig, process: Process): Promise<Omit<
 
 async function serveHttp(
   settings: ImageNodeConfig,
-  { clock, log, shutdown, database, imaging }: Process & { database: Database; imaging: Imaging },
+  opened: Process & { database: Database; imaging: Imaging; keyPair: KeyPair },
 ): Promise<string> {
-  const keyPair = await loadOrCreateKeyPair(path.join(settings.dataDir, KEY_FILE));
+  const { clock, log, shutdown, database, imaging, keyPair } = opened;
   const accounts = createAccounts({ db: database, clock, roles: SITE_ROLES });
   await bootstrapAdmin({ db: database, accounts, clock, file: path.join(settings.dataDir, 'admin.token') });
   const metrics = createMetrics('lantern-images');

@@ -9,7 +9,9 @@ import type { ActionRequest } from '@lantern/dicom';
 import {
   type Clock,
   type Database,
+  type FailedJob,
   FREE_BYTES_MIN,
+  type KeyPair,
   type Logger,
   makePrivateFolder,
   type QueueTask,
@@ -45,6 +47,8 @@ export type ImagingDeps = {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of the site: signs what governance decides on images. */
+  readonly keyPair: KeyPair;
   /** Folder of the files. */
   readonly dir: string;
   readonly settings: DicomSettings;
@@ -64,6 +68,8 @@ export type Imaging = {
   readonly routes: readonly Route[];
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;
+  /** For the queue: says where people look what will not be tried again. */
+  jobFailed(job: FailedJob): Promise<void>;
   /** Opens the DICOM port, which it gives. */
   listen(): Promise<number>;
   /** Takes no more, and waits for what is on its way. */
@@ -116,6 +122,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
       ...research.routes,
     ],
     jobs: { ...commitment.jobs, ...pulls.jobs, ...research.tasks },
+    jobFailed: (job) => research.jobFailed(job),
     sweeps: [
       ...research.sweeps,
       ...findings.sweeps,

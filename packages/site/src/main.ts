@@ -21,6 +21,7 @@ import {
   type Database,
   exposeDatabase,
   type HttpServer,
+  type KeyPair,
   type Logger,
   loadOrCreateKeyPair,
   makePrivateFolder,
@@ -103,11 +104,8 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
 
   shutdown.onClose('tasks', () => site.close());
-  const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
-  const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };
-  const queue = createQueue({ db: database, tasks, concurrency: settings.taskConcurrency, log });
-  await queue.start();
-  shutdown.onClose('queue', () => queue.close());
+  const imaging = await openImaging(settings, { ...process, database, keyPair, projectStands: site.projectStands });
+  await startJobs(settings, { ...process, database, site, imaging });
   const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
   shutdown.onClose('sweeper', () => sweeper.close());
   const hubLink = startHubLink({
@@ -153,10 +151,26 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   return { url, routes: server.routes };
 }
 
+async function startJobs(
+  settings: SiteConfig,
+  opened: Process & { database: Database; site: Wired; imaging: Imaging | undefined },
+): Promise<void> {
+  const { log, shutdown, database, site, imaging } = opened;
+  const queue = createQueue({
+    db: database,
+    tasks: { ...queueTasks(site.jobs), ...imaging?.jobs },
+    concurrency: settings.taskConcurrency,
+    log,
+    onFailed: async (job) => imaging?.jobFailed(job),
+  });
+  await queue.start();
+  shutdown.onClose('queue', () => queue.close());
+}
+
 /** Images only where the site has a place in its hospital's DICOM network. */
 async function openImaging(
   settings: SiteConfig,
-  opened: Process & { database: Database; projectStands: Wired['projectStands'] },
+  opened: Process & { database: Database; keyPair: KeyPair; projectStands: Wired['projectStands'] },
 ): Promise<Imaging | undefined> {
   if (settings.dicom === undefined) return undefined;
   const dir = path.join(settings.dataDir, 'images');

@@ -8,6 +8,7 @@ import {
   createLogger,
   createQueue,
   type Database,
+  generateKeyPair,
   loadConfig,
   migrate,
   migrateQueue,
@@ -56,9 +57,11 @@ export async function startTestImaging({ name, clock, folder, settings, ...optio
   await migrateQueue(database);
   const dir = folder ?? (await mkdtemp(path.join(tmpdir(), 'lantern-images-')));
   const log = options.log ?? createLogger({ name: 'imaging', level: 'silent' });
+  const keyPair = generateKeyPair();
   const start = async (port: number) => {
     const imaging = await createImaging({
       database,
+      keyPair,
       dir: path.join(dir, 'images'),
       clock: clock ?? systemClock,
       log,
@@ -66,7 +69,8 @@ export async function startTestImaging({ name, clock, folder, settings, ...optio
       settings: dicomSettings({ port, ...settings }),
       ...options,
     });
-    const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: 4, log });
+    const onFailed = imaging.jobFailed;
+    const queue = createQueue({ db: database, tasks: imaging.jobs, concurrency: 4, log, onFailed });
     await queue.start();
     return { imaging, queue, port: await imaging.listen() };
   };

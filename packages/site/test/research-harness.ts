@@ -32,6 +32,9 @@ export type TestResearch = TestImaging & {
   tokens: Readonly<Record<SiteRole, string>>;
   /** Ends studies and waits until no job waits or runs. */
   settle(): Promise<void>;
+  endStudies(): Promise<void>;
+  /** Waits until no job waits or runs. Throws where one has failed for good. */
+  idle(): Promise<void>;
   /** Every file of research copies, below their folder. */
   copies(): Promise<string[]>;
   readonly copyDir: string;
@@ -54,36 +57,55 @@ export async function startTestResearch(options: Options): Promise<TestResearch>
     },
   });
   const log = options.log ?? createLogger({ name: 'research', level: 'silent' });
-  const { database, imaging } = node;
+  const { database } = node;
   const accounts = createAccounts({ db: database, clock: systemClock, roles: SITE_ROLES });
   const metrics = createMetrics('test-research');
-  const server = await createHttpServer({
-    routes: [...imaging.routes],
-    authenticators: { token: (token) => accounts.authenticate(token) },
-    ...{ log, metrics, clock: systemClock, title: 'Test', version: '0' },
-    readyChecks: [],
-  });
-  const url = await server.listen({ host: '127.0.0.1', port: 0 });
+  const serve = async (port: number) => {
+    const server = await createHttpServer({
+      routes: [...node.imaging.routes],
+      authenticators: { token: (token) => accounts.authenticate(token) },
+      ...{ log, metrics, clock: systemClock, title: 'Test', version: '0' },
+      readyChecks: [],
+    });
+    return { server, url: await server.listen({ host: '127.0.0.1', port }) };
+  };
+  const served = await serve(0);
+  const { url } = served;
+  let { server } = served;
   const tokens = await makeTokens(database);
   const copyDir = path.join(node.dir, 'research-images');
+  const endStudies = async () => {
+    await sql`update image_arrival set last_at = last_at - interval '1 hour', first_at = first_at - interval '1 hour'
+      where state = 'receiving'`.execute(database.kysely());
+    await node.sweep();
+  };
   return {
     ...node,
+    get imaging() {
+      return node.imaging; // another one after a restart
+    },
     url,
     tokens,
     copyDir,
     as: (role) => apiOf(url, tokens[role]),
+    endStudies,
     async settle() {
-      await sql`update image_arrival set last_at = last_at - interval '1 hour', first_at = first_at - interval '1 hour'
-        where state = 'receiving'`.execute(database.kysely());
-      await node.sweep();
+      await endStudies();
       await idle(database);
     },
+    idle: () => idle(database),
     async copies() {
       const entries = await readdir(copyDir, { recursive: true, withFileTypes: true });
       return entries
         .filter((entry) => entry.isFile())
         .map((entry) => path.relative(copyDir, path.join(entry.parentPath, entry.name)))
         .sort();
+    },
+    /** With the HTTP server, which stands on what is wired anew. */
+    async restart() {
+      await server.close();
+      await node.restart();
+      server = (await serve(Number(new URL(url).port))).server;
     },
     async close() {
       await server.close();

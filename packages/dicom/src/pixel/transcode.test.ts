@@ -105,6 +105,20 @@ describe('an image in another transfer syntax', () => {
     assert.equal(transcoded(same, same.transferSyntax.uid), same);
   });
 
+  test('is refused where all compressed frames together would take more memory than there is for them', () => {
+    const original = fixture('pixels/SC_rgb_rle_16bit_2frame.dcm');
+    const uid = LOSSLESS['JPEG-LS'];
+    const value = transcoded(original, uid).dataSet.elements.get(0x7fe00010)?.value;
+    assert.ok(value?.kind === 'fragments');
+    const [, ...frames] = value.fragments.map(({ length }) => length);
+    const sizeBytes = frames.reduce((sum, length) => sum + length, 0);
+    assert.doesNotThrow(() => transcoded(original, uid, sizeBytes));
+    assert.throws(() => transcoded(original, uid, sizeBytes - 1), {
+      code: 'limit',
+      message: `An image is not compressed to more than ${sizeBytes - 1} bytes.`,
+    });
+  });
+
   test('is refused where pixels would be lost or no codec is there', () => {
     const unsupported = (thrown: unknown) => thrown instanceof DicomError && thrown.code === 'unsupported';
     for (const uid of ['1.2.840.10008.1.2.4.50', '1.2.840.10008.1.2.4.91', '1.2.840.10008.1.2.4.100']) {

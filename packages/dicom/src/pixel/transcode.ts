@@ -3,7 +3,7 @@
  * values stay in the source; decoded frames are made when the result is read, so that memory holds one of them, while compressed
  * ones, whose sizes must be known first, are made at once.
  */
-import { type ByteSource, memorySource } from '../byte-source.ts';
+import type { ByteSource } from '../byte-source.ts';
 import type { ByteRange, DataSet, Element } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
 import { numberElement, type Removal, textElement, withElements } from '../element-values.ts';
@@ -14,8 +14,11 @@ import { PIXEL_TAGS, type PixelDescription } from './pixel-description.ts';
 import { bytesOfValues } from './pixel-values.ts';
 import { openPixels, type PixelSource, type Pixels } from './pixels.ts';
 
-/** What all compressed frames of an image may take: they are held in memory until they are written. */
-const ENCODED_BYTES_MAX = 1024 * 1024 * 1024;
+/**
+ * What all compressed frames of an image may take: they are held in memory until they are written, of each image that somebody asks
+ * for. A whole study of CT fits; a film that does not is given as it is, or frame by frame.
+ */
+const ENCODED_BYTES_MAX = 256 * 1024 * 1024;
 const OFFSET_TABLES: readonly Removal[] = [
   { remove: PIXEL_TAGS.extendedOffsetTable },
   { remove: PIXEL_TAGS.extendedOffsetTableLengths },
@@ -30,7 +33,11 @@ export function canTranscode(fromUid: string, toUid: string): boolean {
 }
 
 /** Ready to be written. Throws `unsupported` where there is no codec for one of the syntaxes, `limit`, and what decoding throws. */
-export function transcoded(object: PixelSource, transferSyntaxUid: string): PixelSource {
+export function transcoded(
+  object: PixelSource,
+  transferSyntaxUid: string,
+  encodedBytesMax = ENCODED_BYTES_MAX,
+): PixelSource {
   const transferSyntax = transferSyntaxOf(transferSyntaxUid);
   const value = object.dataSet.elements.get(PIXEL_TAGS.pixelData)?.value;
   if (transferSyntaxUid === object.transferSyntax.uid) return object;
@@ -41,7 +48,7 @@ export function transcoded(object: PixelSource, transferSyntaxUid: string): Pixe
   if (!canEncode(transferSyntaxUid))
     throw new DicomError('unsupported', 'Pixels are not compressed in this transfer syntax.');
   if (value === undefined) return { ...object, transferSyntax };
-  return { ...encoded(object, transferSyntaxUid), transferSyntax };
+  return { ...encoded(object, transferSyntaxUid, encodedBytesMax), transferSyntax };
 }
 
 type Content = Pick<PixelSource, 'dataSet' | 'source'>;
@@ -105,6 +112,24 @@ function frameSource({ description, frame }: Pixels): ByteSource {
   };
 }
 
+/** Values one after the other, none read over its end: a copy of them all would take their memory twice. */
+function valuesSource(values: readonly Buffer[]): ByteSource {
+  const starts: number[] = [];
+  let sizeBytes = 0;
+  for (const { byteLength } of values) {
+    starts.push(sizeBytes);
+    sizeBytes += byteLength;
+  }
+  return {
+    sizeBytes,
+    bytes(start, length) {
+      const index = starts.findLastIndex((one) => one <= start);
+      const at = start - (starts[index] ?? 0);
+      return values[index]?.subarray(at, at + length) ?? Buffer.alloc(0);
+    },
+  };
+}
+
 /** Two sources as one; no value may go over the seam. */
 function joined(first: ByteSource, second: ByteSource): ByteSource {
   return {
@@ -114,7 +139,7 @@ function joined(first: ByteSource, second: ByteSource): ByteSource {
   };
 }
 
-function encoded(object: PixelSource, transferSyntaxUid: string): Content {
+function encoded(object: PixelSource, transferSyntaxUid: string, encodedBytesMax: number): Content {
   const pixels = openPixels(object);
   const { description } = pixels;
   const frames: Buffer[] = [];
@@ -123,12 +148,12 @@ function encoded(object: PixelSource, transferSyntaxUid: string): Content {
   for (let index = 0; index < description.frameCount; index += 1) {
     const frame = encodeFrame(pixels.frame(index), description, transferSyntaxUid);
     sizeBytes += frame.bytes.byteLength;
-    if (sizeBytes > ENCODED_BYTES_MAX)
-      throw new DicomError('limit', `An image is not compressed to more than ${ENCODED_BYTES_MAX} bytes.`);
+    if (sizeBytes > encodedBytesMax)
+      throw new DicomError('limit', `An image is not compressed to more than ${encodedBytesMax} bytes.`);
     frames.push(frame.bytes);
     photometric = frame.photometricInterpretation;
   }
-  const content = memorySource(Buffer.concat([offsetTable(frames), ...frames]));
+  const content = valuesSource([offsetTable(frames), ...frames]);
   const fragments = fragmentsOf(frames, object.source.sizeBytes);
   const dataSet: DataSet = withElements(object.dataSet, [
     textElement('PhotometricInterpretation', photometric),

@@ -28,6 +28,7 @@ import {
 import { makeNamedFolder } from '@lantern/service';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
+import { requireFile } from '../cli/file-fault.ts';
 import type { Output } from '../cli/output.ts';
 
 const KEY_BYTES = 32;
@@ -100,7 +101,10 @@ async function keyIn(file: string, to: string, output: Output): Promise<Buffer> 
     output.note(
       `Made a new key: ${file}. Keep it secret, and keep it: pseudonyms agree only between runs with one key.`,
     );
-  } else output.note(`Pseudonyms are made with the key ${file}.`);
+  } else {
+    await requireFile(file);
+    output.note(`Pseudonyms are made with the key ${file}.`);
+  }
   const key = Buffer.from((await readFile(file, 'utf8')).trim(), 'hex');
   if (key.byteLength !== KEY_BYTES)
     throw new AppError('input.invalid', `${file} does not hold ${KEY_BYTES} bytes as hexadecimal digits.`);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -196,6 +196,28 @@ describe('lantern dicom echo', () => {
   });
 });
 
+describe('what is asked of a command by mistake', () => {
+  const long = 'ABCDEFGHIJKLMNOPQ';
+  const cases: readonly (readonly [RegExp, ...string[]])[] = [
+    [/^Error: .* is a folder, not a file\./, 'show', FIXTURES],
+    [/^Error: .* does not exist\./, 'show', 'nowhere.dcm'],
+    [/--called-ae: an AE title has 1 to 16/, 'echo', '127.0.0.1:104', '--called-ae', long],
+    [/--calling-ae: an AE title has 1 to 16/, 'send', '127.0.0.1:104', FIXTURES, '--calling-ae', long],
+    [/--called-ae: an AE title has 1 to 16/, 'find', '127.0.0.1:104', '--called-ae', 'A\\B'],
+    [/--called-ae: an AE title has 1 to 16/, 'pull', '127.0.0.1:104', 'out', 'A1', '--called-ae', ' '],
+    [/--move-port: must be/, 'pull', '127.0.0.1:104', 'out', 'A1', '--move-port', '99999'],
+    [/is a folder, not a file\./, 'deidentify', fixture('MR_small.dcm'), 'out', '--key-file', FIXTURES],
+  ];
+  for (const [message, ...args] of cases)
+    test(`is refused with a sentence: lantern dicom ${args.map((arg) => path.basename(arg)).join(' ')}`, async () => {
+      const { code, err, out } = await lantern(...args);
+      assert.equal(code, EXIT.failed);
+      assert.match(err, message);
+      assert.doesNotMatch(err, /^ {4}at |internal/m, 'no stack trace');
+      assert.equal(out, '');
+    });
+});
+
 describe('lantern dicom find', () => {
   test('prints what a peer has, at the level and with the keys that are given', async () => {
     const found = await lantern('find', address, '-k', `PatientID=${plain.id}`);
@@ -299,6 +321,18 @@ describe('lantern dicom pull', () => {
     const { code, err } = await pull(plain.id, '--move-port', String(destinationPort), '--move-host', '127.0.0.1');
     assert.equal(code, EXIT.success, err);
     assert.equal((await dicomFiles()).length, 1);
+  });
+
+  test('by C-MOVE says so where the port is taken', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => void taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    const where = ['--move-host', '127.0.0.1', '--move-port', String(port)];
+    const { code, err } = await lantern('pull', '127.0.0.1:104', path.join(folder, 'taken'), 'A1', ...where);
+    assert.equal(code, EXIT.config);
+    assert.match(err, /cannot be listened on/);
+    assert.doesNotMatch(err, /^ {4}at /m);
+    await new Promise((resolve) => taken.close(resolve));
   });
 
   test('keeps nothing under a name that is not its own', async () => {

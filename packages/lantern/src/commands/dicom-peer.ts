@@ -36,9 +36,17 @@ export async function peerOf(address: string, options: PeerOptions): Promise<Pee
   if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
     throw new AppError('input.invalid', `"${address}" must be HOST:PORT, such as 10.1.2.3:104.`);
   }
-  const { calledAe, callingAe } = options;
+  const calledAe = titleOf('--called-ae', options.calledAe);
+  const callingAe = titleOf('--calling-ae', options.callingAe);
   const tls = await tlsOf(options);
   return { host, port: Number(port), calledAe, callingAe, ...(tls === undefined ? {} : { tls }) };
+}
+
+/** PS3.5 6.2, VR AE. A longer one would be cut on the way, and be another. */
+function titleOf(option: string, text: string): string {
+  const title = text.trim();
+  if (/^[\x20-\x5b\x5d-\x7e]{1,16}$/.test(title)) return title;
+  throw new AppError('input.invalid', `${option}: an AE title has 1 to 16 printable characters and no backslash.`);
 }
 
 async function tlsOf({ tls, ca, cert, key }: PeerOptions): Promise<Peer['tls']> {

@@ -16,6 +16,7 @@ import { createPullFolder } from './pull-folder.ts';
 import { type Awaited, type Download, downloadStudy, findWanted, keepAwaited } from './study-download.ts';
 
 const KEY_KINDS = ['accession-number', 'study-instance-uid', 'patient-id'] as const;
+const PORT_MAX = 65_535;
 const ATTEMPTS_MAX = 4;
 const RETRY_MS = 1000; // doubled each time
 
@@ -101,14 +102,25 @@ function keysOf(values: readonly string[], by: string): StudyKey[] {
   return listed.map((value) => ({ by: kind, value }));
 }
 
-function startReceiver(download: Download, options: PullOptions): Promise<DicomServer> | undefined {
+async function startReceiver(download: Download, options: PullOptions): Promise<DicomServer | undefined> {
   if (options.movePort === undefined) return undefined;
-  return startDicomServer({
-    port: Number(options.movePort),
-    host: options.moveHost,
-    admit: async ({ calledAe }) => (calledAe === options.callingAe ? 'accepted' : 'called-ae'),
-    handlers: { onStore: (request) => keepAwaited(download, request) },
-  });
+  const [port, host] = [portOf(options.movePort), options.moveHost];
+  const admit = async ({ calledAe }: { readonly calledAe: string }) =>
+    calledAe === options.callingAe ? 'accepted' : 'called-ae';
+  try {
+    return await startDicomServer({
+      ...{ port, host, admit },
+      handlers: { onStore: (request) => keepAwaited(download, request) },
+    });
+  } catch (cause) {
+    const message = `--move-port ${port} on ${host} cannot be listened on: it is taken, or no address of this machine.`;
+    throw new AppError('set-up.failed', message, { cause });
+  }
+}
+
+function portOf(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= PORT_MAX) return Number(text);
+  throw new AppError('input.invalid', `--move-port: must be a whole number from 0 to ${PORT_MAX}.`);
 }
 
 async function pullEntry(download: Download, key: StudyKey): Promise<EntryResult[]> {

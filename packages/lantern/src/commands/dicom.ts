@@ -12,6 +12,7 @@ import {
 } from '@lantern/dicom';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
+import { requireFile } from '../cli/file-fault.ts';
 import { dicomDeidentifyCommand } from './dicom-deidentify.ts';
 import { dicomEchoCommand } from './dicom-echo.ts';
 import { dicomFindCommand, dicomWorklistCommand } from './dicom-find.ts';
@@ -29,7 +30,8 @@ export function dicomCommand(context: CommandContext): Command {
       withJson(new Command('show'))
         .description('every element of a file; it prints what the file says of its patient')
         .argument('<file>', 'a DICOM file, with or without preamble and meta information')
-        .action((file: string, options: CommonOptions) => {
+        .action(async (file: string, options: CommonOptions) => {
+          await requireFile(file);
           const { meta, dataSet, transferSyntax } = readFile(file);
           const { uid, name } = transferSyntax;
           outputOf(context, options).result(

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import {
   AppError,
+  type CollectionFault,
   type ImageCollection,
   type NewImageCollection,
   NewImageCollectionSchema,
@@ -29,6 +30,7 @@ export function imagesCommand(context: CommandContext): Command {
         .addCommand(createCommand(context))
         .addCommand(decisionCommand(context, 'approve'))
         .addCommand(decisionCommand(context, 'withdraw'))
+        .addCommand(retryCommand(context))
         .addCommand(listCommand(context))
         .addCommand(statusCommand(context))
         .addCommand(reportCommand(context))
@@ -88,6 +90,19 @@ function decisionCommand(context: CommandContext, name: keyof typeof DECISIONS):
     );
 }
 
+function retryCommand(context: CommandContext): Command {
+  return withConnection(new Command('retry'))
+    .description('try again the studies, the filling or the removal that failed for good, once the cause is mended')
+    .argument('<collection id>')
+    .action(
+      connected(context, async ({ api }, { output, args: [id] }) => {
+        const params = { collectionId: idArgument('ImageCollectionId', id) };
+        const collection = await api.call(RESEARCH_IMAGES_API.retryImageCollection, { params });
+        output.result(collection, summaryOf(collection));
+      }),
+    );
+}
+
 function listCommand(context: CommandContext): Command {
   return withConnection(new Command('list'))
     .description('every version of every collection')
@@ -102,10 +117,11 @@ function listCommand(context: CommandContext): Command {
           String(one.copies.doneStudies),
           String(one.copies.copiedInstances),
           String(one.copies.heldInstances),
+          String(one.copies.failedStudies),
         ]);
         output.result(
           { collections },
-          table([['collection', 'name', 'version', 'state', 'studies', 'images', 'held back'], ...rows]),
+          table([['collection', 'name', 'version', 'state', 'studies', 'images', 'held back', 'failed'], ...rows]),
         );
       }),
     );
@@ -135,12 +151,21 @@ function statusCommand(context: CommandContext): Command {
     );
 }
 
-function summaryOf({ name, version, state, copies }: ImageCollection): string {
+const STEPS: Readonly<Record<CollectionFault['step'], string>> = {
+  fill: 'Studies that are here already could not be looked for',
+  remove: 'The copies could not be removed',
+};
+
+function summaryOf({ collectionId, name, version, state, copies, fault }: ImageCollection): string {
   const { doneStudies, pendingStudies, waitingStudies, optedOutStudies, copiedInstances, heldInstances } = copies;
+  const { failedStudies } = copies;
+  const retry = `lantern images collection retry ${collectionId}`;
   return [
     `${name} version ${version}: ${state}`,
     `${doneStudies} studies done, ${pendingStudies} to do, ${waitingStudies} waiting, ${optedOutStudies} opted out`,
     `${copiedInstances} images copied, ${heldInstances} held back`,
+    ...(failedStudies === 0 ? [] : [`${failedStudies} studies failed; the log of the site says why. Then: ${retry}`]),
+    ...(fault === undefined ? [] : [`${STEPS[fault.step]} [${fault.code}]. When the cause is mended: ${retry}`]),
   ].join('\n');
 }
 

@@ -11,9 +11,11 @@ function codeOf(caught: unknown): string {
 }
 
 test('what says that the connection or the server is gone is one retryable error', () => {
-  for (const code of ['ECONNREFUSED', 'ENOENT', 'ECONNRESET', 'EPIPE', '57P01', '57P03', '08006', '08P01', '53300']) {
+  for (const code of ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', '57P01', '57P03', '08006', '08P01', '53300']) {
     assert.equal(codeOf(withCode(code)), 'database.unavailable', code);
   }
+  const noSocket = Object.assign(withCode('ENOENT'), { syscall: 'connect' });
+  assert.equal(codeOf(noSocket), 'database.unavailable');
   for (const message of [
     'Connection terminated unexpectedly',
     'Connection terminated due to connection timeout',
@@ -35,6 +37,7 @@ test('a full disk of the server is a full disk', () => {
 test('what says something about the caller comes back as it was', () => {
   for (const caught of [
     withCode('23505'),
+    Object.assign(withCode('ENOENT'), { syscall: 'open' }),
     withCode('42P01'),
     withCode('0A000'),
     new TypeError('x'),

@@ -4,11 +4,10 @@
  */
 import { AppError } from '@lantern/contract';
 
-/** The socket is closed, refused, not there or reset: errno(3). */
+/** The socket is closed, refused or reset: errno(3). */
 const SOCKET_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
-  'ENOENT',
   'EPIPE',
   'ETIMEDOUT',
   'EHOSTUNREACH',
@@ -36,9 +35,15 @@ function codeOf(caught: Error): string {
   return 'code' in caught && typeof caught.code === 'string' ? caught.code : '';
 }
 
+/** The socket file of a server that does not run. Of any other call it is a file of ours that is missing, which no waiting brings. */
+function isMissingSocket(caught: Error): boolean {
+  return codeOf(caught) === 'ENOENT' && 'syscall' in caught && caught.syscall === 'connect';
+}
+
 function isConnectionError(caught: Error): boolean {
   const code = codeOf(caught);
   return (
+    isMissingSocket(caught) ||
     SOCKET_CODES.has(code) ||
     SERVER_CODES.has(code) ||
     code.startsWith(CONNECTION_CLASS) ||

@@ -40,11 +40,16 @@ describe('DICOM objects', () => {
   it('come in the most wanted transfer syntax that each can be brought to', () => {
     const accept = `${dicom(JPEG_2000)}, ${dicom(MPEG4)};q=0.9, ${dicom()};q=0.5`;
     assert.deepEqual(form(accept, RLE, MPEG4, EXPLICIT).transferSyntaxes, [JPEG_2000, MPEG4, JPEG_2000]);
-    assert.deepEqual(form(dicom(), RLE, MPEG4).transferSyntaxes, [EXPLICIT, undefined]);
+    assert.deepEqual(form(dicom(EXPLICIT), RLE, MPEG4).transferSyntaxes, [EXPLICIT, undefined]);
+  });
+
+  it('come as they are where nothing is said of a transfer syntax and we cannot decode them', () => {
+    assert.deepEqual(form(dicom(), RLE, MPEG4).transferSyntaxes, [EXPLICIT, MPEG4]);
+    assert.deepEqual(form('application/dicom', MPEG4), { isMultipart: false, transferSyntaxes: [MPEG4] });
   });
 
   it('are refused where there is no codec, or no such media type', () => {
-    for (const accept of [dicom(), dicom(JPEG_2000), dicom('nonsense')])
+    for (const accept of [dicom(EXPLICIT), dicom(JPEG_2000), dicom('nonsense')])
       assert.throws(() => form(accept, MPEG4), refused);
     assert.throws(() => form(dicom(MPEG4), EXPLICIT), refused);
     assert.throws(() => form('application/zip', EXPLICIT), refused);

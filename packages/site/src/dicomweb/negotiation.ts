@@ -1,7 +1,7 @@
 /**
  * In what form a retrieval is answered: media type and transfer syntax, by what the caller accepts (PS3.18 8.7), most wanted first.
- * Without a transfer syntax an object is wanted in explicit little endian; with `*` as it is, but never in implicit or big endian,
- * which have no place on the web (8.7.3).
+ * Without a transfer syntax an object is wanted in explicit little endian, or as it is where we cannot decode it, as with video; with
+ * `*` as it is, but never in implicit or big endian, which have no place on the web (8.7.3).
  */
 import { AppError } from '@lantern/contract';
 import { canTranscode, type MediaType, parseAccept, transferSyntaxOf } from '@lantern/dicom';
@@ -56,7 +56,8 @@ function covers(pattern: string, type: string): boolean {
 function syntaxFor(own: string, wanted: string | undefined): string | undefined {
   const { explicit, littleEndian } = transferSyntaxOf(own);
   const asItIs = explicit && littleEndian ? own : EXPLICIT_LITTLE_ENDIAN;
-  const target = wanted === undefined ? EXPLICIT_LITTLE_ENDIAN : wanted === '*' ? asItIs : wanted;
+  const byDefault = canTranscode(own, EXPLICIT_LITTLE_ENDIAN) ? EXPLICIT_LITTLE_ENDIAN : asItIs;
+  const target = wanted === undefined ? byDefault : wanted === '*' ? asItIs : wanted;
   if (!/^[0-9.]{1,64}$/.test(target)) return undefined;
   const { explicit: isExplicit, littleEndian: isLittle } = transferSyntaxOf(target);
   return isExplicit && isLittle && canTranscode(own, target) ? target : undefined;
@@ -104,7 +105,7 @@ export function frameForm(accepted: readonly MediaType[], own: string, frameCoun
 
 function pixelsFor(own: string, { type, transferSyntax }: Wanted): Omit<FrameForm, 'isMultipart'> | undefined {
   if (covers(type, OCTETS)) {
-    const target = syntaxFor(own, transferSyntax);
+    const target = syntaxFor(own, transferSyntax ?? EXPLICIT_LITTLE_ENDIAN);
     if (target !== undefined) return { type: OCTETS, transferSyntax: target };
   }
   for (const [name, syntaxes] of Object.entries(PIXEL_TYPES)) {

@@ -167,18 +167,29 @@ describe('DICOM objects', () => {
   });
 
   it('that cannot be given as accepted are left out with a warning, and refused where none can', async () => {
-    const partly = await get('/studies/2.25.1.2');
+    const partly = await get('/studies/2.25.1.2', objects(EXPLICIT));
     assert.equal(partly.status, 206);
     assert.match(partly.headers.get('warning') ?? '', /1 instances cannot be transcoded/);
     assert.equal((await partsOf(partly)).length, 1);
     const all = await get('/studies/2.25.1.2', objects('*'));
     assert.deepEqual([all.status, (await partsOf(all)).length], [200, 2]);
-    for (const accept of [objects(), objects('1.2.840.10008.1.2'), 'application/zip', 'text/html']) {
-      const answer = await get('/studies/2.25.1.2/series/2.25.1.2.1/instances/2.25.1.2.1.1', accept);
+    const instance = '/studies/2.25.1.2/series/2.25.1.2.1/instances/2.25.1.2.1.1';
+    for (const accept of [objects(EXPLICIT), objects('1.2.840.10008.1.2'), 'application/zip', 'text/html']) {
+      const answer = await get(instance, accept);
       const { status, code, message } = await errorOf(answer);
       assert.deepEqual([status, code], [406, 'input.not-acceptable']);
       assert.match(message, /codec|application\/dicom/);
     }
+    for (const accept of [undefined, 'multipart/related; type="video/mp4"'])
+      assert.equal((await get(`${instance}/frames/1`, accept)).status, 406, 'frames of video');
+  });
+
+  it('are as they were sent where nothing is said of a transfer syntax and we cannot decode them', async () => {
+    const answer = await get('/studies/2.25.1.2/series/2.25.1.2.1/instances/2.25.1.2.1.1', 'application/dicom');
+    assert.equal(answer.headers.get('content-type'), `application/dicom; transfer-syntax=${MPEG4}`);
+    const { transferSyntax, dataSet, source } = readPart10(memorySource(Buffer.from(await answer.arrayBuffer())));
+    assert.equal(transferSyntax.uid, MPEG4);
+    assert.ok(source.sizeBytes > video.content.byteLength && dataSet.elements.size > 0);
   });
 
   it('that are not there are not found, nor under another study or series', async () => {

@@ -9,11 +9,13 @@
  */
 import {
   AppError,
+  type CollectionFault,
   IMAGE_COLLECTION_STATES,
   type ImageCollectionId,
   type ImageCollectionState,
   type NewImageCollection,
   type ProjectId,
+  type SignedEnvelope,
   transition,
 } from '@lantern/contract';
 import {
@@ -22,9 +24,19 @@ import {
   PROFILE_DEFAULT,
   parseDeidentificationProfile,
 } from '@lantern/dicom';
-import { type AnyTx, type Clock, type Database, newId, type Tx, transactionOf } from '@lantern/service';
+import {
+  type AnyTx,
+  type Clock,
+  type Database,
+  type KeyPair,
+  type Logger,
+  newId,
+  type Tx,
+  transactionOf,
+} from '@lantern/service';
 import { audit } from '../site-context.ts';
 import type { SiteTables } from '../tables.ts';
+import { createSignedApprovals, type SignedApprovals } from './signed-approval.ts';
 import * as store from './store.ts';
 
 export type CollectionRow = store.CollectionRow;
@@ -32,6 +44,9 @@ export type CollectionRow = store.CollectionRow;
 type CollectionsDeps = {
   readonly database: Database;
   readonly clock: Clock;
+  readonly log: Logger;
+  /** Of the site, which signs what governance approves. */
+  readonly keyPair: KeyPair;
   /** Whether this site's decision on a project stands; absent where the node has no hub. */
   readonly projectStands?: ((projectId: ProjectId) => Promise<boolean>) | undefined;
   /** Write the jobs that follow. */
@@ -44,31 +59,40 @@ export type Collections = ReturnType<typeof createCollections>;
 
 export function createCollections(deps: CollectionsDeps) {
   const db = deps.database.kysely<store.CollectionTables>();
-  const stands = async ({ project_id: projectId }: CollectionRow) =>
+  const approvals = createSignedApprovals(deps);
+  const projectStands = async ({ project_id: projectId }: CollectionRow) =>
     projectId === null || deps.projectStands === undefined || (await deps.projectStands(projectId));
   return {
-    stands,
+    /** Of a collection that was approved: whether it may be copied for and read, or why not. */
+    async standing(row: CollectionRow): Promise<'stands' | 'approval-not-signed' | 'project-not-approved'> {
+      if (!(await approvals.stands(row))) return 'approval-not-signed';
+      return (await projectStands(row)) ? 'stands' : 'project-not-approved';
+    },
     list: () => store.listCollections(db),
     find: (collectionId: ImageCollectionId) => store.findCollection(db, collectionId),
     require: (collectionId: ImageCollectionId) => requireCollection(db, collectionId),
     create: (wanted: NewImageCollection, by: string) => create(deps, wanted, by),
 
     async approve(collectionId: ImageCollectionId, decision: Decision): Promise<CollectionRow> {
-      if (!(await stands(await requireCollection(db, collectionId))))
+      if (!(await projectStands(await requireCollection(db, collectionId))))
         throw new AppError('policy.not-approved', "This site's approval of the collection's project does not stand.");
-      return deps.database.transaction((tx: Tx<store.CollectionTables>) =>
-        approve(deps, tx, { collectionId, decision }),
+      const row = await deps.database.transaction((tx: Tx<store.CollectionTables>) =>
+        approve({ ...deps, approvals }, tx, { collectionId, decision }),
       );
+      approvals.approved(row);
+      return row;
     },
 
-    withdraw(collectionId: ImageCollectionId, decision: Decision): Promise<CollectionRow> {
-      return deps.database.transaction(async (tx: Tx<store.CollectionTables>) => {
+    async withdraw(collectionId: ImageCollectionId, decision: Decision): Promise<CollectionRow> {
+      const row = await deps.database.transaction(async (tx: Tx<store.CollectionTables>) => {
         const row = await requireLocked(tx, collectionId);
         const withdrawn = await move(deps, tx, row, { event: 'withdraw', by: decision.by });
         await deps.onWithdrawn(tx, collectionId);
         await record(deps, tx, row, { action: 'image-collection.withdraw', ...decision });
         return withdrawn;
       });
+      approvals.withdrawn(collectionId);
+      return row;
     },
 
     /** Approved collections that take a study which has just ended; what is approved beside `tx` finds the study itself. */
@@ -83,6 +107,15 @@ export function createCollections(deps: CollectionsDeps) {
     holdState: (tx: AnyTx, collectionId: ImageCollectionId): Promise<ImageCollectionState | undefined> =>
       store.holdState(transactionOf<store.CollectionTables>(tx), collectionId),
     markRemoved: (collectionId: ImageCollectionId) => store.setRemoved(db, collectionId, deps.clock.now()),
+    setFault: (tx: AnyTx, collectionId: ImageCollectionId, fault: CollectionFault) =>
+      store.setFault(transactionOf<store.CollectionTables>(tx), collectionId, fault),
+    /** Its fault, which it has no more: whoever takes it sees to it. */
+    async takeFault(tx: AnyTx, collectionId: ImageCollectionId): Promise<CollectionFault | undefined> {
+      const own = transactionOf<store.CollectionTables>(tx);
+      const row = await requireLocked(own, collectionId);
+      await store.setFault(own, collectionId, null);
+      return row.fault ?? undefined;
+    },
   };
 }
 
@@ -120,7 +153,7 @@ async function create(deps: CollectionsDeps, wanted: NewImageCollection, by: str
 }
 
 async function approve(
-  deps: CollectionsDeps,
+  deps: CollectionsDeps & { readonly approvals: Pick<SignedApprovals, 'sign'> },
   tx: Tx<store.CollectionTables>,
   { collectionId, decision }: { collectionId: ImageCollectionId; decision: Decision },
 ): Promise<CollectionRow> {
@@ -129,21 +162,30 @@ async function approve(
   const earlier = await store.lockApproved(tx, row.name);
   if (earlier !== undefined && earlier.version > row.version)
     throw new AppError('conflict', `Version ${earlier.version} of this collection is approved already.`);
-  const approved = await move(deps, tx, row, { event: 'approve', by: decision.by });
+  const at = deps.clock.now();
+  const approval = deps.approvals.sign(row, { ...decision, at });
+  const approved = await move(deps, tx, row, { event: 'approve', by: decision.by, at, approval });
   if (earlier !== undefined) await move(deps, tx, earlier, { event: 'supersede', by: decision.by });
   await deps.onApproved(tx, collectionId);
   await record(deps, tx, row, { action: 'image-collection.approve', ...decision });
   return approved;
 }
 
+type Move = {
+  readonly event: 'approve' | 'supersede' | 'withdraw';
+  readonly by: string;
+  readonly at?: Date;
+  readonly approval?: SignedEnvelope;
+};
+
 function move(
   { clock }: CollectionsDeps,
   tx: Tx<store.CollectionTables>,
   row: CollectionRow,
-  { event, by }: { event: 'approve' | 'supersede' | 'withdraw'; by: string },
+  { event, by, at = clock.now(), approval }: Move,
 ): Promise<CollectionRow> {
   const state = transition(IMAGE_COLLECTION_STATES, { what: 'image collection', state: row.state, event });
-  return store.setState(tx, row.collection_id, { state, by, at: clock.now() });
+  return store.setState(tx, row.collection_id, { state, by, at, approval });
 }
 
 async function record(

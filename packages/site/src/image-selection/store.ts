@@ -1,8 +1,16 @@
 /** Rows of image collections, and what the index of the archive says of the studies that they name. */
-import type { ImageCollectionId, ImageCollectionState, ProjectId, SeriesRule, StudySelection } from '@lantern/contract';
+import type {
+  CollectionFault,
+  ImageCollectionId,
+  ImageCollectionState,
+  ProjectId,
+  SeriesRule,
+  SignedEnvelope,
+  StudySelection,
+} from '@lantern/contract';
 import { type ColumnType, type Kysely, type Selectable, sql } from 'kysely';
 
-/** The mirror of `image_collection` in `migrations/016-research-images.sql`. */
+/** The mirror of `image_collection` in `migrations/016-research-images.sql` and `019-research-failures-and-signatures.sql`. */
 export type CollectionTables = {
   image_collection: {
     collection_id: ImageCollectionId;
@@ -18,6 +26,9 @@ export type CollectionTables = {
     decided_by: string | null;
     decided_at: ColumnType<Date | null, null, Date>;
     removed_at: ColumnType<Date | null, null, Date>;
+    fault: ColumnType<CollectionFault | null, null, string | null>;
+    /** What governance signed when it approved; not yet verified. */
+    approval: ColumnType<SignedEnvelope | null, null, string | null>;
   };
 };
 export type CollectionDb = Kysely<CollectionTables>;
@@ -46,7 +57,7 @@ export async function newestVersion(tx: CollectionDb, name: string): Promise<Col
 
 export async function insertCollection(
   tx: CollectionDb,
-  row: Omit<CollectionRow, 'state' | 'decided_by' | 'decided_at' | 'removed_at'>,
+  row: Omit<CollectionRow, 'state' | 'decided_by' | 'decided_at' | 'removed_at' | 'fault' | 'approval'>,
 ): Promise<CollectionRow> {
   return tx
     .insertInto('image_collection')
@@ -59,6 +70,8 @@ export async function insertCollection(
       decided_by: null,
       decided_at: null,
       removed_at: null,
+      fault: null,
+      approval: null,
     })
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -115,14 +128,47 @@ export async function lockApproved(tx: CollectionDb, name: string): Promise<Coll
 export async function setState(
   tx: CollectionDb,
   collectionId: ImageCollectionId,
-  change: { state: ImageCollectionState; by: string; at: Date },
+  change: { state: ImageCollectionState; by: string; at: Date; approval?: SignedEnvelope | undefined },
 ): Promise<CollectionRow> {
+  const { state, by, at, approval } = change;
   return tx
     .updateTable('image_collection')
-    .set({ state: change.state, decided_by: change.by, decided_at: change.at })
+    .set({
+      ...{ state, decided_by: by, decided_at: at },
+      ...(approval === undefined ? {} : { approval: JSON.stringify(approval) }),
+    })
     .where('collection_id', '=', collectionId)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+export type AuditedDecision = {
+  readonly action: 'image-collection.approve' | 'image-collection.withdraw';
+  readonly collectionId: ImageCollectionId;
+  readonly name: string;
+  readonly version: number;
+};
+
+/** Every approval and withdrawal that the audit chain knows. Reads the whole chain: once per process. */
+export async function readAuditedDecisions(db: CollectionDb): Promise<AuditedDecision[]> {
+  const { rows } = await sql<AuditedDecision>`
+    select action, object as "collectionId", details::json ->> 'name' as name,
+      (details::json ->> 'version')::integer as version
+    from audit_record where action in ('image-collection.approve', 'image-collection.withdraw')`.execute(db);
+  return rows;
+}
+
+/** `null`: it was done, or is tried again. */
+export async function setFault(
+  db: CollectionDb,
+  collectionId: ImageCollectionId,
+  fault: CollectionFault | null,
+): Promise<void> {
+  await db
+    .updateTable('image_collection')
+    .set({ fault: fault === null ? null : JSON.stringify(fault) })
+    .where('collection_id', '=', collectionId)
+    .execute();
 }
 
 export async function setRemoved(db: CollectionDb, collectionId: ImageCollectionId, at: Date): Promise<void> {

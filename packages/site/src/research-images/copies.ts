@@ -141,7 +141,10 @@ async function readable(deps: CopiesDeps, collectionId: ImageCollectionId): Prom
   const row = await deps.collections.require(collectionId);
   if (row.state !== 'approved' && row.state !== 'superseded')
     throw new AppError('policy.not-approved', `This version of the collection is ${row.state}.`);
-  if (!(await deps.collections.stands(row)))
+  const standing = await deps.collections.standing(row);
+  if (standing === 'approval-not-signed')
+    throw new AppError('envelope.rejected', 'The collection is not what this site signed when it was approved.');
+  if (standing === 'project-not-approved')
     throw new AppError('policy.not-approved', "This site's approval of the collection's project does not stand.");
   if (!(await deps.optOuts.isOpen()))
     throw new AppError('policy.refused', 'A list of opted-out patients is missing or too old; load a newer one.');

@@ -145,6 +145,7 @@ function quarantineRow(
     decided_by: decision?.decidedBy ?? null,
     decided_at: decision?.decidedAt ?? null,
     statement: decision?.statement ?? null,
+    release: decision?.release ?? null,
   };
 }
 

@@ -53,6 +53,11 @@ export async function askToRemove(tx: AnyTx, collectionId: ImageCollectionId): P
 const BEFORE_ALL = { collectionId: '', studyKey: '0' };
 
 /** Judges copied and excluded patients by the new list. */
-export async function askToApplyOptOuts(tx: AnyTx, after: { collectionId: string; studyKey: string } = BEFORE_ALL) {
-  await enqueue(tx, { name: JOBS.applyOptOuts, payload: { after }, key: JOBS.applyOptOuts });
+export async function askToApplyOptOuts(
+  tx: AnyTx,
+  after: { collectionId: string; studyKey: string } = BEFORE_ALL,
+  runAt?: Date,
+) {
+  const key = JOBS.applyOptOuts;
+  await enqueue(tx, { name: key, payload: { after }, key, ...(runAt === undefined ? {} : { runAt }) });
 }

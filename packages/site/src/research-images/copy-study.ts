@@ -19,12 +19,14 @@ import {
   type QuarantineDb,
   type QuarantineTables,
 } from './quarantine-store.ts';
+import type { SignedReleases } from './signed-release.ts';
 import * as store from './store.ts';
 import { volumeFactsOf } from './volume-facts.ts';
 
 export type CopyStudyDeps = CopyInstanceDeps & {
   readonly log: Logger;
   readonly keys: ResearchKeys;
+  readonly releases: SignedReleases;
   readonly readText?: TextReader | undefined;
 };
 
@@ -35,7 +37,10 @@ const DEIDENTIFIER_COUNT_MAX = 16;
 
 type End =
   | { readonly state: 'done'; readonly why: string }
-  | { readonly state: 'waiting'; readonly why: 'project-not-approved' | 'opt-outs-too-old' | 'superseded' }
+  | {
+      readonly state: 'waiting';
+      readonly why: 'approval-not-signed' | 'project-not-approved' | 'opt-outs-too-old' | 'superseded';
+    }
   | { readonly state: 'opted-out'; readonly why: '' | 'patient-not-identified' };
 
 export type CopyStudy = (study: OneStudy, signal: AbortSignal) => Promise<void>;
@@ -156,11 +161,12 @@ async function exclusion(
   return verdict === 'not-identified' && hasCopies ? { state: 'opted-out', why: 'patient-not-identified' } : undefined;
 }
 
-async function decisionsOf({ held }: Work, taken: readonly StoredInstance[]): Promise<Decisions> {
-  const decisions = await decisionsOn(
+async function decisionsOf({ held, releases }: Work, taken: readonly StoredInstance[]): Promise<Decisions> {
+  const found = await decisionsOn(
     held,
     taken.map(({ contentDigest }) => contentDigest),
   );
+  const decisions = await releases.counting(found);
   return new Map(decisions.map((decision) => [decision.contentDigest, decision]));
 }
 
@@ -205,7 +211,8 @@ async function setVolume({ db, files }: Work, study: OneStudy, seriesKey: string
 }
 
 async function refusal(deps: CopyStudyDeps, collection: CollectionRow): Promise<End | undefined> {
-  if (!(await deps.collections.stands(collection))) return { state: 'waiting', why: 'project-not-approved' };
+  const why = await deps.collections.standing(collection);
+  if (why !== 'stands') return { state: 'waiting', why };
   return (await deps.optOuts.isOpen()) ? undefined : { state: 'waiting', why: 'opt-outs-too-old' };
 }
 

@@ -63,7 +63,7 @@ export function createCopyWork(deps: CopyStudyDeps): CopyWork {
     if (waiting.length === 0 || !(await deps.optOuts.isOpen())) return;
     for (const collectionId of waiting) {
       const collection = await collections.find(collectionId);
-      if (collection === undefined || !(await collections.stands(collection))) continue;
+      if (collection === undefined || (await collections.standing(collection)) !== 'stands') continue;
       await database.transaction(async (tx: Tx<ResearchTables>) => {
         for (const study of await waitingStudies(tx, collectionId, PAGE_STUDY_COUNT)) await jobs.askForStudy(tx, study);
       });

@@ -1,8 +1,14 @@
 /** Rows of the quarantine. */
-import type { ImageCollectionId, PixelStatement, QuarantineId, QuarantineState } from '@lantern/contract';
+import type {
+  ImageCollectionId,
+  PixelStatement,
+  QuarantineId,
+  QuarantineState,
+  SignedEnvelope,
+} from '@lantern/contract';
 import { type ColumnType, type Kysely, type Selectable, sql } from 'kysely';
 
-/** The mirror of `image_quarantine` in `migrations/016-research-images.sql`. */
+/** The mirror of `image_quarantine` in `migrations/016-research-images.sql` and `019-research-failures-and-signatures.sql`. */
 export type QuarantineTables = {
   image_quarantine: {
     quarantine_id: QuarantineId;
@@ -18,6 +24,8 @@ export type QuarantineTables = {
     decided_by: string | null;
     decided_at: Date | null;
     statement: ColumnType<PixelStatement | null, string | null, string | null>;
+    /** What a person signed when it was released; not yet verified. */
+    release: ColumnType<SignedEnvelope | null, string | null, string | null>;
   };
 };
 export type QuarantineDb = Kysely<QuarantineTables>;
@@ -33,11 +41,20 @@ function withTextKeys(row: QuarantineRow): QuarantineRow {
   };
 }
 
+/** As they are written. */
+function withTexts({ statement, release }: Pick<QuarantineRow, 'statement' | 'release'>) {
+  return {
+    statement: statement === null ? null : JSON.stringify(statement),
+    release: release === null ? null : JSON.stringify(release),
+  };
+}
+
 /** What was decided on contents, in any collection: a refusal before a release, the newest first. */
 export type ContentDecision = {
   readonly contentDigest: string;
   readonly state: 'released' | 'refused';
   readonly statement: PixelStatement | null;
+  readonly release: SignedEnvelope | null;
   readonly reasons: string[];
   readonly decidedBy: string;
   readonly decidedAt: Date;
@@ -45,12 +62,21 @@ export type ContentDecision = {
 
 export async function decisionsOn(db: QuarantineDb, contentDigests: readonly string[]): Promise<ContentDecision[]> {
   const { rows } = await sql<ContentDecision>`
-    select distinct on (content_digest) encode(content_digest, 'hex') as "contentDigest", state, statement, reasons,
+    select distinct on (content_digest) encode(content_digest, 'hex') as "contentDigest", state, statement, release, reasons,
       decided_by as "decidedBy", decided_at as "decidedAt"
     from image_quarantine
     where state <> 'held' and content_digest in (select decode(hex, 'hex') from unnest(${contentDigests}::text[]) as hex)
     order by content_digest, state = 'refused' desc, decided_at desc`.execute(db);
   return rows;
+}
+
+/** Contents of refusals that the audit chain knows. Reads the whole chain: once per process. */
+export async function readAuditedRefusals(db: QuarantineDb): Promise<string[]> {
+  const { rows } = await sql<{ content: string }>`
+    select details::json ->> 'content' as content from audit_record where action = 'image-quarantine.refuse'`.execute(
+    db,
+  );
+  return rows.map(({ content }) => content);
 }
 
 /** Instances of a study that are held or refused. */
@@ -74,7 +100,7 @@ export async function heldBackOf(
  */
 export async function upsertQuarantined(tx: QuarantineDb, row: QuarantineRow, knownAt: Date | null): Promise<void> {
   const { quarantine_id: _own, ...changed } = row;
-  const values = { ...changed, statement: row.statement === null ? null : JSON.stringify(row.statement) };
+  const values = { ...changed, ...withTexts(row) };
   await tx
     .insertInto('image_quarantine')
     .values({ ...values, quarantine_id: row.quarantine_id })
@@ -91,7 +117,7 @@ export async function upsertQuarantined(tx: QuarantineDb, row: QuarantineRow, kn
 export async function addDecided(tx: QuarantineDb, row: QuarantineRow): Promise<void> {
   await tx
     .insertInto('image_quarantine')
-    .values({ ...row, statement: row.statement === null ? null : JSON.stringify(row.statement) })
+    .values({ ...row, ...withTexts(row) })
     .onConflict((conflict) => conflict.columns(['collection_id', 'instance_key']).doNothing())
     .execute();
 }
@@ -132,7 +158,13 @@ export async function countContent(db: QuarantineDb, contentDigest: Buffer): Pro
 export async function setDecision(
   tx: QuarantineDb,
   quarantineIds: readonly QuarantineId[],
-  change: { state: QuarantineState; by: string; at: Date; statement: PixelStatement | null },
+  change: {
+    readonly state: QuarantineState;
+    readonly by: string;
+    readonly at: Date;
+    readonly statement: PixelStatement | null;
+    readonly release: SignedEnvelope | null;
+  },
 ): Promise<void> {
   await tx
     .updateTable('image_quarantine')
@@ -140,7 +172,7 @@ export async function setDecision(
       state: change.state,
       decided_by: change.by,
       decided_at: change.at,
-      statement: change.statement === null ? null : JSON.stringify(change.statement),
+      ...withTexts(change),
     })
     .where('quarantine_id', 'in', [...quarantineIds])
     .execute();

@@ -30,13 +30,19 @@ import { audit } from '../site-context.ts';
 import type { SiteTables } from '../tables.ts';
 import { askForStudy } from './copy-jobs.ts';
 import * as rows from './quarantine-store.ts';
+import type { SignedReleases } from './signed-release.ts';
 import { findReport, type ResearchTables } from './store.ts';
 
 const PAGE_COUNT = 200;
 
 export type Quarantine = ReturnType<typeof createQuarantine>;
 
-type QuarantineDeps = { readonly database: Database; readonly clock: Clock; readonly stored: StoredStudies };
+type QuarantineDeps = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly stored: StoredStudies;
+  readonly releases: SignedReleases;
+};
 
 export function createQuarantine(deps: QuarantineDeps) {
   const db = deps.database.kysely<rows.QuarantineTables>();
@@ -92,9 +98,10 @@ type Decision = {
   readonly by: string;
 };
 
-function decide(deps: QuarantineDeps, quarantineId: QuarantineId, decision: Decision): Promise<Quarantined> {
+async function decide(deps: QuarantineDeps, quarantineId: QuarantineId, decision: Decision): Promise<Quarantined> {
   const { event, statement, by } = decision;
-  return deps.database.transaction(async (tx: Tx<rows.QuarantineTables>) => {
+  let content = '';
+  const decided = await deps.database.transaction(async (tx: Tx<rows.QuarantineTables>) => {
     const asked = await required(tx, quarantineId);
     const same = await rows.lockContent(tx, asked.content_digest);
     const row = found(same.find((one) => one.quarantine_id === quarantineId));
@@ -102,20 +109,30 @@ function decide(deps: QuarantineDeps, quarantineId: QuarantineId, decision: Deci
     if (event === 'release' && !yieldsToPixelDecision(row.reasons))
       throw new AppError('policy.refused', 'A word on the pixels does not help here: this image can only be refused.');
     const concerned = same.filter((one) => isConcerned(one, event));
+    const at = deps.clock.now();
+    content = row.content_digest.toString('hex');
+    const release = statement === null ? null : deps.releases.sign({ contentDigest: content, statement, by, at });
     await rows.setDecision(
       tx,
       concerned.map((one) => one.quarantine_id),
-      { state, by, at: deps.clock.now(), statement },
+      { state, by, at, statement, release },
     );
     for (const one of concerned) await askForStudy(tx, { collectionId: one.collection_id, studyKey: one.study_key });
     await audit(deps, transactionOf<SiteTables>(tx), {
       actor: `user:${by}`,
       action: `image-quarantine.${event}`,
       object: quarantineId,
-      details: { sameContentCount: concerned.length, reasons: row.reasons.join(' '), ...statementDetails(statement) },
+      details: {
+        sameContentCount: concerned.length,
+        reasons: row.reasons.join(' '),
+        content,
+        ...statementDetails(statement),
+      },
     });
     return shown(deps, await required(tx, quarantineId));
   });
+  if (event === 'refuse') deps.releases.refused(content);
+  return decided;
 }
 
 function isConcerned({ state, reasons }: rows.QuarantineRow, event: Decision['event']): boolean {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -539,6 +539,81 @@ describe('a patient who opts out while his study is being copied', () => {
   });
 });
 
+describe('what fails for good', () => {
+  const retry = (collectionId: CollectionId) =>
+    node.as('data-engineer').call(RESEARCH_IMAGES_API.retryImageCollection, { params: { collectionId } });
+  /** Waits for it; its row stays with the queue, which is no concern of what follows. */
+  const awaitFailure = async () => {
+    await assert.rejects(node.idle(), /A job failed/);
+    await node.database.pool.query('delete from graphile_worker._private_jobs where attempts >= max_attempts');
+  };
+
+  it('of a study is its state with the reason, gives nothing meanwhile, and is done when it is tried again', async () => {
+    const { collectionId } = await approvedCollection(node, { name: 'faulty', ...listing(70) });
+    await receive(node, ctSlice({ study: 70, slice: 1 }));
+    await node.settle();
+    await receive(node, ctSlice({ study: 70, slice: 2 }));
+    const file = node.imaging.archive.files.pathOf(await fileOfSlice(70, 2));
+    const elsewhere = path.join(node.dir, 'away');
+    await rename(file, elsewhere);
+    await node.endStudies();
+    await awaitFailure();
+    const [study] = await studiesOf(collectionId);
+    assert.deepEqual([study?.state, study?.why, study?.copiedInstances], ['failed', 'internal', 1]);
+    assert.equal((await collectionNow(collectionId)).copies.failedStudies, 1);
+    assert.deepEqual((await manifestOf(collectionId)).studies, []);
+    await assertAudited('research-images.fail', 1);
+
+    await rename(elsewhere, file);
+    const { copies } = await retry(collectionId);
+    assert.deepEqual([copies.failedStudies, copies.pendingStudies], [0, 1]);
+    await node.settle();
+    assert.equal((await studiesOf(collectionId))[0]?.state, 'done');
+    assert.equal((await copiesOf(collectionId)).filter((name) => name.endsWith('.dcm')).length, 2);
+    await assertAudited('image-collection.retry', 1);
+  });
+
+  it('of a collection is its fault, and is done when it is tried again: filling it, and removing its copies', async () => {
+    await receive(node, ctSlice({ study: 71, slice: 1 }));
+    await node.settle();
+    const { collectionId } = await createCollection(node, { name: 'faulty-whole', ...listing(71) });
+    await withoutTable('image_arrival', async () => {
+      await approve(node, collectionId);
+      await awaitFailure();
+    });
+    assert.deepEqual((await collectionNow(collectionId)).fault, { step: 'fill', code: 'internal' });
+    assert.equal((await retry(collectionId)).fault, undefined);
+    await node.settle();
+    assert.equal((await copiesOf(collectionId)).length, 1);
+
+    const removals = 'alter table image_collection';
+    await node.database.pool.query(`${removals} add constraint no_removal check (removed_at is null) not valid`);
+    await withdraw(collectionId);
+    await awaitFailure();
+    await node.database.pool.query(`${removals} drop constraint no_removal`);
+    const { fault, removedAt } = await collectionNow(collectionId);
+    assert.deepEqual([fault?.step, removedAt], ['remove', undefined]);
+    await retry(collectionId);
+    await node.settle();
+    assert.deepEqual(await copiesOf(collectionId), []);
+    assert.notEqual((await collectionNow(collectionId)).removedAt, undefined);
+  });
+
+  it('of a list of opt-outs is asked for again by itself', async () => {
+    const body = { asOf: new Date().toISOString(), entries: ['HOSP72'] };
+    await withoutTable('research_study', async () => {
+      await node.as('governance').call(RESEARCH_IMAGES_API.loadOptOuts, { params: { list: 'patient-ids' }, body });
+      await awaitFailure();
+    });
+    const { rows } = await node.database.pool.query(
+      `select run_at > now() + interval '5 minutes' as "isLater" from graphile_worker._private_jobs where attempts < max_attempts`,
+    );
+    assert.deepEqual(rows, [{ isLater: true }]);
+    await node.database.pool.query('update graphile_worker._private_jobs set run_at = now()');
+    await node.settle();
+  });
+});
+
 describe('the operations of research images', () => {
   it('answer each role and nobody else, as they declare', async () => {
     const asked = await assertRouteAuthorisation({
@@ -549,6 +624,25 @@ describe('the operations of research images', () => {
     assert.ok(asked > 50);
   });
 });
+
+async function fileOfSlice(study: number, slice: number): Promise<string> {
+  const { rows } = await node.database.pool.query<{ file: string }>(
+    `select file from image_instance join image_series using (series_key) join image_study using (study_key)
+      where study_instance_uid = $1 and instance_number = $2`,
+    [`2.25.7.${study}`, slice],
+  );
+  return rows[0]?.file ?? '';
+}
+
+/** A database that cannot do what is asked. */
+async function withoutTable(name: string, work: () => Promise<void>): Promise<void> {
+  await node.database.pool.query(`alter table ${name} rename to ${name}_away`);
+  try {
+    await work();
+  } finally {
+    await node.database.pool.query(`alter table ${name}_away rename to ${name}`);
+  }
+}
 
 /** As a decision on an image of a study or a new list does. */
 async function askAgain(collectionId: CollectionId): Promise<void> {

@@ -7,26 +7,30 @@
  */
 import type { ProjectId } from '@lantern/contract';
 import type { TextReader } from '@lantern/dicom';
-import type { Clock, Database, Logger, Route } from '@lantern/service';
+import type { Clock, Database, KeyPair, Logger, Route } from '@lantern/service';
 import { createCollections } from '../image-selection/collections.ts';
 import { createStoredStudies } from '../image-selection/stored-study.ts';
 import { createOptOuts, type OptOutSettings } from '../opt-outs/opt-outs.ts';
 import { optOutRoutes } from '../opt-outs/routes.ts';
 import { createResearchKeys } from '../research-keys/research-keys.ts';
 import { createCopies } from './copies.ts';
+import { type CopyFailures, createCopyFailures } from './copy-failures.ts';
 import { openCopyFiles } from './copy-files.ts';
 import { askToApplyOptOuts, askToFill, askToRemove } from './copy-jobs.ts';
 import { type CopyWork, createCopyWork } from './copy-work.ts';
 import { previewStudy } from './preview.ts';
 import { createQuarantine } from './quarantine.ts';
 import { researchImageRoutes } from './routes.ts';
+import { createSignedReleases } from './signed-release.ts';
 
-export type ResearchImages = CopyWork & { readonly routes: readonly Route[] };
+export type ResearchImages = CopyWork & Pick<CopyFailures, 'jobFailed'> & { readonly routes: readonly Route[] };
 
 export type ResearchImagesDeps = {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Signs what governance decides. */
+  readonly keyPair: KeyPair;
   /** Folder of the copies. */
   readonly dir: string;
   readonly freeBytesMin: number;
@@ -45,14 +49,18 @@ export async function createResearchImages(deps: ResearchImagesDeps): Promise<Re
   const stored = createStoredStudies({ ...deps, files: deps.archiveFiles });
   const collections = createCollections({ ...deps, onApproved: askToFill, onWithdrawn: askToRemove });
   const optOuts = createOptOuts({ ...deps, keys, settings: deps.optOuts, onLoaded: (tx) => askToApplyOptOuts(tx) });
-  const parts = { ...deps, files, keys, stored, collections, optOuts };
+  const releases = createSignedReleases(deps);
+  const parts = { ...deps, files, keys, stored, collections, optOuts, releases };
+  const { jobFailed, retry } = createCopyFailures(parts);
   return {
     ...createCopyWork(parts),
+    jobFailed,
     routes: [
       ...researchImageRoutes({
         collections,
         copies: createCopies(parts),
         quarantine: createQuarantine(parts),
+        retry,
         preview: (wanted, by) => previewStudy(parts, wanted, by),
       }),
       ...optOutRoutes(optOuts),

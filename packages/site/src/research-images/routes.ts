@@ -4,6 +4,7 @@ import { type ByteResponse, defineRoute, type Route } from '@lantern/service';
 import type { CollectionRow, Collections } from '../image-selection/collections.ts';
 import { DATA, GOVERNANCE, PROJECT_READERS, RESEARCH_DATA } from '../roles.ts';
 import type { Copies } from './copies.ts';
+import type { CopyFailures } from './copy-failures.ts';
 import type { previewStudy } from './preview.ts';
 import type { Quarantine } from './quarantine.ts';
 
@@ -11,6 +12,7 @@ type RouteDeps = {
   readonly collections: Collections;
   readonly copies: Copies;
   readonly quarantine: Quarantine;
+  readonly retry: CopyFailures['retry'];
   readonly preview: (wanted: Parameters<typeof previewStudy>[1], by: string) => ReturnType<typeof previewStudy>;
 };
 
@@ -18,7 +20,7 @@ export function researchImageRoutes(deps: RouteDeps): Route[] {
   return [...collectionRoutes(deps), ...copyRoutes(deps), ...quarantineRoutes(deps)];
 }
 
-function collectionRoutes({ collections, copies, preview }: RouteDeps): Route[] {
+function collectionRoutes({ collections, copies, preview, retry }: RouteDeps): Route[] {
   const shownAll = async (rows: readonly CollectionRow[]) => {
     const counts = await copies.counts(rows.map(({ collection_id: id }) => id));
     return rows.flatMap((row, index) => {
@@ -53,6 +55,10 @@ function collectionRoutes({ collections, copies, preview }: RouteDeps): Route[] 
       access: GOVERNANCE,
       handler: async ({ params, body, caller }) =>
         shownOne(await collections.withdraw(params.collectionId, { by: caller.name, reason: body.reason })),
+    }),
+    defineRoute(RESEARCH_IMAGES_API.retryImageCollection)({
+      access: DATA,
+      handler: async ({ params, caller }) => shownOne(await retry(params.collectionId, caller.name)),
     }),
     defineRoute(RESEARCH_IMAGES_API.previewDeidentification)({
       access: RESEARCH_DATA,
@@ -125,12 +131,14 @@ const NOTHING_YET: ImageCollection['copies'] = {
   waitingStudies: 0,
   doneStudies: 0,
   optedOutStudies: 0,
+  failedStudies: 0,
   copiedInstances: 0,
   heldInstances: 0,
 };
 
 function shown(row: CollectionRow, counts: ImageCollection['copies']): ImageCollection {
-  const { pendingStudies, waitingStudies, doneStudies, optedOutStudies, copiedInstances, heldInstances } = counts;
+  const { pendingStudies, waitingStudies, doneStudies, optedOutStudies, failedStudies } = counts;
+  const { copiedInstances, heldInstances } = counts;
   return {
     collectionId: row.collection_id,
     name: row.name,
@@ -145,6 +153,10 @@ function shown(row: CollectionRow, counts: ImageCollection['copies']): ImageColl
     ...(row.decided_by === null ? {} : { decidedBy: row.decided_by }),
     ...(row.decided_at === null ? {} : { decidedAt: row.decided_at.toISOString() }),
     ...(row.removed_at === null ? {} : { removedAt: row.removed_at.toISOString() }),
-    copies: { pendingStudies, waitingStudies, doneStudies, optedOutStudies, copiedInstances, heldInstances },
+    ...(row.fault === null ? {} : { fault: row.fault }),
+    copies: {
+      ...{ pendingStudies, waitingStudies, doneStudies, optedOutStudies, failedStudies },
+      ...{ copiedInstances, heldInstances },
+    },
   };
 }

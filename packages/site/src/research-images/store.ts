@@ -73,6 +73,24 @@ export async function setStudyState(
     .execute();
 }
 
+/** Its job will not be tried again; not where something was asked for meanwhile that ended it otherwise. */
+export async function setStudyFailed(db: ResearchDb, { collectionId, studyKey }: OneStudy, why: string): Promise<void> {
+  await db
+    .updateTable('research_study')
+    .set({ state: 'failed', why })
+    .where('collection_id', '=', collectionId)
+    .where('study_key', '=', studyKey)
+    .where('state', '=', 'pending')
+    .execute();
+}
+
+export async function failedStudies(db: ResearchDb, collectionId: ImageCollectionId): Promise<OneStudy[]> {
+  const { rows } = await sql<OneStudy>`
+    select collection_id as "collectionId", study_key::text as "studyKey" from research_study
+    where collection_id = ${collectionId} and state = 'failed' order by study_key`.execute(db);
+  return rows;
+}
+
 /** Collections with studies that wait for something that may come: not those of replaced versions, which get no more. */
 export async function collectionsWaiting(db: ResearchDb): Promise<ImageCollectionId[]> {
   const { rows } = await sql<{ collectionId: ImageCollectionId }>`
@@ -98,7 +116,7 @@ export async function waitingStudies(
 
 /**
  * Studies that a new list of opt-outs may change: copied ones of who is on it or cannot be told, excluded ones, and those that are
- * being copied, whose patients may have been judged by the list before.
+ * being copied or could not be, whose patients may have been judged by the list before.
  */
 export async function studiesToJudgeAgain(
   db: ResearchDb,
@@ -108,7 +126,7 @@ export async function studiesToJudgeAgain(
   const { rows } = await sql<OneStudy>`
     select collection_id as "collectionId", study_key::text as "studyKey" from research_study as study
     where (collection_id, study_key) > (${after.collectionId}, ${after.studyKey}::bigint) and (
-      state in ('opted-out', 'waiting', 'pending') or patient_digests = '{}'
+      state in ('opted-out', 'waiting', 'pending', 'failed') or patient_digests = '{}'
       or exists (select from opt_out_entry where digest = any(study.patient_digests)))
     order by collection_id, study_key limit ${limit}`.execute(db);
   return rows;
@@ -221,6 +239,7 @@ export type CopyCounts = {
   readonly waitingStudies: number;
   readonly doneStudies: number;
   readonly optedOutStudies: number;
+  readonly failedStudies: number;
   readonly copiedInstances: number;
   readonly heldInstances: number;
 };
@@ -235,6 +254,7 @@ export async function countCopies(
       (select count(*)::int from research_study where collection_id = id and state = 'waiting') as "waitingStudies",
       (select count(*)::int from research_study where collection_id = id and state = 'done') as "doneStudies",
       (select count(*)::int from research_study where collection_id = id and state = 'opted-out') as "optedOutStudies",
+      (select count(*)::int from research_study where collection_id = id and state = 'failed') as "failedStudies",
       (select count(*)::int from research_instance where collection_id = id) as "copiedInstances",
       (select count(*)::int from image_quarantine where collection_id = id and state = 'held') as "heldInstances"
     from unnest(${collectionIds}::text[]) as id`.execute(db);
