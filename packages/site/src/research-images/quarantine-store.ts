@@ -8,7 +8,7 @@ import type {
 } from '@lantern/contract';
 import { type ColumnType, type Kysely, type Selectable, sql } from 'kysely';
 
-/** The mirror of `image_quarantine` in `migrations/016-research-images.sql` and `019-research-failures-and-signatures.sql`. */
+/** The mirror of `image_quarantine` in `migrations/016-research-images.sql` and `020-research-failures-and-signatures.sql`. */
 export type QuarantineTables = {
   image_quarantine: {
     quarantine_id: QuarantineId;
