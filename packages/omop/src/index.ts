@@ -1,8 +1,9 @@
 export { type ImportPlan, planImport, type SourceColumn } from './cdm/cdm-import.ts';
-export { cdmTableNames, cdmTableStatements } from './cdm/cdm-schema.ts';
+export { cdmFields, cdmTableNames, cdmTableStatements } from './cdm/cdm-schema.ts';
 export { readCirce } from './cohort/circe-reader.ts';
 export { cohortRunSql, cohortSql, planCohort } from './cohort/cohort-plan.ts';
 export type { CohortDefinition } from './cohort/definition.ts';
+export { explainCohort } from './cohort/explanation.ts';
 export { namedConcepts } from './cohort/named-concepts.ts';
 export { type CdmNeeds, neededColumns } from './cohort/plan-needs.ts';
 export type { PrintOptions } from './cohort/sql-printer.ts';

@@ -5,8 +5,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { cdmTableStatements } from '@lantern/omop';
+import { cdmTableNames, cdmTableStatements, quoteIdentifier } from '@lantern/omop';
 import { openTestDatabase } from '@lantern/service';
+import { openCdm } from '../src/cdm/cdm.ts';
 
 export const ENGINES = ['duckdb', 'postgres'] as const;
 export type Engine = (typeof ENGINES)[number];
@@ -34,4 +35,30 @@ export async function makeCdm(
   connection.closeSync();
   instance.closeSync();
   return { where, close: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** Rows that go to PostgreSQL at once. */
+const COPY_ROW_COUNT = 10_000;
+
+/** A PostgreSQL with the tables and rows of a CDM in a DuckDB file. */
+export async function copyToPostgres(file: string): Promise<EngineCdm> {
+  const db = await openTestDatabase('cdm_copy');
+  await db.pool.query(cdmTableStatements().join(';\n'));
+  const { signal } = new AbortController();
+  const source = await openCdm({ where: file, schema: undefined, signal, onProgress: () => undefined });
+  for (const table of cdmTableNames()) {
+    const names = [...(source.tables.get(table) ?? [])];
+    const rows = await source.rows(`SELECT ${names.map(quoteIdentifier).join(', ')} FROM ${table}`);
+    for (let from = 0; from < rows.length; from += COPY_ROW_COUNT) {
+      const objects = rows
+        .slice(from, from + COPY_ROW_COUNT)
+        .map((row) => Object.fromEntries(names.map((name, index) => [name, row[index]])));
+      await db.pool.query(`INSERT INTO ${table} SELECT * FROM json_populate_recordset(NULL::${table}, $1)`, [
+        JSON.stringify(objects),
+      ]);
+    }
+    await db.pool.query(`ANALYZE ${table}`);
+  }
+  await source.close();
+  return { where: db.url, close: () => db.close() };
 }

@@ -3,11 +3,11 @@
  * strictly, as when they are loaded for good.
  */
 import { AppError } from '@lantern/contract';
-import { cdmTableStatements, quoteIdentifier } from '@lantern/omop';
+import { cdmFields, cdmTableStatements, quoteIdentifier } from '@lantern/omop';
 import type { Cdm, CdmOptions } from './cdm.ts';
 import { openDuckDbSession } from './duckdb-session.ts';
 import { findTableFiles } from './table-files.ts';
-import { importTable, openTable, type TableAccount } from './table-import.ts';
+import { importTable, type OpenedTable, openTable, type TableAccount } from './table-import.ts';
 
 export async function openFolderCdm({ where, schema, signal, onProgress }: CdmOptions): Promise<Cdm> {
   if (schema !== undefined)
@@ -22,7 +22,7 @@ export async function openFolderCdm({ where, schema, signal, onProgress }: CdmOp
   const session = await openDuckDbSession(signal);
   try {
     const tables = new Map<string, ReadonlySet<string>>();
-    for (const file of files) tables.set(file.table, new Set((await openTable(session, file)).plan.present));
+    for (const file of files) tables.set(file.table, columnsOf(await openTable(session, file)));
     return {
       dialect: 'duckdb',
       schema: undefined,
@@ -49,6 +49,12 @@ export async function openFolderCdm({ where, schema, signal, onProgress }: CdmOp
     await session.close();
     throw caught;
   }
+}
+
+/** Optional columns that a file lacks are empty; the account of its rows says so. */
+function columnsOf({ file, plan }: OpenedTable): ReadonlySet<string> {
+  const optional = (cdmFields(file.table) ?? []).filter(({ isRequired }) => !isRequired).map(({ name }) => name);
+  return new Set([...plan.present, ...optional]);
 }
 
 /** Required columns that nobody asks for stay empty. */

@@ -58,17 +58,17 @@ async function check(cdm: Cdm, run: CohortRun, { id, expected }: { id: string } 
 for (const engine of ENGINES) {
   describe(`Circe's own cases on ${engine}`, () => {
     for (const file of readdirSync(CASES).filter((name) => name.endsWith('.json'))) {
-      it(`${file} gives the cohorts that Circe gives`, async () => {
+      it(`${file} gives the cohorts that Circe gives`, async (t) => {
         const one = JSON.parse(readFileSync(path.join(CASES, file), 'utf8')) as Case;
         const made = await makeCdm(engine, insertsOf(one), { isStrict: false });
+        t.after(() => made.close());
         const { signal } = new AbortController();
         const cdm = await openCdm({ where: made.where, schema: undefined, signal, onProgress: () => undefined });
+        t.after(() => cdm.close());
         for (const [id, definition] of Object.entries(one.cohorts)) {
           const run = await runCohort(cdm, readCirce(JSON.stringify(definition)));
           await check(cdm, run, { id, expected: one.expected });
         }
-        await cdm.close();
-        await made.close();
       });
     }
   });

@@ -56,8 +56,8 @@ export type CohortRun = {
   readonly censoredCount: number;
   /** Named by the definition, and not in the vocabulary of the CDM. */
   readonly missingConcepts: readonly { readonly id: string; readonly name: string }[];
-  /** Of tables of files, where rows had to be refused. */
-  readonly refusals: readonly TableAccount[];
+  /** Of tables of files, where rows had to be refused or columns are not there. */
+  readonly shortfalls: readonly TableAccount[];
 };
 
 /** The rows stay in `cdm.results`; `writeCohort` writes them. */
@@ -85,7 +85,7 @@ export async function runCohort(cdm: Cdm, definition: CohortDefinition): Promise
     masks,
     censoredCount: Number(censored?.[0]),
     missingConcepts,
-    refusals: accounts.filter(({ refused }) => refused.length > 0),
+    shortfalls: accounts.filter(({ refused, absentColumns }) => refused.length + absentColumns.length > 0),
   };
 }
 
