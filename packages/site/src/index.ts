@@ -1,5 +1,8 @@
 export type { Problem } from './archive/verify.ts';
 export { verifyFolder } from './archive/verify-folder.ts';
+export { type Cdm, type CdmOptions, openCdm } from './cdm/cdm.ts';
+export { type CdmLoad, loadCdm } from './cdm/cdm-load.ts';
+export { type CohortRun, runCohort, writeCohort } from './cohorts/cohort-run.ts';
 export { SITE_CONFIG_SECRETS, type SiteConfig, SiteConfigSchema } from './config.ts';
 export { draftSchema } from './datasets/schema-draft.ts';
 export { fromDicomError } from './dicom-fault.ts';

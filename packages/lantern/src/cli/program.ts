@@ -10,6 +10,7 @@ import { doctorCommand } from '../commands/doctor.ts';
 import { hubCommand } from '../commands/hub.ts';
 import { imagesCommand } from '../commands/images.ts';
 import { modelCommand } from '../commands/model.ts';
+import { omopCommand } from '../commands/omop.ts';
 import { projectCommand } from '../commands/project.ts';
 import { runCommand } from '../commands/run.ts';
 import { sessionCommands } from '../commands/session.ts';
@@ -44,6 +45,7 @@ function buildProgram(context: CommandContext): Command {
     dicomCommand(context),
     imagesCommand(context),
     cohortCommand(context),
+    omopCommand(context),
     demoCommand(context),
     doctorCommand(context),
   ];

@@ -1,13 +1,30 @@
 /** `lantern cohort`: cohort definitions as ATLAS writes them (OHDSI's Circe JSON). */
-import { cohortSql, type PrintOptions, planCohort, readCirce } from '@lantern/omop';
+import { cohortSql, explainCohort, type PrintOptions, planCohort, readCirce } from '@lantern/omop';
 import { Command, Option } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { readText } from '../cli/json-file.ts';
+import { printable } from '../cli/output.ts';
+import { cohortRunCommand } from './cohort-run.ts';
 
 type SqlOptions = CommonOptions & Pick<PrintOptions, 'dialect'> & { readonly schema?: string };
 
 export function cohortCommand(context: CommandContext): Command {
-  return new Command('cohort').description('cohort definitions of ATLAS (Circe JSON)').addCommand(sqlCommand(context));
+  return new Command('cohort')
+    .description('cohort definitions of ATLAS (Circe JSON)')
+    .addCommand(cohortRunCommand(context))
+    .addCommand(explainCommand(context))
+    .addCommand(sqlCommand(context));
+}
+
+function explainCommand(context: CommandContext): Command {
+  return withJson(new Command('explain'))
+    .description('say a definition in plain English, all of it')
+    .argument('<definition>', 'JSON file, as ATLAS exports it')
+    .action(async (file: string, options: CommonOptions) => {
+      const definition = readCirce(await readText(file, 'Cohort definition'));
+      const lines = explainCohort(definition);
+      outputOf(context, options).result({ lines }, lines.map(printable).join('\n'));
+    });
 }
 
 function sqlCommand(context: CommandContext): Command {

@@ -1,0 +1,190 @@
+/**
+ * The 60 phenotypes of the OHDSI library over a CDM of made-up persons: the same plan on DuckDB and on PostgreSQL with OHDSI's keys
+ * and indexes, in turns, each by the way that `lantern cohort run` takes. Both have to give the same counts.
+ *
+ *   LANTERN_DATA_DIR=… npm run bench -- cohort [--persons 100000] [--rows 300] [--runs 3] [--postgres-seconds 30] [--seed 1]
+ *
+ * PostgreSQL is asked once per phenotype, after a first question that warms it, and given up after so many seconds; its time then
+ * counts as that many, so that the ratio is too small rather than too large.
+ *
+ * Physical bound: the bytes of the columns that a plan reads, uncompressed, read once from memory by one thread.
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { type CohortDefinition, cdmFields, neededColumns, planCohort, readCirce } from '@lantern/omop';
+import { startTestPostgres } from '@lantern/service';
+import { openCdm, runCohort } from '@lantern/site';
+import { medianOf, report, summarise } from '../measurement.ts';
+import { copyToPostgres } from './postgres-copy.ts';
+import { makeSyntheticCdm } from './synthetic-cdm.ts';
+
+const RATIO_MIN = 20;
+const DUCKDB_MS_MAX = 2000;
+/** Bytes of a value in memory, by the kind of its column. */
+const WIDTHS = { key: 8, integer: 4, float: 8, date: 4, datetime: 8, text: 16 } as const;
+
+const { values } = parseArgs({
+  options: {
+    persons: { type: 'string', default: '100000' },
+    rows: { type: 'string', default: '300' },
+    runs: { type: 'string', default: '3' },
+    'postgres-seconds': { type: 'string', default: '30' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    'without-postgres': { type: 'boolean', default: false },
+  },
+});
+
+type Phenotype = { readonly name: string; readonly definition: CohortDefinition };
+type Timed = { readonly ms: number; readonly cpuMs: number; readonly counts: string | undefined };
+type Measured = {
+  readonly name: string;
+  readonly duckdb: Timed[];
+  readonly postgres: Timed | undefined;
+  boundMs: number;
+};
+
+function phenotypes(): Phenotype[] {
+  const data = process.env['LANTERN_DATA_DIR'];
+  if (data === undefined) throw new Error('LANTERN_DATA_DIR names no folder with omop-cohorts.');
+  const folder = path.join(data, 'omop-cohorts', 'phenotypes');
+  return readdirSync(folder).map((name) => ({
+    name: path.parse(name).name,
+    definition: readCirce(readFileSync(path.join(folder, name), 'utf8')),
+  }));
+}
+
+async function timed(where: string, definition: CohortDefinition, limitMs: number): Promise<Timed> {
+  const stop = AbortSignal.timeout(limitMs);
+  const cdm = await openCdm({ where, schema: undefined, signal: stop, onProgress: () => undefined });
+  const cpu = process.cpuUsage();
+  const beginMs = performance.now();
+  try {
+    const run = await runCohort(cdm, definition);
+    const ms = performance.now() - beginMs;
+    const { user, system } = process.cpuUsage(cpu);
+    const masks = run.masks.map(({ of, mask, count }) => `${of} ${mask} ${count}`).join(', ');
+    return { ms, cpuMs: (user + system) / 1000, counts: `${run.subjectCount} ${run.entryCount} ${masks}` };
+  } catch (caught) {
+    if (!stop.aborted) throw caught;
+    return { ms: limitMs, cpuMs: Number.NaN, counts: undefined };
+  } finally {
+    await cdm.close();
+  }
+}
+
+/** GB/s of one thread that reads memory, as bytes per millisecond. */
+function bytesPerMs(): number {
+  const block = new Float64Array(32 * 1024 * 1024).fill(1);
+  const times = Array.from({ length: 5 }, () => {
+    const beginMs = performance.now();
+    block.copyWithin(0, block.length / 2);
+    return performance.now() - beginMs;
+  });
+  return block.byteLength / 2 / medianOf(times);
+}
+
+function bytesOf(definition: CohortDefinition, counts: Readonly<Record<string, number>>): number {
+  let bytes = 0;
+  for (const [table, columns] of neededColumns(planCohort(definition))) {
+    for (const { name, kind } of cdmFields(table) ?? [])
+      if (columns.has(name)) bytes += WIDTHS[kind] * (counts[table] ?? 0);
+  }
+  return bytes;
+}
+
+async function measureAll(
+  file: string,
+  url: string | undefined,
+  counts: Readonly<Record<string, number>>,
+): Promise<Measured[]> {
+  const speed = bytesPerMs();
+  const limitMs = Number(values['postgres-seconds']) * 1000;
+  const all: Measured[] = [];
+  for (const { name, definition } of phenotypes().filter(
+    (one) => values.only === undefined || one.name === values.only,
+  )) {
+    const duckdb: Timed[] = [];
+    for (let run = 0; run < Number(values.runs); run += 1) duckdb.push(await timed(file, definition, 600_000));
+    const postgres = url === undefined ? undefined : await timed(url, definition, limitMs);
+    const differs = postgres?.counts !== undefined && postgres.counts !== duckdb[0]?.counts;
+    if (differs) throw new Error(`${name}: DuckDB says ${duckdb[0]?.counts}, PostgreSQL ${postgres.counts}`);
+    all.push({ name, duckdb, postgres, boundMs: bytesOf(definition, counts) / speed });
+    const ms = medianOf(duckdb.map((one) => one.ms));
+    process.stderr.write(
+      `  ${name}: DuckDB ${ms.toFixed(0)} ms, PostgreSQL ${postgres?.ms.toFixed(0)} ms; ${duckdb[0]?.counts?.slice(0, 60)}\n`,
+    );
+  }
+  return all;
+}
+
+function reportAll(all: readonly Measured[], counts: Readonly<Record<string, number>>): void {
+  const medians = all.map(({ duckdb }) => medianOf(duckdb.map(({ ms }) => ms)));
+  const ratios = all.flatMap(({ postgres }, index) =>
+    postgres === undefined ? [] : [postgres.ms / (medians[index] ?? 1)],
+  );
+  for (const [index, { name, duckdb, postgres, boundMs }] of all.entries()) {
+    const median = medians[index] ?? Number.NaN;
+    report({
+      name: `phenotype ${name}`,
+      unit: 'ms',
+      ...summarise(duckdb.map(({ ms }) => ms)),
+      ...(postgres === undefined
+        ? {}
+        : { peer: { name: 'PostgreSQL, same plan', median: postgres.ms, ratio: median / postgres.ms } }),
+      bound: { why: 'its columns, uncompressed, read once from memory by one thread', value: boundMs },
+      facts: {
+        cpuMs: Math.round(medianOf(duckdb.map(({ cpuMs }) => cpuMs))),
+        isGivenUpByPostgres: postgres !== undefined && postgres.counts === undefined,
+        persons: Number(duckdb[0]?.counts?.split(' ')[0]),
+      },
+    });
+  }
+  const rowCount = Object.entries(counts).reduce(
+    (sum, [table, count]) => (table.startsWith('concept') ? sum : sum + count),
+    0,
+  );
+  const facts = { rowCount, ...counts };
+  report({
+    name: 'slowest phenotype on DuckDB',
+    unit: 'ms',
+    ...summarise(medians),
+    median: Math.max(...medians),
+    target: { text: `under ${DUCKDB_MS_MAX} ms`, kept: Math.max(...medians) < DUCKDB_MS_MAX },
+    facts,
+  });
+  if (ratios.length === 0) return;
+  report({
+    name: 'time of PostgreSQL through time of DuckDB',
+    unit: 'ratio',
+    ...summarise(ratios),
+    target: { text: `at least ${RATIO_MIN} in the median`, kept: medianOf(ratios) >= RATIO_MIN },
+    facts,
+  });
+}
+
+async function main(): Promise<void> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'lantern-bench-cohort-'));
+  const file = path.join(folder, 'cdm.duckdb');
+  const server = values['without-postgres'] ? undefined : await startTestPostgres();
+  try {
+    const definitions = phenotypes().map(({ definition }) => definition);
+    const counts = await makeSyntheticCdm({
+      file,
+      definitions,
+      personCount: Number(values.persons),
+      rowsPerPerson: Number(values.rows),
+      seed: Number(values.seed),
+    });
+    process.stderr.write(`  ${JSON.stringify(counts)}\n`);
+    if (server !== undefined) await copyToPostgres(file, server.url);
+    reportAll(await measureAll(file, server?.url, counts), counts);
+  } finally {
+    await server?.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+await main();
