@@ -1,3 +1,4 @@
+export { cdmTableStatements } from './cdm/cdm-schema.ts';
 export { readCirce } from './cohort/circe-reader.ts';
 export { cohortSql, planCohort } from './cohort/cohort-plan.ts';
 export type { PrintOptions } from './cohort/sql-printer.ts';
@@ -47,3 +48,16 @@ export type {
 export type { AnsweredSet } from './disclosure/snapping.ts';
 export type { KeyedHash } from './disclosure/sticky-noise.ts';
 export type { PatientTable } from './disclosure/table-release.ts';
+export { type EtlStep, etlSteps } from './etl/etl-plan.ts';
+export { ROWS_PER_RESOURCE_MAX } from './etl/event-sql.ts';
+export { accountByTypeSql, accountFindingsSql } from './etl/row-account.ts';
+export {
+  INCOMING_RESOURCE,
+  incoming,
+  incomingStatements,
+  STAGED,
+  type StagedRow,
+  type StagedTable,
+  stagingStatements,
+} from './etl/staging-tables.ts';
+export { codeMapStatements, sourceToStandardStatements, VOCABULARY_TABLES } from './etl/vocabulary.ts';
