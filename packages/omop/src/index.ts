@@ -61,3 +61,13 @@ export {
   stagingStatements,
 } from './etl/staging-tables.ts';
 export { codeMapStatements, sourceToStandardStatements, VOCABULARY_TABLES } from './etl/vocabulary.ts';
+export {
+  answeredResult,
+  countedResult,
+  missingResult,
+  type QualityResult,
+  type QualitySummary,
+  summarize,
+} from './quality/quality-report.ts';
+export { qualityRules } from './quality/quality-rule.ts';
+export { type Catalogue, planQuality } from './quality/quality-sql.ts';

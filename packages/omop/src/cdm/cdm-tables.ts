@@ -229,7 +229,7 @@ export const CDM_TABLES: Readonly<Record<string, Readonly<Record<string, string>
     note_id: 'integer not null',
     section_concept_id: 'integer',
     snippet: 'varchar(250)',
-    '"offset"': 'varchar(50)',
+    offset: 'varchar(50)',
     lexical_variant: 'varchar(250) not null',
     note_nlp_concept_id: 'integer',
     note_nlp_source_concept_id: 'integer',

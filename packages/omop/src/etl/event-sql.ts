@@ -49,7 +49,7 @@ const COLUMNS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     condition_end_date: 'end_date',
     condition_end_datetime: 'end_at',
     condition_type_concept_id: 'type_concept_id',
-    condition_status_concept_id: '0',
+    condition_status_concept_id: 'CASE WHEN status IS NOT NULL THEN 0 END',
     condition_status_source_value: 'left(status, 50)',
     condition_source_value: 'left(source_value, 50)',
     condition_source_concept_id: 'source_concept_id',

@@ -64,16 +64,21 @@ SELECT a.person_id, p.death_date::date, p.death_at::timestamp, 32817
   ];
 }
 
-/** Of all that was seen of a patient, from the first day to the last: record systems do not say when they began to look. */
+/**
+ * Of all that was seen of a patient, from the first day to the last, but not before birth: record systems do not say when they
+ * began to look.
+ */
 export function observationPeriodStatements(): string[] {
   return [
     deleteOfAffected('observation_period'),
     `INSERT INTO observation_period (observation_period_id, person_id, observation_period_start_date, observation_period_end_date,
   period_type_concept_id)
-SELECT person_id, person_id, min(start_date), max(end_date), 32817 FROM (
+SELECT person_id, person_id, greatest(min(start_date), any_value(birth)), greatest(max(end_date), any_value(birth)), 32817 FROM (
   SELECT person_id, visit_start_date AS start_date, visit_end_date AS end_date FROM visit_occurrence
-  UNION ALL SELECT person_id, start_date, greatest(start_date, end_date) FROM event_row
+  UNION ALL SELECT person_id, start_date, coalesce(greatest(start_date, end_date), start_date) FROM event_row
 ) SEMI JOIN affected_person_number USING (person_id)
+JOIN (SELECT person_id, make_date(year_of_birth, coalesce(month_of_birth, 1), coalesce(day_of_birth, 1)) AS birth FROM person)
+  USING (person_id)
 GROUP BY person_id`,
   ];
 }

@@ -54,25 +54,26 @@ export function codeMapStatements(): string[] {
     `INSERT INTO ${STAGING_SCHEMA}.code_map
 WITH meaning AS (
   SELECT m.source_vocabulary_id AS vocabulary_id, m.source_code AS code, m.source_concept_id, m.target_concept_id,
-         c.domain_id AS target_domain_id, 1 AS preference
-    FROM source_to_concept_map m JOIN concept c ON c.concept_id = m.target_concept_id
+         1 AS preference
+    FROM source_to_concept_map m
    WHERE m.invalid_reason IS NULL AND m.target_concept_id <> 0
   UNION ALL
-  SELECT s.vocabulary_id, s.concept_code, s.concept_id, t.concept_id, t.domain_id, 2
+  SELECT s.vocabulary_id, s.concept_code, s.concept_id, t.concept_id, 2
     FROM concept s
     JOIN concept_relationship r ON r.concept_id_1 = s.concept_id AND r.relationship_id = 'Maps to' AND r.invalid_reason IS NULL
     JOIN concept t ON t.concept_id = r.concept_id_2 AND t.standard_concept = 'S'
   UNION ALL
-  SELECT vocabulary_id, code, source_concept_id, target_concept_id, target_domain_id, 3
+  SELECT vocabulary_id, code, source_concept_id, target_concept_id, 3
     FROM ${STAGING_SCHEMA}.source_to_standard
   UNION ALL
-  SELECT vocabulary_id, concept_code, concept_id, concept_id, domain_id, 4
+  SELECT vocabulary_id, concept_code, concept_id, concept_id, 4
     FROM concept WHERE standard_concept = 'S'
 ), preferred AS (
   SELECT vocabulary_id, code, min(preference) AS preference FROM meaning GROUP BY ALL
 )
-SELECT DISTINCT vocabulary_id, code, source_concept_id, target_concept_id, target_domain_id
-  FROM meaning JOIN preferred USING (vocabulary_id, code, preference)`,
+SELECT DISTINCT m.vocabulary_id, m.code, m.source_concept_id, m.target_concept_id, c.domain_id
+  FROM meaning m JOIN preferred USING (vocabulary_id, code, preference)
+  JOIN concept c ON c.concept_id = m.target_concept_id`,
   ];
 }
 
@@ -85,13 +86,13 @@ SELECT DISTINCT vocabulary_id, code, source_concept_id, target_concept_id, targe
 export function sourceToStandardStatements(relation: string | undefined): string[] {
   const table = `${STAGING_SCHEMA}.source_to_standard`;
   const create = `CREATE OR REPLACE TABLE ${table} (vocabulary_id varchar, code varchar, source_concept_id bigint,
-  target_concept_id bigint, target_domain_id varchar)`;
+  target_concept_id bigint)`;
   if (relation === undefined) return [create];
   const isValid = `target_standard_concept = 'S' AND target_invalid_reason IS NULL`;
   return [
     create,
     `INSERT INTO ${table}
-SELECT DISTINCT source_vocabulary_id, source_code, source_concept_id::bigint, target_concept_id::bigint, target_domain_id
+SELECT DISTINCT source_vocabulary_id, source_code, source_concept_id::bigint, target_concept_id::bigint
   FROM ${relation} WHERE ${isValid}
 -- Where files of several editions were merged, a code that one of them still holds valid keeps that meaning alone.
 QUALIFY rank() OVER (PARTITION BY source_vocabulary_id, source_code ORDER BY source_invalid_reason IS NOT NULL) = 1`,
