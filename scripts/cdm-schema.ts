@@ -16,7 +16,7 @@ const target = path.resolve(import.meta.dirname, '../packages/omop/src/cdm/cdm-t
 const instance = await DuckDBInstance.create(':memory:');
 const connection = await instance.connect();
 const reader = await connection.runAndReadAll(
-  `SELECT lower(cdmTableName), replace(lower(cdmFieldName), '"', ''), lower(cdmDatatype), isRequired = 'Yes' FROM read_csv($1, all_varchar = true)`,
+  `SELECT lower(cdmTableName), trim(lower(cdmFieldName), '"'), lower(cdmDatatype), isRequired = 'Yes' FROM read_csv($1, all_varchar = true)`,
   [source],
 );
 const tables: Record<string, Record<string, string>> = {};

@@ -1,10 +1,21 @@
-export { cdmTableStatements } from './cdm/cdm-schema.ts';
+export { type ImportPlan, planImport, type SourceColumn } from './cdm/cdm-import.ts';
+export { cdmTableNames, cdmTableStatements } from './cdm/cdm-schema.ts';
 export { readCirce } from './cohort/circe-reader.ts';
-export { cohortSql, planCohort } from './cohort/cohort-plan.ts';
+export { cohortRunSql, cohortSql, planCohort } from './cohort/cohort-plan.ts';
+export type { CohortDefinition } from './cohort/definition.ts';
+export { namedConcepts } from './cohort/named-concepts.ts';
+export { type CdmNeeds, neededColumns } from './cohort/plan-needs.ts';
 export type { PrintOptions } from './cohort/sql-printer.ts';
 export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
 export type { FilterPlan } from './dataset/filter-sql.ts';
-export { PATIENT_COLUMN, quoteIdentifier, ROW_COLUMN, type SqlQuery, type SqlValue } from './dataset/sql-text.ts';
+export {
+  PATIENT_COLUMN,
+  quoteIdentifier,
+  quoteLiteral,
+  ROW_COLUMN,
+  type SqlQuery,
+  type SqlValue,
+} from './dataset/sql-text.ts';
 export { type PartitionPlan, planQuestion, type QuestionPlan } from './dataset/summary-plan.ts';
 export {
   planTableCheck,

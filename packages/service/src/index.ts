@@ -101,6 +101,7 @@ export { isClusterMade } from './postgres/cluster.ts';
 export { type AnyTx, type Database, openDatabase, type Tx, transactionOf } from './postgres/database.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts';
 export { migrate } from './postgres/migrations.ts';
+export { openReadOnlyConnection, type ReadOnlyConnection, type TextRow } from './postgres/read-only-connection.ts';
 export { openTestDatabase, startTestPostgres, type TestPostgres } from './postgres/test-database.ts';
 export { makePrivateFolder } from './private-folder.ts';
 export { createQueue, enqueue, JOB_PAYLOAD_BYTES_MAX, migrateQueue, type NewJob, type Queue } from './queue/queue.ts';

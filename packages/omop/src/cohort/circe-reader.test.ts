@@ -6,7 +6,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { AppError } from '@lantern/contract';
 import { cdmTableStatements } from '../cdm/cdm-schema.ts';
 import { readCirce, readCirceValue } from './circe-reader.ts';
-import { censoredSql, cohortSql, inclusionSql, planCohort } from './cohort-plan.ts';
+import { cohortRunSql, cohortSql, planCohort } from './cohort-plan.ts';
 
 const PHENOTYPES = path.join(
   process.env['LANTERN_DATA_DIR'] ?? path.resolve(import.meta.dirname, '../../../../../shared/data'),
@@ -132,7 +132,7 @@ describe('the phenotypes of the OHDSI library', () => {
     const files = readdirSync(PHENOTYPES);
     for (const file of files) {
       const plan = planCohort(readCirce(readFileSync(path.join(PHENOTYPES, file), 'utf8')));
-      for (const print of [cohortSql, inclusionSql, censoredSql]) {
+      for (const print of [cohortSql, cohortRunSql]) {
         await connection.run(print(plan, { dialect: 'duckdb' }));
       }
     }

@@ -67,13 +67,47 @@ export function cohortSql(plan: CohortPlan, options: PrintOptions): string {
   return printPlan(plan.steps, plan.cohort, options);
 }
 
-export function inclusionSql(plan: CohortPlan, options: PrintOptions): string {
-  return printPlan(plan.steps, plan.inclusion, options);
+/**
+ * Everything that a cohort is asked for in one statement, so that each step is worked out once:
+ *
+ *   part          number                amount        cohort_start_date, cohort_end_date
+ *   'cohort'      subject_id            null          of each period
+ *   'inclusion'   mask of rules         count         null; mode_id is 0 for events, 1 for persons
+ *   'censored'    null                  lost_count    null
+ */
+export function cohortRunSql(plan: CohortPlan, options: PrintOptions): string {
+  return printPlan(plan.steps, runQuery(plan), options);
 }
 
-export function censoredSql(plan: CohortPlan, options: PrintOptions): string {
-  return printPlan(plan.steps, plan.censored, options);
+function runQuery({ cohort, inclusion, censored }: CohortPlan): Query {
+  const part = (name: string, query: Query, columns: Partial<Record<RunColumn, Expression>>): Select => ({
+    columns: { part: { kind: 'text', value: name }, ...NO_VALUES, ...columns },
+    from: { query, as: 'a' },
+  });
+  const own = (name: string) => column('a', name);
+  const period = { cohort_start_date: own('cohort_start_date'), cohort_end_date: own('cohort_end_date') };
+  return {
+    unionAll: [
+      part('cohort', cohort, { number: { kind: 'to-bigint', of: own('subject_id') }, ...period }),
+      part('inclusion', inclusion, {
+        mode_id: own('mode_id'),
+        number: own('inclusion_rule_mask'),
+        amount: own('person_count'),
+      }),
+      part('censored', censored, { amount: own('lost_count') }),
+    ],
+  };
 }
+
+type RunColumn = 'mode_id' | 'number' | 'amount' | 'cohort_start_date' | 'cohort_end_date';
+
+const NO_VALUES: Readonly<Record<RunColumn, Expression>> = {
+  mode_id: { kind: 'null', type: 'integer' },
+  number: { kind: 'null', type: 'bigint' },
+  amount: { kind: 'null', type: 'bigint' },
+  cohort_start_date: { kind: 'null', type: 'date' },
+  cohort_end_date: { kind: 'null', type: 'date' },
+};
 
 /** A set that a criterion names and nobody defined would be an empty one: a cohort of nobody, or of everybody. */
 function checkConceptSets(definition: CohortDefinition): void {

@@ -15,7 +15,7 @@ export type Leaf =
   | { readonly kind: 'text'; readonly value: string }
   /** "2026-11-27". */
   | { readonly kind: 'date'; readonly value: string }
-  | { readonly kind: 'null'; readonly type: 'bigint' | 'date' };
+  | { readonly kind: 'null'; readonly type: 'bigint' | 'integer' | 'date' };
 
 export type Arithmetic =
   | { readonly kind: 'add-days'; readonly date: Expression; readonly days: Expression }

@@ -5,7 +5,7 @@
 import { open } from 'node:fs/promises';
 import { AppError, COLUMN_COUNT_MAX } from '@lantern/contract';
 
-const HEADER_BYTES_MAX = COLUMN_COUNT_MAX * 80; // names of ours have at most 63 characters
+export const HEADER_BYTES_MAX = COLUMN_COUNT_MAX * 80; // names of ours have at most 63 characters
 const BYTE_ORDER_MARK = '\ufeff';
 
 /** What programs put between values where a comma is the decimal point, or by habit. */
@@ -20,10 +20,15 @@ export async function readCsvHeader(file: string): Promise<string[]> {
   const handle = await open(file, 'r');
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEADER_BYTES_MAX), 0, HEADER_BYTES_MAX, 0);
-    return parseHeader(decode(buffer.subarray(0, bytesRead)));
+    return parseCsvHeader(buffer.subarray(0, bytesRead));
   } finally {
     await handle.close();
   }
+}
+
+/** `bytes`: the beginning of a file. */
+export function parseCsvHeader(bytes: Buffer): string[] {
+  return parseHeader(decode(bytes));
 }
 
 function decode(bytes: Buffer): string {

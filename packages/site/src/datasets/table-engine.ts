@@ -83,7 +83,7 @@ export async function openTableEngine(options: TableEngineOptions): Promise<Tabl
 }
 
 /** Interrupts until the session has ended: an interrupt that comes just before a statement starts does not stop it. */
-function interruptOnAbort(connection: DuckDBConnection, signal: AbortSignal): () => void {
+export function interruptOnAbort(connection: DuckDBConnection, signal: AbortSignal): () => void {
   let timer: NodeJS.Timeout | undefined;
   const begin = () => {
     connection.interrupt();
