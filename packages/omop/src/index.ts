@@ -60,3 +60,26 @@ export type {
 export type { AnsweredSet } from './disclosure/snapping.ts';
 export type { KeyedHash } from './disclosure/sticky-noise.ts';
 export type { PatientTable } from './disclosure/table-release.ts';
+export { type EtlStep, etlSteps } from './etl/etl-plan.ts';
+export { ROWS_PER_RESOURCE_MAX } from './etl/event-sql.ts';
+export { accountByTypeSql, accountFindingsSql } from './etl/row-account.ts';
+export {
+  INCOMING_RESOURCE,
+  incoming,
+  incomingStatements,
+  STAGED,
+  type StagedRow,
+  type StagedTable,
+  stagingStatements,
+} from './etl/staging-tables.ts';
+export { codeMapStatements, sourceToStandardStatements, VOCABULARY_TABLES } from './etl/vocabulary.ts';
+export {
+  answeredResult,
+  countedResult,
+  missingResult,
+  type QualityResult,
+  type QualitySummary,
+  summarize,
+} from './quality/quality-report.ts';
+export { qualityRules } from './quality/quality-rule.ts';
+export { type Catalogue, planQuality } from './quality/quality-sql.ts';

@@ -1,0 +1,33 @@
+/**
+ * One pass of the ETL as a list of named steps, in order, to be run in one transaction: a pass that is killed leaves the CDM as
+ * it was. Reading fills the incoming tables before (see staging-tables.ts).
+ */
+import { eraStatements } from './era-sql.ts';
+import { eventStatements } from './event-sql.ts';
+import { imageStatements } from './image-sql.ts';
+import { observationPeriodStatements, personStatements } from './person-sql.ts';
+import { accountStatements } from './row-account.ts';
+import { finishStatements, takeOverStatements } from './take-over-sql.ts';
+import { visitStatements } from './visit-sql.ts';
+
+export type EtlStep = { readonly name: string; readonly statements: readonly string[] };
+
+/** `isRebuild`: all patients are made anew, as after a change of the vocabulary, not only those of whom something changed. */
+export function etlSteps(isRebuild: boolean): EtlStep[] {
+  return [
+    { name: 'compare', statements: takeOverStatements(isRebuild) },
+    {
+      name: 'people and places',
+      statements: [
+        `CREATE OR REPLACE TEMP TABLE new_finding (resource_key varchar, person_key varchar, severity varchar, rule varchar,
+  system varchar, code varchar)`,
+        ...personStatements(),
+      ],
+    },
+    { name: 'visits', statements: visitStatements() },
+    { name: 'events', statements: eventStatements() },
+    { name: 'images', statements: imageStatements() },
+    { name: 'eras', statements: [...eraStatements(), ...observationPeriodStatements()] },
+    { name: 'account', statements: [...accountStatements(), ...finishStatements()] },
+  ];
+}

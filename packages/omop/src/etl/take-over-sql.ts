@@ -1,0 +1,54 @@
+/**
+ * Takes what one pass of reading has brought into the staged tables: what is unchanged is left alone, what changed or was
+ * deleted takes its old rows away, and the patients concerned, before and after, are listed in `affected_person`. Everything
+ * after this step rebuilds these patients and nobody else.
+ */
+import { INCOMING_RESOURCE, incoming, STAGED, STAGING_SCHEMA } from './staging-tables.ts';
+
+const RESOURCE = `${STAGING_SCHEMA}.resource`;
+
+/** Keys of the patients whose rows have to be made anew. */
+const AFFECTED = 'affected_person';
+
+/** `isRebuild`: every patient is made anew, as after a change of the vocabulary. */
+export function takeOverStatements(isRebuild: boolean): string[] {
+  const staged = Object.keys(STAGED);
+  return [
+    // Of a resource that was read twice, the later reading counts.
+    `CREATE OR REPLACE TEMP TABLE changed AS
+SELECT i.* FROM ${incoming('resource')} i
+  LEFT JOIN ${RESOURCE} r USING (resource_key)
+ WHERE (r.content_hash IS DISTINCT FROM i.content_hash OR i.is_deleted)
+   AND NOT (i.is_deleted AND r.resource_key IS NULL)
+QUALIFY row_number() OVER (PARTITION BY i.resource_key ORDER BY i.position DESC) = 1`,
+    `CREATE OR REPLACE TEMP TABLE ${AFFECTED} AS
+SELECT DISTINCT person_key FROM (
+  SELECT person_key FROM changed
+  UNION ALL SELECT r.person_key FROM ${RESOURCE} r SEMI JOIN changed USING (resource_key)
+  -- Whoever takes a code from a resource that changed.
+  UNION ALL SELECT e.person_key FROM ${STAGING_SCHEMA}.event e JOIN changed c ON c.resource_key = e.code_key
+  ${isRebuild ? `UNION ALL SELECT person_key FROM ${RESOURCE}` : ''}
+) WHERE person_key IS NOT NULL`,
+    ...staged.flatMap((table) => [
+      `DELETE FROM ${STAGING_SCHEMA}.${table} WHERE resource_key IN (SELECT resource_key FROM changed)`,
+      `INSERT INTO ${STAGING_SCHEMA}.${table}
+SELECT DISTINCT i.* FROM ${incoming(table)} i SEMI JOIN changed c ON c.resource_key = i.resource_key AND NOT c.is_deleted`,
+    ]),
+    `UPDATE ${RESOURCE} SET content_hash = c.content_hash, person_key = c.person_key
+  FROM changed c WHERE c.resource_key = resource.resource_key`,
+    `INSERT INTO ${RESOURCE}
+SELECT nextval('${STAGING_SCHEMA}.resource_numbers'), resource_key, resource_type, person_key, content_hash, 0
+  FROM (SELECT * FROM changed ANTI JOIN ${RESOURCE} USING (resource_key) ORDER BY position)`,
+    `CREATE OR REPLACE TEMP TABLE affected_person_number AS
+SELECT r.resource_number AS person_id, r.resource_key AS person_key
+  FROM ${RESOURCE} r WHERE r.resource_key IN (SELECT person_key FROM ${AFFECTED})`,
+  ];
+}
+
+/** After the rows were made: forgets deleted resources and the tables of this pass. */
+export function finishStatements(): string[] {
+  return [
+    `DELETE FROM ${RESOURCE} WHERE resource_key IN (SELECT resource_key FROM changed WHERE is_deleted)`,
+    ...Object.keys({ ...STAGED, resource: INCOMING_RESOURCE }).map((table) => `DROP TABLE ${incoming(table)}`),
+  ];
+}
