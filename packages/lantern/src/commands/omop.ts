@@ -3,9 +3,17 @@ import { type CdmLoad, loadCdm } from '@lantern/site';
 import { Command } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { printable, table } from '../cli/output.ts';
+import { accountCommand, etlCommand, vocabularyCommand } from './omop-etl.ts';
+import { qualityCommand } from './omop-quality.ts';
 
 export function omopCommand(context: CommandContext): Command {
-  return new Command('omop').description("data as OMOP's Common Data Model (CDM)").addCommand(loadCommand(context));
+  return new Command('omop')
+    .description("data as OMOP's Common Data Model (CDM)")
+    .addCommand(loadCommand(context))
+    .addCommand(vocabularyCommand(context))
+    .addCommand(etlCommand(context))
+    .addCommand(accountCommand(context))
+    .addCommand(qualityCommand(context));
 }
 
 type LoadOptions = CommonOptions & { readonly cdm: string };

@@ -8,7 +8,7 @@
 import { quoteIdentifier, quoteLiteral } from '../dataset/sql-text.ts';
 import type { QualityRule } from './quality-rule.ts';
 
-/** One pass; result columns are `broken_0`, `checked_0`, `broken_1`, ... as texts, in the order of `rules`. */
+/** One pass; its only row holds, for each of `rules` in their order, how many rows broke it and how many were checked, as texts. */
 export type QualityQuery = { readonly sql: string; readonly rules: readonly QualityRule[] };
 
 /** Which fields each table has, with their types in lower case: what the catalogue says. */

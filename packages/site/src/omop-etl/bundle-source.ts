@@ -29,10 +29,15 @@ export async function fhirFilesBelow(root: string): Promise<string[]> {
   return readable;
 }
 
-export async function* fhirFileSource(files: readonly string[]): AsyncGenerator<SourceResource> {
+/** `onFile` is called when a file was read to its end. */
+export async function* fhirFileSource(
+  files: readonly string[],
+  onFile: () => void = () => undefined,
+): AsyncGenerator<SourceResource> {
   for (const file of files) {
     if (/\.ndjson(\.gz)?$/.test(file)) yield* linesOf(file);
     else yield* bundleOf(file);
+    onFile();
   }
 }
 

@@ -4,6 +4,7 @@
  *
  * DuckDB's error texts may quote rows; they do not leave this module, only their class does.
  */
+import { access } from 'node:fs/promises';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { AppError } from '@lantern/contract';
 import { cdmTableStatements, STAGED, type StagedTable, stagingStatements } from '@lantern/omop';
@@ -31,10 +32,13 @@ export type CdmDatabaseOptions = {
   readonly file: string;
   readonly memoryMiB: number;
   readonly threads: number;
+  /** An error when nothing is there. */
+  readonly mustExist?: boolean;
 };
 
 /** Opens the file, or makes an empty CDM of it. */
 export async function openCdmDatabase(options: CdmDatabaseOptions): Promise<CdmDatabase> {
+  if (options.mustExist === true) await access(options.file); // a missing file is told of by its name
   const instance = await translated(
     DuckDBInstance.create(options.file, {
       threads: String(options.threads),

@@ -409,6 +409,16 @@ describe('a second pass', () => {
     assert.deepEqual(await query(cdm, accountByTypeSql()), ['Condition mapped 2', 'Patient mapped 2']);
   });
 
+  it('does not mix with patients that were loaded from elsewhere', async () => {
+    const cdm = await emptyCdm();
+    await cdm.transaction((session) =>
+      session.run(
+        'INSERT INTO person (person_id, gender_concept_id, year_of_birth, race_concept_id, ethnicity_concept_id) VALUES (7, 0, 1970, 0, 0)',
+      ),
+    );
+    await assert.rejects(runEtl(cdm, sourceOf([patient('p')])), { code: 'conflict' });
+  });
+
   it('that fails in the middle leaves the CDM as it was', async () => {
     const cdm = await emptyCdm();
     await runEtl(cdm, sourceOf([patient('p'), bronchitis('1', 'p', '2012-05-16')]));

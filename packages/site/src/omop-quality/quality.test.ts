@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { DuckDBInstance } from '@duckdb/node-api';
-import { cdmTableStatements } from '@lantern/omop';
-import { type Database, openTestDatabase } from '@lantern/service';
-import { type CdmReader, checkQuality, type QualityReport } from './quality.ts';
+import { ENGINES, type EngineCdm, makeCdm } from '../../test/cdm-engines.ts';
+import { openCdm } from '../cdm/cdm.ts';
+import { checkQuality, type QualityReport } from './quality.ts';
 
 /** A CDM of three patients that breaks each kind of check once or more, and otherwise keeps it. */
 const ROWS = `
@@ -32,52 +31,27 @@ INSERT INTO condition_occurrence (condition_occurrence_id, person_id, condition_
   (5, 2, 26662, '2027-01-01', 32817, 'e', NULL);
 INSERT INTO measurement (measurement_id, person_id, measurement_concept_id, measurement_date, measurement_type_concept_id, value_as_number, unit_concept_id) VALUES
   (1, 2, 3004410, '2004-05-05', 32817, 5.9, 8554), (2, 2, 3004410, '2004-05-05', 32817, 61, 8582), (3, 2, 3004410, '2004-05-05', 32817, 6.1, 0);
-INSERT INTO concept_ancestor VALUES (26662, 26662, 0, 0);`;
+INSERT INTO concept_ancestor VALUES (26662, 26662, 0, 0)`;
 
-const opened: Database[] = [];
 const reports: Record<string, QualityReport> = {};
-
-async function duckdb(): Promise<CdmReader & { run(sql: string): Promise<void> }> {
-  const connection = await (await DuckDBInstance.create(':memory:')).connect();
-  return {
-    async run(sql) {
-      await connection.run(sql);
-    },
-    async rows(sql) {
-      const rows = (await connection.runAndReadAll(sql)).getRowObjects();
-      return rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, String(value)])));
-    },
-  };
-}
-
-async function postgres(): Promise<CdmReader & { run(sql: string): Promise<void> }> {
-  const database = await openTestDatabase('quality');
-  opened.push(database);
-  return {
-    async run(sql) {
-      await database.pool.query(sql);
-    },
-    async rows(sql) {
-      return (await database.pool.query(sql)).rows;
-    },
-  };
-}
+const made: EngineCdm[] = [];
 
 before(async () => {
-  for (const [name, open] of Object.entries({ duckdb, postgres })) {
-    const engine = await open();
-    for (const statement of cdmTableStatements()) {
-      // One table and two fields are missing.
-      if (statement.includes('"device_exposure"')) continue;
-      await engine.run(statement.replaceAll(/ not null/g, '').replace(/, "modifier_source_value" varchar\(50\)/, ''));
-    }
-    await engine.run(ROWS);
-    reports[name] = await checkQuality(engine, { today: '2026-11-27' });
+  for (const engine of ENGINES) {
+    // A table and a field are missing.
+    const damage = ['DROP TABLE device_exposure', 'ALTER TABLE procedure_occurrence DROP COLUMN modifier_source_value'];
+    const rows = ROWS.split(';\n').filter((statement) => statement.trim() !== '');
+    const cdm = await makeCdm(engine, [...damage, ...rows], { isStrict: false });
+    made.push(cdm);
+    const { signal } = new AbortController();
+    const opened = await openCdm({ where: cdm.where, schema: undefined, signal, onProgress: () => undefined });
+    reports[engine] = await checkQuality(opened, { today: '2026-11-27', onProgress: () => undefined });
+    await opened.close();
   }
 });
 
 after(async () => {
-  for (const database of opened) await database.close();
+  for (const cdm of made) await cdm.close();
 });
 
 function failures(): Map<string, string> {

@@ -2,55 +2,60 @@
 import {
   answeredResult,
   type Catalogue,
+  type CdmNeeds,
   countedResult,
   missingResult,
   planQuality,
   type QualityResult,
   type QualitySummary,
   qualityRules,
+  quoteLiteral,
   summarize,
 } from '@lantern/omop';
-
-/** A CDM that answers questions; every column of an answer is a text or null. */
-export type CdmReader = {
-  rows(sql: string): Promise<readonly Readonly<Record<string, string | null>>[]>;
-};
+import type { Cdm } from '../cdm/cdm.ts';
 
 export type QualityOptions = {
-  readonly schema?: string;
+  /** "2026-11-27": later days lie in the future. */
   readonly today: string;
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress: (done: number, total: number) => void;
 };
 
 export type QualityReport = { readonly summary: QualitySummary; readonly results: readonly QualityResult[] };
 
-export async function checkQuality(reader: CdmReader, options: QualityOptions): Promise<QualityReport> {
-  const plan = planQuality(qualityRules(), await catalogueOf(reader, options.schema), options);
+export async function checkQuality(cdm: Cdm, { today, onProgress }: QualityOptions): Promise<QualityReport> {
+  await cdm.prepare(cdm.tables);
+  const schema = cdm.schema === undefined ? {} : { schema: cdm.schema };
+  const plan = planQuality(qualityRules(), await catalogueOf(cdm), { ...schema, today });
   const results: QualityResult[] = [
     ...plan.answered.map(({ rule, isPassed }) => answeredResult(rule, isPassed)),
     ...plan.missing.map(missingResult),
   ];
   for (const [index, query] of plan.queries.entries()) {
-    const [row] = await reader.rows(query.sql);
-    for (const [column, rule] of query.rules.entries()) {
-      results.push(countedResult(rule, row?.[`broken_${column}`] ?? '0', row?.[`checked_${column}`] ?? '0'));
+    const [row = []] = await cdm.rows(query.sql);
+    for (const [place, rule] of query.rules.entries()) {
+      results.push(countedResult(rule, row[2 * place] ?? '0', row[2 * place + 1] ?? '0'));
     }
-    options.onProgress?.(index + 1, plan.queries.length);
+    onProgress(index + 1, plan.queries.length);
   }
   return { summary: summarize(results), results };
 }
 
-async function catalogueOf(reader: CdmReader, schema: string | undefined): Promise<Catalogue> {
-  const rows = await reader.rows(
-    `SELECT lower(table_name) AS table_name, lower(column_name) AS column_name, lower(data_type) AS data_type
-  FROM information_schema.columns
- WHERE table_schema = ${schema === undefined ? 'current_schema()' : `'${schema.replaceAll("'", "''")}'`}`,
+async function catalogueOf(cdm: Cdm): Promise<Catalogue> {
+  const schema = cdm.schema === undefined ? 'current_schema()' : quoteLiteral(cdm.schema);
+  const types = await cdm.rows(
+    `SELECT lower(table_name), lower(column_name), lower(data_type) FROM information_schema.columns
+ WHERE table_schema = ${schema} AND table_catalog = current_database()`,
   );
   const catalogue = new Map<string, Map<string, string>>();
-  for (const row of rows) {
-    const table = String(row['table_name']);
+  for (const [table, field, type] of types) {
+    if (table === null || table === undefined || !isAt(cdm.tables, table, field ?? '')) continue;
     const fields = catalogue.get(table) ?? new Map<string, string>();
-    catalogue.set(table, fields.set(String(row['column_name']), String(row['data_type'])));
+    catalogue.set(table, fields.set(field ?? '', type ?? ''));
   }
   return catalogue;
+}
+
+/** A folder's tables have all columns of the CDM, also those that its files lack. */
+function isAt(tables: CdmNeeds, table: string, field: string): boolean {
+  return tables.get(table)?.has(field) === true;
 }
