@@ -16,6 +16,10 @@ const enough: RunFacts = {
 
 test('statistics pass when every rule is just kept', () => {
   assert.deepEqual(checkRunStatistics(enough, policy), { kind: 'released' });
+  const ofTen = { ...enough, patientCount: 10, parameterCount: 3, labelStrata: [{ subject: 'all', patientCount: 10 }] };
+  assert.deepEqual(checkRunStatistics(ofTen, policy), { kind: 'released' });
+  const third = { ...enough, patientCount: 100, parameterCount: 33 };
+  assert.deepEqual(checkRunStatistics(third, policy), { kind: 'released' });
 });
 
 test('each rule refuses one below its limit and names itself, the schema word and the limit', () => {
@@ -114,5 +118,6 @@ test('an evaluation with a small class withholds every metric by class, with too
       ['disease: no'],
     );
   }
+  assert.equal(checkEvaluation(strata(10, 0), policy).kind, 'released');
   assert.equal(checkEvaluation(strata(9, 0), policy).kind, 'refused');
 });
