@@ -7,8 +7,26 @@ const DataSetSchema = Type.Record(Type.String({ pattern: '^[0-9A-F]{8}$' }), Typ
 
 const UidSchema = Type.String({ minLength: 1, maxLength: 64, pattern: '^[0-9.]+$' });
 
+/** For the document: beside these, any attribute by keyword or tag is a parameter, so the site reads the query itself. */
+const QuerySchema = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, description: 'matches at most' })),
+  offset: Type.Optional(Type.Integer({ minimum: 0, description: 'matches to leave out before' })),
+  includefield: Type.Optional(
+    Type.String({ description: 'attributes to show besides, by keyword or tag, separated by commas; or `all`' }),
+  ),
+  fuzzymatching: Type.Optional(
+    Type.Boolean({ description: 'taken, and answered with a warning: names match as written' }),
+  ),
+  '{attribute}': Type.Optional(
+    Type.String({
+      description: 'any attribute by keyword or tag: a value, wild cards, a range, a list (PS3.18 8.3.4)',
+    }),
+  ),
+});
+
 const search = {
   method: 'GET',
+  query: QuerySchema,
   openQuery: true,
   responseTypes: ['application/dicom+json'],
   response: Type.Array(DataSetSchema),

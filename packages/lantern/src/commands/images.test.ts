@@ -200,6 +200,14 @@ describe('lantern images', () => {
     assert.match(report, /3 images alike/);
     const { collections } = await answer('data-engineer', 'collection', 'list');
     assert.equal(collections[0].state, 'approved');
+
+    await database.pool.query(`update research_study set state = 'failed', why = 'internal'`);
+    const { out: status } = await lantern('governance', 'collection', 'status', collectionId);
+    assert.match(status, /1 studies failed; .* lantern images collection retry/);
+    assert.equal((await lantern('governance', 'collection', 'retry', collectionId)).code, 77);
+    const { copies } = await answer('data-engineer', 'collection', 'retry', collectionId);
+    assert.equal(copies.failedStudies, 0);
+    await waitForCopies(collectionId, 4);
   });
 
   it('loads opt-outs, and withdraws a collection', async () => {

@@ -430,11 +430,16 @@ it('every retrieval is in the audit log before it is given, with keys and counts
   ]);
 });
 
-it('the OpenAPI document tells the media types of each', async () => {
+it('the OpenAPI document tells the media types of each, and the parameters of a search', async () => {
   const { paths } = Object(await (await fetch(`${web.url}/openapi.json`)).json());
   const { get: retrieve, post: store } = paths['/dicom-web/studies/{study}'];
   assert.deepEqual(Object.keys(retrieve.responses[200].content), ['multipart/related', 'application/dicom']);
   assert.deepEqual(Object.keys(store.requestBody.content), ['multipart/related', 'application/dicom']);
+  for (const to of ['/studies', '/series', '/instances', '/studies/{study}/series/{series}/instances']) {
+    const parameters: { name: string; in: string }[] = paths[`/dicom-web${to}`].get.parameters;
+    const names = parameters.filter((one) => one.in === 'query').map(({ name }) => name);
+    assert.deepEqual(names.sort(), ['fuzzymatching', 'includefield', 'limit', 'offset', '{attribute}'], to);
+  }
 });
 
 describe('an image of two gigabytes', () => {
