@@ -8,7 +8,7 @@ import { DicomError } from './dicom-error.ts';
 import { implicitVr } from './dictionary.ts';
 import { TAGS, type Tag, tagText } from './tag.ts';
 import type { TransferSyntax } from './transfer-syntax.ts';
-import { isVr, type Vr, vrRule } from './vr.ts';
+import { type Vr, vrNamed, vrRule } from './vr.ts';
 
 const DEPTH_MAX = 32; // real sequences nest to about ten; bounds the recursion
 /** Elements and items: an object of a thousand frames has some hundred thousand. More would hold everybody up for a second. */
@@ -98,25 +98,25 @@ class Reader {
   #header(at: number, { encoding, end, isSigned }: Place): Header {
     const { littleEndian } = encoding;
     const bytes = this.#within(at, HEADER_BYTES, end);
-    const word = (offset: number) => (littleEndian ? bytes.readUInt16LE(offset) : bytes.readUInt16BE(offset));
-    const long = (from: Buffer, offset: number) =>
-      littleEndian ? from.readUInt32LE(offset) : from.readUInt32BE(offset);
-    const tag = ((word(0) << 16) | word(2)) >>> 0;
-    const name = bytes.toString('latin1', 4, 6);
+    const tag = littleEndian ? ((bytes.readUInt16LE(0) << 16) | bytes.readUInt16LE(2)) >>> 0 : bytes.readUInt32BE(0);
     const isDelimiter = tag >>> 16 === 0xfffe;
-    if (isDelimiter || !encoding.explicit || !/^[A-Z]{2}$/.test(name)) {
+    const vr = isDelimiter || !encoding.explicit ? undefined : vrNamed(bytes.readUInt8(4), bytes.readUInt8(5));
+    if (vr === undefined) {
       // An element without VR among explicit ones: writers that forget it fall back to implicit VR.
       return {
         tag,
         vr: isDelimiter ? 'UN' : implicitVr(tag, isSigned),
-        length: long(bytes, 4),
+        length: longAt(bytes, 4, littleEndian),
         valueStart: at + HEADER_BYTES,
       };
     }
-    const vr = isVr(name) ? name : 'UN';
-    if (isVr(name) && !vrRule(vr).long) return { tag, vr, length: word(6), valueStart: at + HEADER_BYTES };
+    if (vr !== 'unknown' && !vrRule(vr).long) {
+      const length = littleEndian ? bytes.readUInt16LE(6) : bytes.readUInt16BE(6);
+      return { tag, vr, length, valueStart: at + HEADER_BYTES };
+    }
     // VRs of later editions have the long form (PS3.5 6.2.2).
-    return { tag, vr, length: long(this.#within(at + HEADER_BYTES, 4, end), 0), valueStart: at + HEADER_BYTES + 4 };
+    const length = longAt(this.#within(at + HEADER_BYTES, 4, end), 0, littleEndian);
+    return { tag, vr: vr === 'unknown' ? 'UN' : vr, length, valueStart: at + HEADER_BYTES + 4 };
   }
 
   #value(header: Header, place: Place): { value: Value; end: number } {
@@ -196,6 +196,10 @@ class Reader {
   #assertInside(at: number, length: number, end: number): void {
     if (at + length > end) throw new DicomError('truncated', 'An element is longer than what it lies in.');
   }
+}
+
+function longAt(bytes: Buffer, at: number, littleEndian: boolean): number {
+  return littleEndian ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
 }
 
 function dataSetAt({ encoding, characterSets }: Place, elements: ReadonlyMap<Tag, Element>): DataSet {

@@ -184,6 +184,27 @@ function namelessReasons(dataSet: DataSet): QuarantineReason[] {
 
 /** In the order of tags, as they are written (PS3.5 7.1). */
 function withElements(dataSet: DataSet, added: readonly Element[]): DataSet {
+  const waiting = added.toSorted((one, other) => one.tag - other.tag);
+  const replaced = new Set(added.map(({ tag }) => tag));
+  const elements = new Map<Tag, Element>();
+  let [next, last] = [0, -1];
+  const addBefore = (tag: Tag) => {
+    for (let element = waiting[next]; element !== undefined && element.tag < tag; element = waiting[next]) {
+      elements.set(element.tag, element);
+      next += 1;
+    }
+  };
+  for (const [tag, element] of dataSet.elements) {
+    if (tag < last) return sorted(dataSet, added); // as some programs write them
+    last = tag;
+    addBefore(tag);
+    if (!replaced.has(tag)) elements.set(tag, element);
+  }
+  addBefore(Number.POSITIVE_INFINITY);
+  return { ...dataSet, elements };
+}
+
+function sorted(dataSet: DataSet, added: readonly Element[]): DataSet {
   const elements = new Map(dataSet.elements);
   for (const element of added) elements.set(element.tag, element);
   return { ...dataSet, elements: new Map([...elements].toSorted(([one], [other]) => one - other)) };
