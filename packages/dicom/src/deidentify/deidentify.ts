@@ -165,7 +165,8 @@ function setEntry({ tag }: Element): ReportEntry {
 /** What is set at the end was not kept, whatever happened to it before. */
 function withoutPaths(entries: readonly ReportEntry[], added: readonly Element[]): ReportEntry[] {
   const paths = new Set(added.map(({ tag }) => pathOf('', tag)));
-  return entries.filter(({ path }) => ![...paths].some((set) => path === set || path.startsWith(`${set}[`)));
+  const top = (path: string) => (path.includes('[') ? path.slice(0, path.indexOf('[')) : path);
+  return entries.filter(({ path }) => !paths.has(top(path)));
 }
 
 function maskEntries(pixels: Awaited<ReturnType<typeof cleanPixels>>): ReportEntry[] {

@@ -63,16 +63,29 @@ function ruleSetOf(ofSite: readonly PixelRule[]): RuleSet {
 /** The rules that match a header. */
 export function matchingRules(dataSet: DataSet, ofSite: readonly PixelRule[]): readonly PixelRule[] {
   const { rules, tags, matching } = ruleSetOf(ofSite);
-  const texts = new Map(tags.map((tag) => [tag, textOfAny(dataSet, tag)?.toLowerCase()]));
-  const key = JSON.stringify([...texts.values()].map((text) => text ?? null));
-  const known = matching.get(key);
+  const key = keyOf(dataSet, tags);
+  const known = key === undefined ? undefined : matching.get(key);
   if (known !== undefined) return known;
+  const texts = new Map(tags.map((tag) => [tag, textOfAny(dataSet, tag)?.toLowerCase()]));
   const textOf = (tag: Tag) => texts.get(tag);
   const matches = ({ all }: PixelRule) => all.every((group) => group.some((condition) => holds(condition, textOf)));
   const found = rules.filter(matches);
   if (matching.size >= MATCHING_COUNT_MAX) matching.clear();
-  if (key.length <= KEY_LENGTH_MAX) matching.set(key, found);
+  if (key !== undefined) matching.set(key, found);
   return found;
+}
+
+/** Their bytes, with what says how to read them; `undefined` where one is no plain value, or all together are long. */
+function keyOf({ elements, characterSets, littleEndian }: DataSet, tags: readonly Tag[]): string | undefined {
+  let key = `${littleEndian} ${characterSets.join('\\')}`;
+  for (const tag of tags) {
+    const element = elements.get(tag);
+    if (element === undefined) key += '\n-';
+    else if (element.value.kind !== 'bytes') return undefined;
+    else key += `\n${element.vr}${element.value.bytes.byteLength}:${element.value.bytes.toString('latin1')}`;
+    if (key.length > KEY_LENGTH_MAX) return undefined;
+  }
+  return key;
 }
 
 function holds({ how, tag, values }: Condition, textOf: (tag: Tag) => string | undefined): boolean {
