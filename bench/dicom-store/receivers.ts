@@ -1,4 +1,7 @@
-/** The three that receive: ours, Orthanc and DCMTK's storescp, each as its own process over a folder of its own. */
+/**
+ * Those that receive: ours, Orthanc and DCMTK's storescp, each as its own process over a folder of its own; and storescp told to
+ * keep nothing, for what sender and machine could do at most.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,6 +15,8 @@ export type Receiver = {
   readonly port: number;
   /** Instances that it has on disk. */
   count(): number;
+  /** Processor time of its process and all below it so far, in hundredths of a second [ms]. */
+  processorMs(): number;
   /** Greatest resident memory of its process so far [bytes]. */
   peakBytes(): number;
   /** When each study was complete, as it logs it [ms since 1970]; ours alone. */
@@ -19,12 +24,22 @@ export type Receiver = {
   stop(): Promise<void>;
 };
 
-export type ReceiverName = 'lantern' | 'orthanc' | 'storescp';
+export type ReceiverName = 'lantern' | 'orthanc' | 'storescp' | 'sink';
 
 export function startReceiver(name: ReceiverName, folder: string, quietMs = 3_600_000): Promise<Receiver> {
   mkdirSync(folder, { recursive: true });
-  if (name === 'lantern') return startLantern(folder, quietMs);
-  return name === 'orthanc' ? startOrthanc(folder) : startStorescp(folder);
+  switch (name) {
+    case 'lantern':
+      return startLantern(folder, quietMs);
+    case 'orthanc':
+      return startOrthanc(folder);
+    case 'storescp':
+      return startStorescp(folder);
+    case 'sink':
+      return startStorescp(folder, ['--ignore']);
+    default:
+      return name satisfies never;
+  }
 }
 
 async function startLantern(folder: string, quietMs: number): Promise<Receiver> {
@@ -54,7 +69,11 @@ async function startLantern(folder: string, quietMs: number): Promise<Receiver> 
   };
 }
 
-/** As it comes, but for the port: files are synced and SQLite commits (SyncStorageArea is its default). */
+/**
+ * As it comes, but for the port and one thread for each association. Files are synced (SyncStorageArea is its default); its index
+ * is SQLite with a log written ahead and "synchronous = NORMAL", so that a commit is not synced: after a loss of power files may
+ * lie there that it does not know.
+ */
 async function startOrthanc(folder: string): Promise<Receiver> {
   const port = await freePort();
   const config = path.join(folder, 'orthanc.json');
@@ -78,11 +97,12 @@ async function startOrthanc(folder: string): Promise<Receiver> {
 }
 
 /** `--fork`: a process for each association, as it takes one at a time otherwise. */
-async function startStorescp(folder: string): Promise<Receiver> {
+async function startStorescp(folder: string, more: readonly string[] = []): Promise<Receiver> {
   const port = await freePort();
   const files = path.join(folder, 'files');
   mkdirSync(files);
-  const child = spawn('storescp', ['--fork', '--aetitle', 'BENCH', '--output-directory', files, String(port)], {
+  const args = ['--fork', '--aetitle', 'BENCH', '--output-directory', files, ...more, String(port)];
+  const child = spawn('storescp', args, {
     stdio: 'ignore',
     env: { ...process.env, TCP_NODELAY: '1' },
   });
@@ -90,9 +110,10 @@ async function startStorescp(folder: string): Promise<Receiver> {
   return { ...processOf(child), port, count: () => readdirSync(files).length, completedAt: () => [] };
 }
 
-function processOf(child: ChildProcess): Pick<Receiver, 'stop' | 'peakBytes'> {
+function processOf(child: ChildProcess): Pick<Receiver, 'stop' | 'peakBytes' | 'processorMs'> {
   const ended = once(child, 'close');
   return {
+    processorMs: () => treeMs(child.pid ?? 0),
     peakBytes() {
       const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1];
       return Number(peak) * 1024;
@@ -112,4 +133,42 @@ function dicomFiles(folder: string): number {
 function orthancFiles(folder: string): number {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
   return names.filter((file) => /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(file)).length;
+}
+
+type ProcessTimes = { readonly parent: number; readonly ownMs: number; readonly endedChildrenMs: number };
+const TICK_MS = 10; // USER_HZ of Linux
+
+/** proc_pid_stat(5): the name stands in parentheses and may hold anything. `undefined` for a process that is gone. */
+function timesOf(pid: number): ProcessTimes | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
+    const [parent = 0, user = 0, system = 0, childUser = 0, childSystem = 0] = [1, 11, 12, 13, 14].map(
+      (at) => fields[at],
+    );
+    return { parent, ownMs: TICK_MS * (user + system), endedChildrenMs: TICK_MS * (childUser + childSystem) };
+  } catch {
+    return undefined; // it ended while we looked
+  }
+}
+
+/** Of a process, of all below it, and of those of them that have ended. */
+function treeMs(root: number): number {
+  const all = new Map<number, ProcessTimes>();
+  for (const name of readdirSync('/proc')) {
+    const times = /^\d+$/.test(name) ? timesOf(Number(name)) : undefined;
+    if (times !== undefined) all.set(Number(name), times);
+  }
+  const isBelow = (pid: number): boolean => pid === root || (all.has(pid) && isBelow(all.get(pid)?.parent ?? 0));
+  let ms = 0;
+  for (const [pid, { ownMs, endedChildrenMs }] of all) if (isBelow(pid)) ms += ownMs + endedChildrenMs;
+  return ms;
+}
+
+/** Processor time of our children that have ended [ms]. */
+export function endedChildrenMs(): number {
+  return timesOf(process.pid)?.endedChildrenMs ?? Number.NaN;
 }

@@ -8,7 +8,7 @@ import { DicomError } from './dicom-error.ts';
 import { implicitVr } from './dictionary.ts';
 import { TAGS, type Tag, tagText } from './tag.ts';
 import type { TransferSyntax } from './transfer-syntax.ts';
-import { isVr, type Vr, vrRule } from './vr.ts';
+import { type Vr, vrNamed, vrRule } from './vr.ts';
 
 const DEPTH_MAX = 32; // real sequences nest to about ten; bounds the recursion
 /** Elements and items: an object of a thousand frames has some hundred thousand. More would hold everybody up for a second. */
@@ -16,6 +16,9 @@ const ELEMENT_COUNT_MAX = 500_000;
 const FRAGMENT_COUNT_MAX = 1_000_000; // a slide has some hundred thousand frames
 const UNDEFINED_LENGTH = 0xffffffff;
 const HEADER_BYTES = 8;
+/** Of the long form, behind the header. */
+const LENGTH_BYTES = 4;
+const BLOCK_BYTES = 4 * 1024;
 
 export type ReadLimits = {
   /** Values from this size on stay in the source. */
@@ -66,6 +69,9 @@ class Reader {
   readonly #source: ByteSource;
   readonly #limits: ReadLimits;
   #elementCount = 0;
+  /** Headers lie close together: a view for each costs more than reading it. */
+  #block: Buffer = Buffer.alloc(0);
+  #blockStart = 0;
 
   constructor(source: ByteSource, limits: ReadLimits) {
     this.#source = source;
@@ -97,26 +103,33 @@ class Reader {
 
   #header(at: number, { encoding, end, isSigned }: Place): Header {
     const { littleEndian } = encoding;
-    const bytes = this.#within(at, HEADER_BYTES, end);
-    const word = (offset: number) => (littleEndian ? bytes.readUInt16LE(offset) : bytes.readUInt16BE(offset));
-    const long = (from: Buffer, offset: number) =>
-      littleEndian ? from.readUInt32LE(offset) : from.readUInt32BE(offset);
-    const tag = ((word(0) << 16) | word(2)) >>> 0;
-    const name = bytes.toString('latin1', 4, 6);
+    this.#assertInside(at, HEADER_BYTES, end);
+    const offset = this.#offsetOf(at, HEADER_BYTES);
+    const bytes = this.#block;
+    const tag = littleEndian
+      ? ((bytes.readUInt16LE(offset) << 16) | bytes.readUInt16LE(offset + 2)) >>> 0
+      : bytes.readUInt32BE(offset);
     const isDelimiter = tag >>> 16 === 0xfffe;
-    if (isDelimiter || !encoding.explicit || !/^[A-Z]{2}$/.test(name)) {
+    const hasVr = !isDelimiter && encoding.explicit;
+    const vr = hasVr ? vrNamed(bytes.readUInt8(offset + 4), bytes.readUInt8(offset + 5)) : undefined;
+    if (vr === undefined) {
       // An element without VR among explicit ones: writers that forget it fall back to implicit VR.
       return {
         tag,
         vr: isDelimiter ? 'UN' : implicitVr(tag, isSigned),
-        length: long(bytes, 4),
+        length: longAt(bytes, offset + 4, littleEndian),
         valueStart: at + HEADER_BYTES,
       };
     }
-    const vr = isVr(name) ? name : 'UN';
-    if (isVr(name) && !vrRule(vr).long) return { tag, vr, length: word(6), valueStart: at + HEADER_BYTES };
+    if (vr !== 'unknown' && !vrRule(vr).long) {
+      const length = littleEndian ? bytes.readUInt16LE(offset + 6) : bytes.readUInt16BE(offset + 6);
+      return { tag, vr, length, valueStart: at + HEADER_BYTES };
+    }
     // VRs of later editions have the long form (PS3.5 6.2.2).
-    return { tag, vr, length: long(this.#within(at + HEADER_BYTES, 4, end), 0), valueStart: at + HEADER_BYTES + 4 };
+    this.#assertInside(at + HEADER_BYTES, LENGTH_BYTES, end);
+    const lengthOffset = this.#offsetOf(at + HEADER_BYTES, LENGTH_BYTES);
+    const length = longAt(this.#block, lengthOffset, littleEndian);
+    return { tag, vr: vr === 'unknown' ? 'UN' : vr, length, valueStart: at + HEADER_BYTES + LENGTH_BYTES };
   }
 
   #value(header: Header, place: Place): { value: Value; end: number } {
@@ -188,14 +201,22 @@ class Reader {
     if (this.#elementCount > countMax) throw new DicomError('limit', `More than ${countMax} elements and items.`);
   }
 
-  #within(at: number, length: number, end: number): Buffer {
-    this.#assertInside(at, length, end);
-    return this.#source.bytes(at, length);
+  /** Where in the block `at` lies, with `length` bytes from there on. */
+  #offsetOf(at: number, length: number): number {
+    if (at < this.#blockStart || at + length > this.#blockStart + this.#block.byteLength) {
+      this.#block = this.#source.bytes(at, Math.max(length, Math.min(BLOCK_BYTES, this.#source.sizeBytes - at)));
+      this.#blockStart = at;
+    }
+    return at - this.#blockStart;
   }
 
   #assertInside(at: number, length: number, end: number): void {
     if (at + length > end) throw new DicomError('truncated', 'An element is longer than what it lies in.');
   }
+}
+
+function longAt(bytes: Buffer, at: number, littleEndian: boolean): number {
+  return littleEndian ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
 }
 
 function dataSetAt({ encoding, characterSets }: Place, elements: ReadonlyMap<Tag, Element>): DataSet {

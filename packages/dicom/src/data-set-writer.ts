@@ -18,7 +18,10 @@ const UNDEFINED_LENGTH = 0xffffffff;
 const SHORT_LENGTH_MAX = 0xffff;
 /** Above this a value is a piece of its own, not copied together with its neighbours. */
 const COPIED_BYTES_MAX = 4 * 1024;
-const BLOCK_BYTES = 64 * 1024;
+/** Blocks grow: most headers fit into the first, which comes out of a pool, and a large one into memory of its own costs a collector. */
+const BLOCK_BYTES_FIRST = 2 * 1024;
+const BLOCK_GROWTH = 8;
+const BLOCK_BYTES_MAX = 64 * 1024;
 /** What `bytesOf` reads at once; a multiple of every word. */
 const READ_BYTES = 1024 * 1024;
 
@@ -55,6 +58,7 @@ class Writer {
   readonly #encoding: Encoding;
   readonly #pieces: EncodedPiece[] = [];
   #block = Buffer.alloc(0);
+  #blockBytes = BLOCK_BYTES_FIRST;
   #start = 0;
   #end = 0;
 
@@ -158,10 +162,10 @@ class Writer {
 
   #number(number: number, bytes: 2 | 4): void {
     this.#room(bytes);
+    const [block, at] = [this.#block, this.#end];
     const { littleEndian } = this.#encoding;
-    this.#end = littleEndian
-      ? this.#block.writeUIntLE(number, this.#end, bytes)
-      : this.#block.writeUIntBE(number, this.#end, bytes);
+    if (bytes === 2) this.#end = littleEndian ? block.writeUInt16LE(number, at) : block.writeUInt16BE(number, at);
+    else this.#end = littleEndian ? block.writeUInt32LE(number, at) : block.writeUInt32BE(number, at);
   }
 
   #bytes(bytes: Buffer): void {
@@ -184,7 +188,8 @@ class Writer {
   #room(bytes: number): void {
     if (this.#end + bytes <= this.#block.byteLength) return;
     this.#flush();
-    this.#block = Buffer.allocUnsafe(BLOCK_BYTES);
+    this.#block = Buffer.allocUnsafe(Math.max(this.#blockBytes, bytes));
+    this.#blockBytes = Math.min(this.#blockBytes * BLOCK_GROWTH, BLOCK_BYTES_MAX);
     this.#start = 0;
     this.#end = 0;
   }

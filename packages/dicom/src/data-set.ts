@@ -47,7 +47,19 @@ export function textsIn(element: Element, characterSets: readonly string[]): str
   const text = decodeText(value.bytes, rule.charset ? characterSets : []);
   const values = rule.single ? [text] : text.split('\\');
   // Trailing spaces never mean anything; leading ones do in the long texts (PS3.5 6.2). A UID is padded with NUL.
-  return values.map((one) => (rule.single ? one.replace(/[ \0]+$/, '') : one.replace(/^ +|[ \0]+$/g, '')));
+  return values.map((one) => (isPadded(one) ? withoutPadding(one, rule.single) : one));
+}
+
+const SPACE = 0x20;
+
+/** Most values are not, and looking costs less than searching. */
+function isPadded(text: string): boolean {
+  const last = text.charCodeAt(text.length - 1);
+  return last === SPACE || last === 0 || text.charCodeAt(0) === SPACE;
+}
+
+function withoutPadding(text: string, isLong: boolean): string {
+  return isLong ? text.replace(/[ \0]+$/, '') : text.replace(/^ +|[ \0]+$/g, '');
 }
 
 /** The first value of a text element, `undefined` for none. */

@@ -8,7 +8,7 @@ import type { ByteSource } from './byte-source.ts';
 import { type DataSet, type Element, textOf } from './data-set.ts';
 import { bytesOf, encodeDataSet } from './data-set-writer.ts';
 import { DicomError } from './dicom-error.ts';
-import { bytesElement, textElement, withElements } from './element-values.ts';
+import { bytesElement, type ElementBuilder, textElement } from './element-values.ts';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './implementation.ts';
 import { INFLATED_BYTES_MAX } from './part10.ts';
 import { TAGS, type Tag } from './tag.ts';
@@ -66,21 +66,36 @@ export function metaFor(options: {
   transferSyntaxUid: string;
   others?: readonly Element[];
 }): Buffer {
-  const own: DataSet = { elements: new Map(), littleEndian: true, characterSets: [] };
-  const group = withElements(own, [
+  constantMeta ??= builtMeta([
     bytesElement('FileMetaInformationVersion', Buffer.from([0, 1])),
-    textElement('MediaStorageSOPClassUID', options.sopClassUid),
-    textElement('MediaStorageSOPInstanceUID', options.sopInstanceUid),
-    textElement('TransferSyntaxUID', options.transferSyntaxUid),
     textElement('ImplementationClassUID', IMPLEMENTATION_CLASS_UID),
     textElement('ImplementationVersionName', IMPLEMENTATION_VERSION_NAME),
-    ...(options.others ?? []).map((element) => () => element),
   ]);
+  const [version, ...implementation] = constantMeta;
+  const elements = [
+    ...(version === undefined ? [] : [version]),
+    ...builtMeta([
+      textElement('MediaStorageSOPClassUID', options.sopClassUid),
+      textElement('MediaStorageSOPInstanceUID', options.sopInstanceUid),
+      textElement('TransferSyntaxUID', options.transferSyntaxUid),
+    ]),
+    ...implementation,
+    ...(options.others ?? []),
+  ];
+  const group = { ...META_CONTEXT, elements: new Map(elements.map((element) => [element.tag, element])) };
   const pieces = encodeDataSet(group, transferSyntaxOf(EXPLICIT_LITTLE_ENDIAN)); // whatever follows
   const encoded = Buffer.concat(pieces.filter((piece) => Buffer.isBuffer(piece)));
   const groupLength = Buffer.from('02000000554c040000000000', 'hex');
   groupLength.writeUInt32LE(encoded.byteLength, 8);
   return Buffer.concat([Buffer.alloc(PREAMBLE_BYTES), Buffer.from(PREFIX), groupLength, encoded]);
+}
+
+const META_CONTEXT = { littleEndian: true, characterSets: [] } as const;
+/** The same in every file. */
+let constantMeta: readonly Element[] | undefined;
+
+function builtMeta(builders: readonly ElementBuilder[]): Element[] {
+  return builders.flatMap((build) => build(META_CONTEXT) ?? []); // ASCII, which any character set holds
 }
 
 function uidIn(meta: DataSet | undefined, tag: Tag): string | undefined {

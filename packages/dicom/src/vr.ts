@@ -110,6 +110,24 @@ const VRS = {
 
 export type Vr = keyof typeof VRS;
 
+const NAMES: ReadonlyMap<number, Vr> = new Map(
+  Object.keys(VRS)
+    .filter(isVr)
+    .map((vr) => [vrCode(vr.charCodeAt(0), vr.charCodeAt(1)), vr]),
+);
+const LETTER_FIRST = 0x41;
+const LETTER_LAST = 0x5a;
+
+function vrCode(first: number, second: number): number {
+  return (first << 8) | second;
+}
+
+/** By the two bytes of its name: `unknown` for two capital letters that name none, `undefined` for what is no name of a VR. */
+export function vrNamed(first: number, second: number): Vr | 'unknown' | undefined {
+  const isLetter = (byte: number) => byte >= LETTER_FIRST && byte <= LETTER_LAST;
+  return NAMES.get(vrCode(first, second)) ?? (isLetter(first) && isLetter(second) ? 'unknown' : undefined);
+}
+
 export function isVr(name: string): name is Vr {
   return Object.hasOwn(VRS, name);
 }

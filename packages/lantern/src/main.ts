@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 /** Entry point of the command line. Reads the environment once; turns every failure into a message and an exit code. */
 import { EXIT } from './cli/exit-codes.ts';
-import { runProgram } from './cli/program.ts';
+
+// Most of these threads wait for the disk, each for one file to be synced. With the four that Node.js makes, four slow syncs hold up
+// whatever else is to be read or written. Set before the rest is loaded, some of which makes the threads.
+process.env['UV_THREADPOOL_SIZE'] ??= '16';
+const { runProgram } = await import('./cli/program.ts');
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());

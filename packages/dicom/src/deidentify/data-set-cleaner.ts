@@ -7,7 +7,7 @@ import { type DataSet, type Element, effectiveVr, textsIn } from '../data-set.ts
 import { isPrivate, TAGS, type Tag } from '../tag.ts';
 import { type Vr, vrRule } from '../vr.ts';
 import type { AttributeTypes } from './attribute-types.ts';
-import { shiftDate } from './dates.ts';
+import { rememberingShift, type shiftDate } from './dates.ts';
 import { asciiElement, dummyElement, emptyElement, isEmpty } from './dummy-values.ts';
 import type { Collector } from './identifiers.ts';
 import { isKnownWord, knownWordsOf } from './known-words.ts';
@@ -46,11 +46,13 @@ export type Cleaners = {
   readonly enumerated: TextCleaner;
   readonly words: TextCleaner;
   readonly scrubber: Scrubber;
+  readonly shift: typeof shiftDate;
 };
 
 export function createCleaners(scrubber: Scrubber): Cleaners {
   return {
     scrubber,
+    shift: rememberingShift(),
     text: createTextCleaner(scrubber.scrub),
     code: createTextCleaner(scrubber.scrubCode),
     // Defined terms are words of the standard: HEAD stays HEAD when the patient has that name.
@@ -250,19 +252,19 @@ class CleaningWalk {
 
   #shifted(element: Element, around: Around): Outcome {
     const vr = effectiveVr(element);
-    const { profile, patient } = this.#context;
+    const { profile, patient, cleaners } = this.#context;
     if (vr === 'OB') return REMOVED; // a timestamp signed by others
     if (element.tag === TIMEZONE_OFFSET && !/^[+-]\d{4}$/.test(textsIn(element, [])[0] ?? '')) return REMOVED;
     if ((vr !== 'DA' && vr !== 'DT') || profile.dates === 'retain') return this.#kept(element, vr, around);
     const originals = textsIn(element, []);
-    const dates = originals.map((date) => (date === '' ? '' : (shiftDate(date, patient.days) ?? '')));
+    const dates = originals.map((date) => (date === '' ? '' : (cleaners.shift(date, patient.days) ?? '')));
     if (dates.every((date, index) => date === originals[index])) return kept(element);
     if (profile.dates === 'remove') return this.#dummy(element, around.dataSet);
     return { element: asciiElement(element.tag, element.vr, dates.join('\\')), action: 'shift' };
   }
 
   #ofPatient(element: Element, kind: 'patient-id' | 'patient-name' | 'birth-date' | 'age', dataSet: DataSet): Outcome {
-    const { patient, profile } = this.#context;
+    const { patient, profile, cleaners } = this.#context;
     const vr = effectiveVr(element);
     const texts = textsIn(element, dataSet.characterSets);
     const [text = ''] = texts;
@@ -275,7 +277,7 @@ class CleaningWalk {
       case 'patient-name':
         return vrRule(vr).kind === 'text' ? replaced(patient.pseudonym) : REMOVED;
       case 'birth-date':
-        return replaced(patient.isOld ? '' : (shiftDate(text, patient.days) ?? ''));
+        return replaced(patient.isOld ? '' : (cleaners.shift(text, patient.days) ?? ''));
       case 'age': {
         const years = /^(\d{3})Y$/.exec(text)?.[1];
         if (years === undefined) return replaced(/^\d{3}[DWM]$/.test(text) ? text : '');

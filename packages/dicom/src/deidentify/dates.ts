@@ -16,6 +16,21 @@ export function shiftDate(text: string, days: number): string | undefined {
   return moved.toISOString().slice(0, 10).replaceAll('-', dot) + rest;
 }
 
+const REMEMBERED_COUNT_MAX = 1000;
+
+/** `shiftDate` that remembers: the dates of a series stand in each of its instances. */
+export function rememberingShift(): typeof shiftDate {
+  const memory = new Map<string, string | undefined>();
+  return (text, days) => {
+    const key = `${days} ${text}`;
+    if (memory.has(key)) return memory.get(key);
+    const shifted = shiftDate(text, days);
+    if (memory.size >= REMEMBERED_COUNT_MAX) memory.clear();
+    memory.set(key, shifted);
+    return shifted;
+  };
+}
+
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const MONTH_NAMES = [
   'january',

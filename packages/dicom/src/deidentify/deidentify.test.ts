@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { memorySource } from '../byte-source.ts';
-import { type DataSet, textOf } from '../data-set.ts';
+import { type DataSet, type Element, textOf } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
 import { type Part10File, readPart10 } from '../part10.ts';
 import { TAGS, type Tag } from '../tag.ts';
@@ -169,6 +169,20 @@ describe('a de-identified object', () => {
     const outcome = await run(fileOf('nested_priv_SQ.dcm'));
     assert.ok(outcome.kind === 'quarantined');
     assert.deepEqual(outcome.reasons, ['no-object']);
+  });
+
+  test('tells its de-identification once and in the order of tags, also where its elements came in none', async () => {
+    const file = fileOf('MR_small.dcm');
+    const claim: Element = { tag: TAG.identityRemoved, vr: 'CS', value: { kind: 'bytes', bytes: Buffer.from('NO') } };
+    const elements = new Map([...file.dataSet.elements, [claim.tag, claim] as const]); // behind the pixels
+    const object = await released({ ...file, dataSet: { ...file.dataSet, elements } });
+    assert.equal(textOf(object.dataSet, TAG.identityRemoved), 'YES');
+    const tags = [...object.dataSet.elements.keys()];
+    assert.deepEqual(
+      tags,
+      tags.toSorted((one, other) => one - other),
+    );
+    assert.deepEqual(bytesOf(object), bytesOf(await released(file)));
   });
 
   test('is left as it is by a second run, byte for byte, whatever the profile', async () => {

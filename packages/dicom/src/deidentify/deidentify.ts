@@ -165,7 +165,8 @@ function setEntry({ tag }: Element): ReportEntry {
 /** What is set at the end was not kept, whatever happened to it before. */
 function withoutPaths(entries: readonly ReportEntry[], added: readonly Element[]): ReportEntry[] {
   const paths = new Set(added.map(({ tag }) => pathOf('', tag)));
-  return entries.filter(({ path }) => ![...paths].some((set) => path === set || path.startsWith(`${set}[`)));
+  const top = (path: string) => (path.includes('[') ? path.slice(0, path.indexOf('[')) : path);
+  return entries.filter(({ path }) => !paths.has(top(path)));
 }
 
 function maskEntries(pixels: Awaited<ReturnType<typeof cleanPixels>>): ReportEntry[] {
@@ -184,6 +185,27 @@ function namelessReasons(dataSet: DataSet): QuarantineReason[] {
 
 /** In the order of tags, as they are written (PS3.5 7.1). */
 function withElements(dataSet: DataSet, added: readonly Element[]): DataSet {
+  const waiting = added.toSorted((one, other) => one.tag - other.tag);
+  const replaced = new Set(added.map(({ tag }) => tag));
+  const elements = new Map<Tag, Element>();
+  let [next, last] = [0, -1];
+  const addBefore = (tag: Tag) => {
+    for (let element = waiting[next]; element !== undefined && element.tag < tag; element = waiting[next]) {
+      elements.set(element.tag, element);
+      next += 1;
+    }
+  };
+  for (const [tag, element] of dataSet.elements) {
+    if (tag < last) return sorted(dataSet, added); // as some programs write them
+    last = tag;
+    addBefore(tag);
+    if (!replaced.has(tag)) elements.set(tag, element);
+  }
+  addBefore(Number.POSITIVE_INFINITY);
+  return { ...dataSet, elements };
+}
+
+function sorted(dataSet: DataSet, added: readonly Element[]): DataSet {
   const elements = new Map(dataSet.elements);
   for (const element of added) elements.set(element.tag, element);
   return { ...dataSet, elements: new Map([...elements].toSorted(([one], [other]) => one - other)) };

@@ -122,4 +122,24 @@ describe('the pixels of', () => {
     assert.deepEqual(judgement.masks, [{ where: 'inside', regions: [{ x: 4, y: 5, width: 6, height: 7 }] }]);
     assert.equal(of(481).kind, 'pass');
   });
+
+  test('are judged by each header anew, also where one differs from the last only in a value that is empty or gone', () => {
+    const rules = parsePixelRules([
+      {
+        label: 'no series',
+        all: [[{ how: 'missing', field: 'SeriesDescription', values: [] }]],
+        regions: [[0, 0, 4, 2]],
+      },
+      { label: 'empty', all: [[{ how: 'empty', field: 'SeriesDescription', values: [] }]], regions: [[0, 0, 3, 5]] },
+    ]);
+    const judged = (...elements: Element[]) => {
+      const judgement = judgePixels(image(SOP.ct, ...elements), rules);
+      return judgement.kind === 'mask' ? judgement.rules : judgement.kind;
+    };
+    for (let turn = 0; turn < 2; turn += 1) {
+      assert.deepEqual(judged(), ['no series']);
+      assert.deepEqual(judged(asciiElement(TAG.series, 'LO', '')), ['empty']);
+      assert.equal(judged(asciiElement(TAG.series, 'LO', 'null')), 'pass');
+    }
+  });
 });

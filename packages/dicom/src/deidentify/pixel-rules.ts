@@ -38,15 +38,54 @@ function builtInRules(): readonly PixelRule[] {
   return builtIn;
 }
 
+type RuleSet = {
+  readonly rules: readonly PixelRule[];
+  /** What they ask for: a hundred rules ask for ten attributes. */
+  readonly tags: readonly Tag[];
+  /** Rules that match by what those attributes say: a series says the same in every instance. */
+  readonly matching: Map<string, readonly PixelRule[]>;
+};
+const MATCHING_COUNT_MAX = 200;
+/** Ten short values; longer ones are not remembered. */
+const KEY_LENGTH_MAX = 2000;
+const ruleSets = new WeakMap<readonly PixelRule[], RuleSet>();
+
+function ruleSetOf(ofSite: readonly PixelRule[]): RuleSet {
+  const known = ruleSets.get(ofSite);
+  if (known !== undefined) return known;
+  const rules = [...ofSite, ...builtInRules()];
+  const tags = [...new Set(rules.flatMap(({ all }) => all.flat().map(({ tag }) => tag)))];
+  const ruleSet = { rules, tags, matching: new Map() };
+  ruleSets.set(ofSite, ruleSet);
+  return ruleSet;
+}
+
 /** The rules that match a header. */
 export function matchingRules(dataSet: DataSet, ofSite: readonly PixelRule[]): readonly PixelRule[] {
-  const texts = new Map<Tag, string | undefined>(); // a hundred rules ask for ten attributes
-  const textOf = (tag: Tag) => {
-    if (!texts.has(tag)) texts.set(tag, textOfAny(dataSet, tag)?.toLowerCase());
-    return texts.get(tag);
-  };
+  const { rules, tags, matching } = ruleSetOf(ofSite);
+  const key = keyOf(dataSet, tags);
+  const known = key === undefined ? undefined : matching.get(key);
+  if (known !== undefined) return known;
+  const texts = new Map(tags.map((tag) => [tag, textOfAny(dataSet, tag)?.toLowerCase()]));
+  const textOf = (tag: Tag) => texts.get(tag);
   const matches = ({ all }: PixelRule) => all.every((group) => group.some((condition) => holds(condition, textOf)));
-  return [...ofSite.filter(matches), ...builtInRules().filter(matches)];
+  const found = rules.filter(matches);
+  if (matching.size >= MATCHING_COUNT_MAX) matching.clear();
+  if (key !== undefined) matching.set(key, found);
+  return found;
+}
+
+/** Their bytes, with what says how to read them; `undefined` where one is no plain value, or all together are long. */
+function keyOf({ elements, characterSets, littleEndian }: DataSet, tags: readonly Tag[]): string | undefined {
+  let key = `${littleEndian} ${characterSets.join('\\')}`;
+  for (const tag of tags) {
+    const element = elements.get(tag);
+    if (element === undefined) key += '\n-';
+    else if (element.value.kind !== 'bytes') return undefined;
+    else key += `\n${element.vr}${element.value.bytes.byteLength}:${element.value.bytes.toString('latin1')}`;
+    if (key.length > KEY_LENGTH_MAX) return undefined;
+  }
+  return key;
 }
 
 function holds({ how, tag, values }: Condition, textOf: (tag: Tag) => string | undefined): boolean {

@@ -21,7 +21,7 @@ const ID_CHECK_BYTES = 5;
 const ID_PREFIX = 'PSN';
 /** Without letters that are taken for others (Crockford). */
 const BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
-/** Of remembered UIDs; a study names a series' UIDs in every instance. */
+/** Of what is remembered; a study names a series' UIDs in every instance. */
 const MEMORY_COUNT_MAX = 10_000;
 
 export type Pseudonyms = {
@@ -41,6 +41,7 @@ export function createPseudonyms(key: Buffer): Pseudonyms {
   const hmac = hmacUnder(key);
   const uids = new Map<string, string>();
   const ids = new Map<string, string>();
+  const shifts = new Map<string, bigint>();
   const isPatientId = (text: string) => {
     const bytes = fromBase32(text);
     return (
@@ -68,7 +69,12 @@ export function createPseudonyms(key: Buffer): Pseudonyms {
       ids.set(original, id);
       return id;
     },
-    dateShiftDays: (patient, daysMax) => 1 + Number(hmac('date', patient).readBigUInt64BE(0) % BigInt(daysMax)),
+    dateShiftDays(patient, daysMax) {
+      const chance = shifts.get(patient) ?? hmac('date', patient).readBigUInt64BE(0);
+      if (shifts.size >= MEMORY_COUNT_MAX) shifts.clear();
+      shifts.set(patient, chance);
+      return 1 + Number(chance % BigInt(daysMax));
+    },
   };
 }
 

@@ -68,8 +68,9 @@ export function createArchive(deps: ArchiveDeps): Archive {
     async receive(instance) {
       const { dataSet, callingAe, calledAe, lateOpensRevision, studyInstanceUid, ...uids } = instance;
       const written = await files.write(uids, dataSet);
-      const header = await headerOf(files, written, { ...uids, studyInstanceUid });
-      const { head: _head, ...file } = written;
+      const header = await headerOf(files, written, { ...uids, studyInstanceUid }); // while the disk works
+      const { head: _head, durable, ...file } = written;
+      await durable;
       const entry: IndexEntry = {
         ...header,
         ...file,

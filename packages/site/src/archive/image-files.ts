@@ -2,15 +2,17 @@
  * The files of the archive: one per instance, a file of PS3.10 that any DICOM program reads, in a folder of the hour in which it
  * began to arrive. A name is chance, so that nothing that a peer sends can name a file.
  *
- *   incoming ──finish()──► durable, not yet known ──row committed──► stored
- *      │                        │
- *      └─discard()──► gone ◄────┘      a crash leaves either behind; the check of that hour removes it (archive-check.ts)
+ *   incoming ──synced──► durable, not yet known ──row committed──► stored
+ *      │                      │
+ *      └─discard()──► gone ◄──┘        a crash leaves either behind; the check of that hour removes it (archive-check.ts)
  *
- * Invariant: when `finish` has resolved, content, size and name survive the loss of power.
+ * Invariant: when `durable` has resolved, content, size and name survive the loss of power.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, fsync, openSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { AppError } from '@lantern/contract';
 import { metaFor } from '@lantern/dicom';
 import {
@@ -20,8 +22,9 @@ import {
   fromDiskError,
   makeFolder,
   removeIfThere,
-  syncFolder,
 } from '@lantern/service';
+
+const syncDescriptor = promisify(fsync);
 
 /** Smaller pieces are gathered: a call for each costs more than the copy. */
 const WRITE_BYTES_MIN = 256 * 1024;
@@ -47,13 +50,15 @@ export type WrittenFile = {
   readonly contentDigest: string;
   /** The beginning of the data set. */
   readonly head: Buffer;
+  /** Settles when the file is durable. Where that fails nothing is left, and it throws as `write` does. */
+  readonly durable: Promise<void>;
 };
 
 export type ImageFiles = {
   readonly dir: string;
   /**
-   * Writes the data set behind a header of our own. Durable when it resolves. On any error nothing is left. Throws `storage.full`,
-   * and what the data set throws.
+   * Writes the data set behind a header of our own. On any error nothing is left. Throws `storage.full`, and what the data set
+   * throws.
    */
   write(uids: IncomingUids, dataSet: AsyncIterable<Uint8Array>): Promise<WrittenFile>;
   discard(file: string): Promise<void>;
@@ -69,7 +74,7 @@ export type ImageFiles = {
 type ImageFilesOptions = { readonly dir: string; readonly clock: Clock; readonly freeBytesMin?: number };
 
 export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: ImageFilesOptions): ImageFiles {
-  const durable = new Set<string>();
+  const durableFolders = new Set<string>();
   const syncNames = createSharedSync();
   const inWork = new Map<string, Date>(); // in the order in which they were begun
   const assertSpace = createSpaceCheck(dir, freeBytesMin);
@@ -90,24 +95,29 @@ export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: 
       const startedAt = clock.now();
       const hour = hourFolder(startedAt);
       const folder = pathOf(hour);
-      if (!durable.has(folder)) await makeFolder(folder, dir, durable);
+      if (!durableFolders.has(folder)) await makeFolder(folder, dir, durableFolders);
       const file = `${hour}/${randomBytes(NAME_BYTES).toString('hex')}.dcm`;
       inWork.set(file, startedAt);
-      try {
-        const opening = open(pathOf(file), 'wx', 0o600); // while the first pieces arrive
-        opening.catch(() => undefined); // thrown where it is waited for, which may be later
-        try {
-          const written = await writeInstance(opening, { uids, dataSet, assertSpace });
-          const handle = await opening;
-          // In any order: nothing is answered before both are done. `datasync` includes what is needed to read it back.
-          await Promise.all([handle.datasync(), syncNames(folder)]);
-          return { file, ...written };
-        } finally {
-          (await opening).close().catch(() => undefined); // loses nothing that was synced, and the peer need not wait for it
-        }
-      } catch (caught) {
+      const leftOver = async (caught: unknown): Promise<never> => {
         await discard(file);
         throw fromDiskError(caught);
+      };
+      const opening = open(pathOf(file), 'wx', 0o600); // while the first pieces arrive
+      opening.catch(() => undefined); // thrown where it is waited for, which may be later
+      // Loses nothing that was synced, and the peer need not wait for it.
+      const close = () => void opening.then((handle) => handle.close()).catch(() => undefined);
+      try {
+        const written = await writeInstance(opening, { uids, dataSet, assertSpace });
+        const handle = await opening;
+        // In any order: nothing is answered before both are done. `datasync` includes what is needed to read it back.
+        const synced = handle.datasync().finally(close);
+        const durable = Promise.all([synced, syncNames(folder)]).then(() => undefined, leftOver);
+        durable.catch(() => undefined); // thrown where it is waited for, unless the header is refused before
+        return { file, ...written, durable };
+      } catch (caught) {
+        await opening.catch(() => undefined); // else it would be made after it was removed
+        close();
+        return leftOver(caught);
       }
     },
   };
@@ -131,7 +141,8 @@ function createSharedSync(): (folder: string) => Promise<void> {
     if (known !== undefined) return known;
     const sync = last.then(() => {
       waiting.delete(folder); // whoever asks from now on may have a name that this one misses
-      return syncFolder(folder);
+      const descriptor = openSync(folder, 'r'); // known to the kernel, as it was just written to
+      return syncDescriptor(descriptor).finally(() => closeSync(descriptor));
     });
     waiting.set(folder, sync);
     last = sync.catch(() => undefined); // told to those who wait
@@ -190,7 +201,8 @@ class Head {
   }
 
   bytes(): Buffer {
-    return Buffer.concat(this.#pieces);
+    const [first, ...others] = this.#pieces;
+    return first !== undefined && others.length === 0 ? first : Buffer.concat(this.#pieces);
   }
 }
 

@@ -60,6 +60,11 @@ const VALUE_BYTES_MAX = 16 * 1024;
 /** PS3.5 6.2: no VR that the index keeps is longer. Longer ones break the standard, and an index entry would not hold them. */
 const TEXT_LENGTH_MAX = 1024;
 
+/** Studies, and series, that arrive at the same time. */
+const REMEMBERED_COUNT_MAX = 200;
+/** Of what is remembered by: plain headers have some five hundred bytes of it. */
+const KEY_LENGTH_MAX = 4096;
+
 export type StudyHeader = {
   readonly studyInstanceUid: string;
   readonly patientId: string;
@@ -124,7 +129,10 @@ export function readInstanceHeader(
   };
 }
 
-function studyHeader(head: DataSet): StudyHeader {
+const studyHeader = remembering(STUDY_KEYWORDS, newStudyHeader);
+const seriesHeader = remembering(SERIES_KEYWORDS, newSeriesHeader);
+
+function newStudyHeader(head: DataSet): StudyHeader {
   const text = (keyword: string) => textIn(head, keyword);
   return {
     studyInstanceUid: requiredUid(head, 'StudyInstanceUID'),
@@ -144,7 +152,7 @@ function studyHeader(head: DataSet): StudyHeader {
   };
 }
 
-function seriesHeader(head: DataSet): SeriesHeader {
+function newSeriesHeader(head: DataSet): SeriesHeader {
   return {
     seriesInstanceUid: requiredUid(head, 'SeriesInstanceUID'),
     modality: textIn(head, 'Modality'),
@@ -153,6 +161,39 @@ function seriesHeader(head: DataSet): SeriesHeader {
     bodyPartExamined: textIn(head, 'BodyPartExamined'),
     attributes: attributesOf(head, SERIES_KEYWORDS),
   };
+}
+
+/**
+ * `make`, which reads no other elements than `keywords`, remembered by their bytes: slices of a series differ in none of them, and
+ * to make what the index keeps of study and series costs more than all else that is read of a slice.
+ */
+function remembering<T>(keywords: readonly string[], make: (head: DataSet) => T): (head: DataSet) => T {
+  const memory = new Map<string, T>();
+  return (head) => {
+    const key = keyOf(head, keywords);
+    const known = key === undefined ? undefined : memory.get(key);
+    if (known !== undefined) return known;
+    const made = make(head);
+    if (memory.size >= REMEMBERED_COUNT_MAX) memory.clear();
+    if (key !== undefined) memory.set(key, made);
+    return made;
+  };
+}
+
+/** `undefined` where something is no plain value, or all together is long. */
+function keyOf({ elements, characterSets, littleEndian }: DataSet, keywords: readonly string[]): string | undefined {
+  let key = `${littleEndian} ${characterSets.join('\\')}`;
+  for (const keyword of keywords) {
+    const element = elements.get(tagOf(keyword));
+    if (element === undefined) {
+      key += '\n-';
+      continue;
+    }
+    const { vr, value } = element;
+    if (value.kind !== 'bytes' || key.length + value.bytes.byteLength > KEY_LENGTH_MAX) return undefined;
+    key += `\n${vr}${value.bytes.byteLength}:${value.bytes.toString('latin1')}`;
+  }
+  return key;
 }
 
 function tagOf(keyword: string): number {
