@@ -6,12 +6,13 @@
  * So both databases find the same one.
  */
 import { AppError } from '@lantern/contract';
-import { conceptSetStep } from './concept-set-plan.ts';
+import { addConceptSets } from './concept-set-plan.ts';
 import type { CohortDefinition, Limit } from './definition.ts';
 import { addEnds } from './end-plan.ts';
 import { addEvents, addGroup, sameEvent } from './group-plan.ts';
 import { joinedPeriods } from './joined-periods.ts';
 import { PlanSteps } from './plan-steps.ts';
+import { withSharedRows } from './shared-rows.ts';
 import { type PrintOptions, printPlan } from './sql-printer.ts';
 import {
   addDays,
@@ -47,8 +48,8 @@ const PERSON_ID = column(EVENT, 'person_id');
 export function planCohort(definition: CohortDefinition): CohortPlan {
   checkConceptSets(definition);
   const steps = new PlanSteps();
-  const concepts = conceptSetStep(definition);
-  steps.add(concepts.name, concepts.query);
+  addConceptSets(steps, definition);
+  const vocabularyStepCount = steps.all.length;
   const primary = addPrimary(steps, definition);
   const qualified = addQualified(steps, definition, primary);
   const rules = addRules(steps, definition, qualified);
@@ -56,7 +57,7 @@ export function planCohort(definition: CohortDefinition): CohortPlan {
   const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
   const cohort = censoredPeriods(definition, periods);
   return {
-    steps: steps.all,
+    steps: withSharedRows(steps.all, vocabularyStepCount),
     cohort,
     inclusion: inclusionResult(qualified, rules),
     censored: lostCount(periods, cohort),
