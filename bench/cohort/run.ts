@@ -13,7 +13,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type CohortDefinition, cdmFields, neededColumns, planCohort, readCirce } from '@lantern/omop';
+import { type CohortDefinition, cdmFields, planCohort, planNeeds, readCirce } from '@lantern/omop';
 import { startTestPostgres } from '@lantern/service';
 import { openCdm, runCohort } from '@lantern/site';
 import { medianOf, report, summarise } from '../measurement.ts';
@@ -88,7 +88,7 @@ function bytesPerMs(): number {
 
 function bytesOf(definition: CohortDefinition, counts: Readonly<Record<string, number>>): number {
   let bytes = 0;
-  for (const [table, columns] of neededColumns(planCohort(definition))) {
+  for (const [table, columns] of planNeeds(planCohort(definition))) {
     for (const { name, kind } of cdmFields(table) ?? [])
       if (columns.has(name)) bytes += WIDTHS[kind] * (counts[table] ?? 0);
   }

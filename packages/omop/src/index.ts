@@ -5,7 +5,7 @@ export { cohortRunSql, cohortSql, planCohort } from './cohort/cohort-plan.ts';
 export type { CohortDefinition } from './cohort/definition.ts';
 export { explainCohort } from './cohort/explanation.ts';
 export { namedConcepts } from './cohort/named-concepts.ts';
-export { type CdmNeeds, neededColumns } from './cohort/plan-needs.ts';
+export { type CdmNeeds, planNeeds } from './cohort/plan-needs.ts';
 export type { PrintOptions } from './cohort/sql-printer.ts';
 export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
 export type { FilterPlan } from './dataset/filter-sql.ts';

@@ -11,13 +11,14 @@ export function readCriterion(
 ): Criterion {
   const wrapper = new JsonFields(value, path);
   const names = Object.keys(value ?? {}).filter((name) => wrapper.has(name));
-  const [name] = names;
-  if (name === undefined || names.length > 1) throw refuse(path, 'must name one kind of event.');
-  if (!isDomainName(name)) {
-    const reason =
-      DOMAINS_REFUSED[name] ?? `is no kind of event that is known here; they are ${Object.keys(DOMAINS).join(', ')}`;
-    throw refuse(wrapper.pathOf(name), `${reason}.`);
+  const unknown = names.find((one) => !isDomainName(one));
+  if (unknown !== undefined) {
+    const reason = Object.hasOwn(DOMAINS_REFUSED, unknown) ? DOMAINS_REFUSED[unknown] : undefined;
+    const known = `is no kind of event that is known here; they are ${Object.keys(DOMAINS).join(', ')}`;
+    throw refuse(wrapper.pathOf(unknown), `${reason ?? known}.`);
   }
+  const [name] = names;
+  if (name === undefined || names.length > 1 || !isDomainName(name)) throw refuse(path, 'must name one kind of event.');
   const domain = domainOf(name);
   const fields = wrapper.required(name);
   const correlated = fields.take('CorrelatedCriteria');

@@ -27,6 +27,9 @@ const RULE_COUNT_MAX = 62;
 /** Deeper ones are no work of a person. */
 const GROUP_DEPTH_MAX = 20;
 
+/** Each becomes steps of a statement, and databases take minutes to plan thousands; the largest we know of has some hundred. */
+const CRITERION_COUNT_MAX = 1000;
+
 const LIMITS: Readonly<Record<string, Limit>> = {
   FIRST: 'first',
   EARLIEST: 'first',
@@ -75,7 +78,17 @@ export function readCirceValue(value: unknown): CohortDefinition {
   if (definition.inclusionRules.length > RULE_COUNT_MAX) {
     throw refuse('InclusionRules', `there are more than ${RULE_COUNT_MAX} rules.`);
   }
+  if (criterionCount(definition) > CRITERION_COUNT_MAX) {
+    throw refuse('', `has more than ${CRITERION_COUNT_MAX} criteria.`);
+  }
   return definition;
+}
+
+/** Of all criteria, wherever they stand. */
+function criterionCount(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const below = Object.values(value).reduce((sum: number, child: unknown) => sum + criterionCount(child), 0);
+  return below + ('domain' in value ? 1 : 0);
 }
 
 function readPrimary(fields: JsonFields): CohortDefinition['primary'] {

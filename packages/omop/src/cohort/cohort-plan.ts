@@ -6,12 +6,13 @@
  * So both databases find the same one.
  */
 import { AppError } from '@lantern/contract';
-import { conceptSetStep } from './concept-set-plan.ts';
+import { addConceptSets } from './concept-set-plan.ts';
 import type { CohortDefinition, Limit } from './definition.ts';
 import { addEnds } from './end-plan.ts';
 import { addEvents, addGroup, sameEvent } from './group-plan.ts';
 import { joinedPeriods } from './joined-periods.ts';
 import { PlanSteps } from './plan-steps.ts';
+import { withSharedRows } from './shared-rows.ts';
 import { type PrintOptions, printPlan } from './sql-printer.ts';
 import {
   addDays,
@@ -25,6 +26,7 @@ import {
   type Query,
   rowNumber,
   type Select,
+  type Source,
   type Step,
 } from './sql-tree.ts';
 
@@ -47,18 +49,19 @@ const PERSON_ID = column(EVENT, 'person_id');
 export function planCohort(definition: CohortDefinition): CohortPlan {
   checkConceptSets(definition);
   const steps = new PlanSteps();
-  const concepts = conceptSetStep(definition);
-  steps.add(concepts.name, concepts.query);
+  addConceptSets(steps, definition);
+  const vocabularyStepCount = steps.all.length;
   const primary = addPrimary(steps, definition);
   const qualified = addQualified(steps, definition, primary);
   const rules = addRules(steps, definition, qualified);
   const included = addIncluded(steps, definition, { qualified, rules });
   const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
   const cohort = censoredPeriods(definition, periods);
+  const masks = addMasks(steps, qualified, rules);
   return {
-    steps: steps.all,
+    steps: withSharedRows(steps.all, vocabularyStepCount),
     cohort,
-    inclusion: inclusionResult(qualified, rules),
+    inclusion: inclusionResult(masks),
     censored: lostCount(periods, cohort),
   };
 }
@@ -291,7 +294,7 @@ function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): S
   };
 }
 
-function inclusionResult(qualified: string, rules: string | undefined): Query {
+function addMasks(steps: PlanSteps, qualified: string, rules: string | undefined): string {
   const keys = { person_id: PERSON_ID, event_id: column(EVENT, 'event_id') };
   const bit = rules === undefined ? integer(0) : column('r', 'bit');
   const joins =
@@ -315,9 +318,15 @@ function inclusionResult(qualified: string, rules: string | undefined): Query {
     ...joins,
     groupBy: Object.values(keys),
   };
+  return steps.add('inclusion_masks', masks);
+}
+
+/** Events are counted as they are; of a person the one event that satisfies most. */
+function inclusionResult(masks: string): Query {
   const best: Select = {
-    allOf: 'k',
     columns: {
+      person_id: column('k', 'person_id'),
+      mask: column('k', 'mask'),
       rank: rowNumber(column('k', 'person_id'), [
         { by: column('k', 'rule_count'), isDescending: true },
         { by: column('k', 'first_rule') },
@@ -325,25 +334,32 @@ function inclusionResult(qualified: string, rules: string | undefined): Query {
         { by: column('k', 'event_id') },
       ]),
     },
-    from: { query: masks, as: 'k' },
+    from: { step: masks, as: 'k' },
   };
-  return { unionAll: [countedMasks(best, 0), countedMasks(best, 1)] };
+  return {
+    unionAll: [countedMasks({ step: masks, as: 'b' }, 0), countedMasks({ query: best, as: 'b' }, 1)],
+  };
 }
 
-function countedMasks(best: Select, mode: 0 | 1): Select {
+function countedMasks(from: Source, mode: 0 | 1): Select {
   return {
     columns: {
       mode_id: integer(mode),
       inclusion_rule_mask: column('b', 'mask'),
       person_count: { kind: 'aggregate', name: 'count', of: column('b', 'person_id') },
     },
-    from: { query: best, as: 'b' },
+    from,
     where: mode === 0 ? [] : [equal(column('b', 'rank'), integer(1))],
     groupBy: [column('b', 'mask')],
   };
 }
 
 function lostCount(periods: string, cohort: Select): Query {
+  // Nothing is lost where nothing is cut.
+  if ((cohort.where ?? []).length === 0) {
+    const none: Expression = { kind: 'to-bigint', of: column('w', 'lost_count') };
+    return { columns: { lost_count: none }, from: { values: [[0n]], names: ['lost_count'], as: 'w' } };
+  }
   const lost: Expression = {
     kind: 'aggregate',
     name: 'count',

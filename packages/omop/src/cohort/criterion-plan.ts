@@ -59,7 +59,7 @@ function datedRows(criterion: Criterion, domain: Domain): Select {
   const { conceptSet, sourceConceptSet, dateAdjustment, isFirst } = criterion;
   const adjusted = (from: 'start' | 'end', days: number) => addDays(domain[from], days);
   const isOf = (name: string, set: number | undefined): Expression[] =>
-    set === undefined ? [] : [{ kind: 'in-concept-set', value: column(ROW, name), conceptSet: set }];
+    set === undefined ? [] : [{ kind: 'in-concept-set', value: column(ROW, name), conceptSets: [set] }];
   return {
     allOf: ROW,
     columns: {
@@ -172,7 +172,7 @@ function conditionOn(value: Expression, test: Test): Expression {
     case 'concepts':
       return negatedIf(test.isNegated, { kind: 'in', value, list: test.concepts.map(({ id }) => id) });
     case 'concept-set':
-      return negatedIf(test.isNegated, { kind: 'in-concept-set', value, conceptSet: test.conceptSet });
+      return negatedIf(test.isNegated, { kind: 'in-concept-set', value, conceptSets: [test.conceptSet] });
     case 'text':
       return negatedIf(test.isNegated, { kind: 'matches', value, text: test.text, where: test.where });
     case 'flag':

@@ -119,6 +119,6 @@ function exposuresBy(
   return {
     columns: { person_id: column('d', 'person_id'), start_date: start, end_date: end },
     from: { table: 'drug_exposure', as: 'd' },
-    where: [{ kind: 'in-concept-set', value: column('d', name), conceptSet: drugConceptSet }],
+    where: [{ kind: 'in-concept-set', value: column('d', name), conceptSets: [drugConceptSet] }],
   };
 }

@@ -8,9 +8,13 @@ import type { Expression, Query, Select, Source } from './sql-tree.ts';
 /** Columns by table. */
 export type CdmNeeds = ReadonlyMap<string, ReadonlySet<string>>;
 
-export function neededColumns({ steps, cohort, inclusion, censored }: CohortPlan): CdmNeeds {
+export function planNeeds({ steps, cohort, inclusion, censored }: CohortPlan): CdmNeeds {
+  return neededColumns([...steps.map((step) => step.query), cohort, inclusion, censored]);
+}
+
+export function neededColumns(queries: readonly Query[]): CdmNeeds {
   const needs = new Map<string, Set<string>>();
-  for (const query of [...steps.map((step) => step.query), cohort, inclusion, censored]) addQuery(needs, query);
+  for (const query of queries) addQuery(needs, query);
   return needs;
 }
 

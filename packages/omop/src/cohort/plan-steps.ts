@@ -3,6 +3,7 @@ import type { Query, Step } from './sql-tree.ts';
 
 export class PlanSteps {
   readonly #steps: Step[] = [];
+  readonly #counts = new Map<string, number>();
 
   get all(): readonly Step[] {
     return this.#steps;
@@ -10,9 +11,9 @@ export class PlanSteps {
 
   /** Returns the name: `purpose`, and a number where there are several. */
   add(purpose: string, query: Query): string {
-    const taken = new Set(this.#steps.map(({ name }) => name));
-    let name = purpose;
-    for (let number = 2; taken.has(name); number += 1) name = `${purpose}_${number}`;
+    const count = (this.#counts.get(purpose) ?? 0) + 1;
+    this.#counts.set(purpose, count);
+    const name = count === 1 ? purpose : `${purpose}_${count}`;
     this.#steps.push({ name, query });
     return name;
   }

@@ -82,6 +82,10 @@ class Printer {
   #source(source: Source): string {
     if ('query' in source) return `(\n${this.query(source.query)}\n) ${source.as}`;
     if ('step' in source) return `${quoteIdentifier(source.step)} ${source.as}`;
+    if ('values' in source) {
+      const rows = source.values.map((row) => `(${row.join(', ')})`);
+      return `(VALUES ${rows.join(', ')}) ${source.as}(${source.names.map(quoteIdentifier).join(', ')})`;
+    }
     const { schema } = this.#options;
     const table = quoteIdentifier(source.table);
     return `${schema === undefined ? table : `${quoteIdentifier(schema)}.${table}`} ${source.as}`;
@@ -167,7 +171,7 @@ class Printer {
       case 'in':
         return `${this.#expression(expression.value)} IN (${expression.list.join(', ')})`;
       case 'in-concept-set':
-        return `${this.#expression(expression.value)} IN (SELECT concept_id FROM ${CONCEPT_SET_STEP} WHERE concept_set_id = ${expression.conceptSet})`;
+        return `${this.#expression(expression.value)} IN (SELECT concept_id FROM ${CONCEPT_SET_STEP} WHERE concept_set_id IN (${expression.conceptSets.join(', ')}))`;
       case 'matches':
         return `${this.#expression(expression.value)} LIKE ${quoteLiteral(likePattern(expression))} ESCAPE '!'`;
     }

@@ -31,7 +31,7 @@ export type Condition =
   | { readonly kind: 'all' | 'any'; readonly of: readonly Expression[] }
   | { readonly kind: 'not' | 'is-null'; readonly of: Expression }
   | { readonly kind: 'in'; readonly value: Expression; readonly list: readonly bigint[] }
-  | { readonly kind: 'in-concept-set'; readonly value: Expression; readonly conceptSet: number }
+  | { readonly kind: 'in-concept-set'; readonly value: Expression; readonly conceptSets: readonly number[] }
   | Match;
 
 /** `text` is matched as it is, whatever it holds. */
@@ -65,6 +65,8 @@ export type Source = { readonly as: string } & (
   | { readonly table: string }
   | { readonly step: string }
   | { readonly query: Query }
+  /** Rows of whole numbers that stand in the statement itself; there is at least one. */
+  | { readonly values: readonly (readonly bigint[])[]; readonly names: readonly string[] }
 );
 
 export type Join = { readonly kind: 'inner' | 'left'; readonly source: Source; readonly on: readonly Expression[] };

@@ -10,8 +10,8 @@ import {
   type CohortDefinition,
   cohortRunSql,
   namedConcepts,
-  neededColumns,
   planCohort,
+  planNeeds,
   quoteIdentifier,
 } from '@lantern/omop';
 import type { TextRow } from '@lantern/service';
@@ -63,7 +63,7 @@ export type CohortRun = {
 /** The rows stay in `cdm.results`; `writeCohort` writes them. */
 export async function runCohort(cdm: Cdm, definition: CohortDefinition): Promise<CohortRun> {
   const plan = planCohort(definition);
-  const needs = neededColumns(plan);
+  const needs = planNeeds(plan);
   checkNeeds(cdm.tables, needs);
   const accounts = await cdm.prepare(withConceptNames(needs));
   await checkVocabulary(cdm, definition);
