@@ -37,6 +37,8 @@ export type CohortPlan = {
    * rules whose bits are set.
    */
   readonly inclusion: Query;
+  /** person_id, mask: the rules that the best event of each person satisfies. */
+  readonly masks: Query;
   /** lost_count: persons whose periods all lie outside the censor window. */
   readonly censored: Query;
 };
@@ -55,10 +57,16 @@ export function planCohort(definition: CohortDefinition): CohortPlan {
   const included = addIncluded(steps, definition, { qualified, rules });
   const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
   const cohort = censoredPeriods(definition, periods);
+  const best = bestEvents(qualified, rules);
   return {
     steps: steps.all,
     cohort,
-    inclusion: inclusionResult(qualified, rules),
+    inclusion: { unionAll: [countedMasks(best, 0), countedMasks(best, 1)] },
+    masks: {
+      columns: { person_id: column('b', 'person_id'), mask: column('b', 'mask') },
+      from: { query: best, as: 'b' },
+      where: [equal(column('b', 'rank'), integer(1))],
+    },
     censored: lostCount(periods, cohort),
   };
 }
@@ -291,7 +299,8 @@ function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): S
   };
 }
 
-function inclusionResult(qualified: string, rules: string | undefined): Query {
+/** person_id, event_id, mask, rank: of all events the best of each person has rank 1. */
+function bestEvents(qualified: string, rules: string | undefined): Select {
   const keys = { person_id: PERSON_ID, event_id: column(EVENT, 'event_id') };
   const bit = rules === undefined ? integer(0) : column('r', 'bit');
   const joins =
@@ -315,7 +324,7 @@ function inclusionResult(qualified: string, rules: string | undefined): Query {
     ...joins,
     groupBy: Object.values(keys),
   };
-  const best: Select = {
+  return {
     allOf: 'k',
     columns: {
       rank: rowNumber(column('k', 'person_id'), [
@@ -327,7 +336,6 @@ function inclusionResult(qualified: string, rules: string | undefined): Query {
     },
     from: { query: masks, as: 'k' },
   };
-  return { unionAll: [countedMasks(best, 0), countedMasks(best, 1)] };
 }
 
 function countedMasks(best: Select, mode: 0 | 1): Select {

@@ -9,8 +9,12 @@ import type { Expression, Query, Select, Source } from './sql-tree.ts';
 export type CdmNeeds = ReadonlyMap<string, ReadonlySet<string>>;
 
 export function neededColumns({ steps, cohort, inclusion, censored }: CohortPlan): CdmNeeds {
+  return columnsRead([...steps.map((step) => step.query), cohort, inclusion, censored]);
+}
+
+export function columnsRead(queries: readonly Query[]): CdmNeeds {
   const needs = new Map<string, Set<string>>();
-  for (const query of [...steps.map((step) => step.query), cohort, inclusion, censored]) addQuery(needs, query);
+  for (const query of queries) addQuery(needs, query);
   return needs;
 }
 
