@@ -101,7 +101,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   };
   const machinery = await openMachinery(settings, { ...process, context, link });
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
-
+  await site.openRecords();
   shutdown.onClose('tasks', () => site.close());
   const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
   const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };

@@ -18,6 +18,7 @@ import type {
   ProjectSpec,
   RunId,
   SignedEnvelope,
+  SiteTask,
   SiteTaskState,
   StepKind,
   TaskId,
@@ -97,7 +98,7 @@ export type SiteTables = {
     task_id: TaskId;
     ordinal: Generated<number>;
     project_id: ProjectId;
-    kind: 'count' | 'summary' | 'round';
+    kind: SiteTask['kind'];
     run_id: Nullable<RunId>;
     round: Nullable<number>;
     step: Nullable<StepKind>;

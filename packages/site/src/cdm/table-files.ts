@@ -114,7 +114,9 @@ export async function assertWhole({ file }: TableFile, signal: AbortSignal): Pro
   } catch (cause) {
     signal.throwIfAborted();
     if (cause instanceof Error && 'path' in cause) throw cause; // of the file system, told of with its name
-    throw new AppError('dataset.invalid', `${path.basename(file)} is a broken gzip file, or ends too early.`, { cause });
+    throw new AppError('dataset.invalid', `${path.basename(file)} is a broken gzip file, or ends too early.`, {
+      cause,
+    });
   }
 }
 
