@@ -3,11 +3,17 @@ import { cohortSql, type PrintOptions, planCohort, readCirce } from '@lantern/om
 import { Command, Option } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { readText } from '../cli/json-file.ts';
+import { cohortConceptsCommand } from './cohort-concepts.ts';
+import { cohortCountCommand } from './cohort-count.ts';
 
 type SqlOptions = CommonOptions & Pick<PrintOptions, 'dialect'> & { readonly schema?: string };
 
 export function cohortCommand(context: CommandContext): Command {
-  return new Command('cohort').description('cohort definitions of ATLAS (Circe JSON)').addCommand(sqlCommand(context));
+  return new Command('cohort')
+    .description('cohort definitions of ATLAS (Circe JSON)')
+    .addCommand(sqlCommand(context))
+    .addCommand(cohortCountCommand(context))
+    .addCommand(cohortConceptsCommand(context));
 }
 
 function sqlCommand(context: CommandContext): Command {
