@@ -49,13 +49,20 @@ export const ReleasedCountSchema = Type.Union([
 ]);
 export type ReleasedCount = Static<typeof ReleasedCountSchema>;
 
-/** A table as it leaves: one partition of the patients, cell by cell, and its total made from the released cells. */
+/**
+ * A table as it leaves. One partition of the patients, cell by cell: its total is made from the released cells. Where a patient may
+ * stand in several cells, the total is that of the question. `meaning`: a label in words, from a public vocabulary.
+ */
 export const ReleasedTableSchema = Type.Object(
   {
     column: Type.String({ maxLength: 64 }),
     cells: Type.Array(
       Type.Object(
-        { label: Type.String({ maxLength: 200 }), count: ReleasedCountSchema },
+        {
+          label: Type.String({ maxLength: 200 }),
+          meaning: Type.Optional(Type.String({ maxLength: 255 })),
+          count: ReleasedCountSchema,
+        },
         { additionalProperties: false },
       ),
       { maxItems: 300 },

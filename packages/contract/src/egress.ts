@@ -130,6 +130,27 @@ export const EGRESS_TABLE: readonly EgressRow[] = [
     approvedBy: 'dataset open to any project, or signed decision',
   },
   {
+    message: 'cohort',
+    operation: 'answerTask',
+    answerKind: 'cohort',
+    egress: 'counts',
+    holds:
+      'released counts of a cohort and of its attrition, released tables over fixed cells and over public concepts',
+    whyNoPatientData: 'opt-outs left out; suppressed, noised, rounded, snapped; a concept is named only with its count',
+    gate: 'counts and tables',
+    approvedBy: 'records open to any project, or signed decision',
+  },
+  {
+    message: 'concepts',
+    operation: 'answerTask',
+    answerKind: 'concepts',
+    egress: 'counts',
+    holds: 'ids and public names of concepts with their released counts',
+    whyNoPatientData: 'opt-outs left out; suppressed, noised, rounded, snapped; a concept is named only with its count',
+    gate: 'counts and tables',
+    approvedBy: 'records open to any project, or signed decision',
+  },
+  {
     message: 'prepared',
     operation: 'answerTask',
     answerKind: 'prepared',

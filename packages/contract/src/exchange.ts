@@ -6,6 +6,7 @@ import { type Static, Type } from 'typebox';
 import { BundleManifestSchema } from './bundle.ts';
 import { ColumnNameSchema, DatasetNameSchema } from './dataset.ts';
 import { DisclosureFindingSchema, ReleasedCountSchema, ReleasedTableSchema } from './disclosure.ts';
+import { CohortAnswerSchema, CohortSchema, ConceptsAnswerSchema, ConceptsSchema } from './discovery.ts';
 import { FEATURE_COUNT_MAX, StandardisationKindSchema, StandardisationSchema } from './features.ts';
 import { FilterSchema } from './filter.ts';
 import { DigestSchema, IdSchema } from './ids.ts';
@@ -65,6 +66,18 @@ export const SummaryTaskSchema = Type.Object(
   { additionalProperties: false },
 );
 
+const CohortTaskSchema = Type.Object(
+  { ...taskHead, kind: Type.Literal('cohort'), dataset: DatasetNameSchema, cohort: CohortSchema },
+  { additionalProperties: false },
+);
+export type CohortTask = Static<typeof CohortTaskSchema>;
+
+const ConceptsTaskSchema = Type.Object(
+  { ...taskHead, kind: Type.Literal('concepts'), dataset: DatasetNameSchema, concepts: ConceptsSchema },
+  { additionalProperties: false },
+);
+export type ConceptsTask = Static<typeof ConceptsTaskSchema>;
+
 /** Each step of a run, with what it needs. `weights` are the global parameters; `theta` fits in the message itself. */
 export const StepSchema = Type.Union([
   Type.Object({ kind: Type.Literal('prepare') }, { additionalProperties: false }),
@@ -112,7 +125,13 @@ export const RoundTaskSchema = Type.Object(
 );
 export type RoundTask = Static<typeof RoundTaskSchema>;
 
-export const SiteTaskSchema = Type.Union([CountTaskSchema, SummaryTaskSchema, RoundTaskSchema]);
+export const SiteTaskSchema = Type.Union([
+  CountTaskSchema,
+  SummaryTaskSchema,
+  CohortTaskSchema,
+  ConceptsTaskSchema,
+  RoundTaskSchema,
+]);
 export type SiteTask = Static<typeof SiteTaskSchema>;
 
 /** Feature-wise count, mean and sum of squared deviations (Chan et al. 1983): merges exactly. */
@@ -154,6 +173,8 @@ export const AnswerBodySchema = Type.Union([
     },
     { additionalProperties: false },
   ),
+  CohortAnswerSchema,
+  ConceptsAnswerSchema,
   Type.Object(
     {
       kind: Type.Literal('prepared'),

@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox';
 import { BundleManifestSchema } from './bundle.ts';
 import { COMMON_API, OkSchema } from './common-api.ts';
 import { ColumnNameSchema, DatasetNameSchema, DatasetOfferSchema } from './dataset.ts';
+import { CohortQuestionSchema, ConceptsQuestionSchema, DiscoverySumsSchema } from './discovery.ts';
 import { endpoint } from './endpoint.ts';
 import { AnswerBodySchema } from './exchange.ts';
 import { FilterSchema } from './filter.ts';
@@ -63,8 +64,8 @@ export const ProjectDetailSchema = Type.Object(
 );
 export type ProjectDetail = Static<typeof ProjectDetailSchema>;
 
-/** A question to the sites of a project: a count, or a summary of some columns. */
-export const NewQuestionSchema = Type.Object(
+/** About a table: a count, or a summary of some columns. */
+export const FilterQuestionSchema = Type.Object(
   {
     dataset: DatasetNameSchema,
     filter: FilterSchema,
@@ -72,6 +73,8 @@ export const NewQuestionSchema = Type.Object(
   },
   { additionalProperties: false },
 );
+/** A question to the sites of a project: about a table, or about records. */
+export const NewQuestionSchema = Type.Union([FilterQuestionSchema, CohortQuestionSchema, ConceptsQuestionSchema]);
 export type NewQuestion = Static<typeof NewQuestionSchema>;
 
 export const QuestionSchema = Type.Object(
@@ -86,6 +89,7 @@ export const QuestionSchema = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    sums: Type.Optional(DiscoverySumsSchema),
   },
   { additionalProperties: false },
 );
@@ -212,7 +216,7 @@ export const HUB_API = {
   askQuestion: endpoint({
     method: 'POST',
     path: '/api/v1/projects/:projectId/questions',
-    summary: 'Ask every site of the project for a count or summary',
+    summary: 'Ask every site of the project: a count or summary of a table, a cohort or the concepts of its records',
     params: projectParams,
     body: NewQuestionSchema,
     response: QuestionSchema,

@@ -107,6 +107,22 @@ export {
   type RunStatisticsPolicy,
   RunStatisticsPolicySchema,
 } from './disclosure.ts';
+export {
+  assertCohort,
+  type Characteristic,
+  CharacteristicSchema,
+  type Cohort,
+  CohortQuestionSchema,
+  type ConceptDomain,
+  ConceptDomainSchema,
+  type Concepts,
+  ConceptsQuestionSchema,
+  type Crossed,
+  type DiscoverySums,
+  RECORDS_DATASET_DEFAULT,
+  type ReleasedSum,
+  type SummedTable,
+} from './discovery.ts';
 export { answerKinds, EGRESS_TABLE, type EgressRow } from './egress.ts';
 export {
   type BodyOf,
@@ -127,6 +143,8 @@ export {
   type BlobRef,
   BlobRefSchema,
   COEFFICIENT_COUNT_MAX,
+  type CohortTask,
+  type ConceptsTask,
   CountTaskSchema,
   type EvaluationMessage,
   EvaluationMessageSchema,
@@ -167,6 +185,7 @@ export {
   type EnrolmentRequest,
   EnrolmentRequestSchema,
   EnrolmentSchema,
+  FilterQuestionSchema,
   HUB_API,
   type NewQuestion,
   NewQuestionSchema,

@@ -25,6 +25,7 @@ import type {
   SignedEnvelope,
   SiteId,
   SiteState,
+  SiteTask,
   StepKind,
   TaskId,
 } from '@lantern/contract';
@@ -140,7 +141,7 @@ export type HubTables = {
     task_id: TaskId;
     site_id: SiteId;
     project_id: ProjectId;
-    kind: 'count' | 'summary' | 'round';
+    kind: SiteTask['kind'];
     question_id: Nullable<QuestionId>;
     run_id: Nullable<RunId>;
     round: Nullable<number>;

@@ -1,6 +1,6 @@
 export { type ImportPlan, planImport, type SourceColumn } from './cdm/cdm-import.ts';
 export { cdmFields, cdmTableNames, cdmTableStatements } from './cdm/cdm-schema.ts';
-export { readCirce } from './cohort/circe-reader.ts';
+export { readCirce, readCirceValue } from './cohort/circe-reader.ts';
 export { cohortRunSql, cohortSql, planCohort } from './cohort/cohort-plan.ts';
 export type { CohortDefinition } from './cohort/definition.ts';
 export { explainCohort } from './cohort/explanation.ts';
@@ -27,13 +27,19 @@ export {
 } from './dataset/table-check.ts';
 export { patientKeyOf, patientKeySql, typedTableSql } from './dataset/typed-table.ts';
 export type { QuestionBudget, QuestionPrice } from './disclosure/budget.ts';
+export { thresholdOf } from './disclosure/count-release.ts';
+export { LIST_CANDIDATE_COUNT_MAX } from './disclosure/description-release.ts';
 export {
   answerCount,
+  answerDescription,
   answerEvaluation,
+  answerList,
   answerRunStatistics,
   answerSummary,
+  type BudgetSpent,
   type CountAnswer,
   type CountGate,
+  type DescriptionTable,
   type Keep,
   type SummaryAnswer,
 } from './disclosure/gate.ts';
@@ -60,6 +66,13 @@ export type {
 export type { AnsweredSet } from './disclosure/snapping.ts';
 export type { KeyedHash } from './disclosure/sticky-noise.ts';
 export type { PatientTable } from './disclosure/table-release.ts';
+export { type CohortQuestionPlan, planCohortQuestion, type TablePlan } from './discovery/cohort-question.ts';
+export {
+  type ConceptsQuestionPlan,
+  LOCAL_CONCEPT_ID_MIN,
+  planConceptsQuestion,
+} from './discovery/concepts-question.ts';
+export { GATHERED_COLUMNS } from './discovery/gathered-rows.ts';
 export { type EtlStep, etlSteps } from './etl/etl-plan.ts';
 export { ROWS_PER_RESOURCE_MAX } from './etl/event-sql.ts';
 export { accountByTypeSql, accountFindingsSql } from './etl/row-account.ts';

@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
 import { OptOutSettingsSchema } from './opt-outs/opt-outs.ts';
+import { RecordsSettingsSchema } from './records/records-settings.ts';
 
 export const SiteConfigSchema = Type.Object(
   {
@@ -28,6 +29,7 @@ export const SiteConfigSchema = Type.Object(
     siteCountMin: Type.Integer({ default: 1, minimum: 1, maximum: 1000, description: 'sites behind a deployed model' }),
     dicom: Type.Optional(DicomSettingsSchema),
     optOuts: Type.Optional(OptOutSettingsSchema),
+    records: Type.Optional(RecordsSettingsSchema),
     faultPoint: Type.Optional(Type.String({ description: 'for crash tests only' })),
   },
   { additionalProperties: false },
@@ -35,4 +37,4 @@ export const SiteConfigSchema = Type.Object(
 export type SiteConfig = Static<typeof SiteConfigSchema>;
 
 /** Settings that hold a password. */
-export const SITE_CONFIG_SECRETS = ['databaseUrl', 'httpsProxy'] as const;
+export const SITE_CONFIG_SECRETS = ['databaseUrl', 'httpsProxy', 'records'] as const;

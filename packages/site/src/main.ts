@@ -102,7 +102,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   };
   const machinery = await openMachinery(settings, { ...process, context, link });
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
-
+  await site.openRecords();
   shutdown.onClose('tasks', () => site.close());
   const imaging = await openImaging(settings, { ...process, database, keyPair, projectStands: site.projectStands });
   await startJobs(settings, { ...process, database, site, imaging });

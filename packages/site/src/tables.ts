@@ -17,6 +17,7 @@ import type {
   ProjectSpec,
   RunId,
   SignedEnvelope,
+  SiteTask,
   SiteTaskState,
   StepKind,
   TaskId,
@@ -96,7 +97,7 @@ export type SiteTables = {
     task_id: TaskId;
     ordinal: Generated<number>;
     project_id: ProjectId;
-    kind: 'count' | 'summary' | 'round';
+    kind: SiteTask['kind'];
     run_id: Nullable<RunId>;
     round: Nullable<number>;
     step: Nullable<StepKind>;

@@ -2,11 +2,13 @@
  * The capabilities of a site, and what each tells another: by functions handed over here, never by reading its tables.
  *
  *   hub link ──► exchange ──► questions ──► gate (omop)
+ *                    │   └──► records ────► opt-outs, CDM, gate (omop)
  *                    │   └──► training ───► gate (omop), executor (runner)
  *                    └──► governance: asked before a task is performed and before its answer leaves
  */
-import type { ProjectId, RunId, SiteTask } from '@lantern/contract';
-import type { Route, SignerKey } from '@lantern/service';
+import path from 'node:path';
+import { AppError, type ProjectId, type RunId, type SiteTask } from '@lantern/contract';
+import { makePrivateFolder, type Route, type SignerKey } from '@lantern/service';
 import { activityRoutes } from './activity/routes.ts';
 import { createBedside } from './bedside/bedside.ts';
 import { bedsideRoutes } from './bedside/routes.ts';
@@ -27,7 +29,13 @@ import type { HubLinkDeps } from './hub-link/hub-link.ts';
 import type { JobHandlers } from './jobs.ts';
 import { localRunRoutes } from './local-runs/routes.ts';
 import type { Machinery } from './main.ts';
+import { createOptOuts, OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
+import { optOutRoutes } from './opt-outs/routes.ts';
 import { createQuestions } from './questions/questions.ts';
+import { createRecordCdm } from './records/record-cdm.ts';
+import { createRecordPatients } from './records/record-patients.ts';
+import { createRecords } from './records/records.ts';
+import { createResearchKeys } from './research-keys/research-keys.ts';
 import type { SiteContext } from './site-context.ts';
 import type { Sweep } from './sweeper.ts';
 import { createBundles } from './training/bundles.ts';
@@ -50,6 +58,8 @@ export type Wired = {
   readonly deployments: Deployments;
   /** Whether this site's approval of a project stands now. */
   readonly projectStands: (projectId: ProjectId) => Promise<boolean>;
+  /** Makes ready what questions about records need. Throws `config.invalid`. */
+  readonly openRecords: () => Promise<void>;
   /** Stops the work on tasks. */
   readonly close: () => Promise<void>;
 };
@@ -66,6 +76,7 @@ export function wire(deps: WiringDeps): Wired {
   return {
     deployments,
     projectStands: async (projectId) => isApproved(await research.governance.standingOf(projectId), deps.clock.now()),
+    openRecords: () => openRecords(deps.settings, datasets),
     close: () => exchange.close(),
     routes: [
       ...research.routes,
@@ -98,7 +109,11 @@ export function wire(deps: WiringDeps): Wired {
 /** Data, decisions, questions, runs: everything that may end in a message to the hub. */
 function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
   const { dataDir } = deps.settings;
-  const datasets = createDatasets({ ...deps, sendOffers: hub.sendOffers });
+  const datasets = createDatasets({
+    ...deps,
+    recordsName: deps.settings.records?.dataset,
+    sendOffers: hub.sendOffers,
+  });
   const findDataset = (name: string) => datasets.find(name);
   const bundles = createBundles(deps);
   const folders = createRunFolders(dataDir);
@@ -112,9 +127,10 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
   const { standingOrAsk: standingOf, questionsGranted } = governance;
   const training = createTraining({ ...deps, bundles, folders, findDataset, standingOf });
   const questions = createQuestions({ ...deps, findDataset, standingOf, questionsGranted });
+  const { records, routes: recordRoutes } = wireRecords(deps, { standingOf, questionsGranted });
   const exchange = createExchange({
     ...deps,
-    performer: performerOf(questions, training),
+    performer: performerOf({ questions, records, training }),
     concurrency: deps.settings.taskConcurrency,
     filesOf: (runId: RunId) => folders.filesOf(runId),
     watch: governance.watch,
@@ -126,17 +142,83 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
     ...governanceRoutes(governance),
     ...activityRoutes(exchange),
     ...localRunRoutes({ ...deps, dataDir, bundles, findDataset, readProject }),
+    ...recordRoutes,
   ];
   return { datasets, governance, training, exchange, routes };
 }
 
+const RECORDS_DIR = 'records';
+
+/** Opt-outs are loaded by the routes of the imaging plane where there is one; both read the same lists. */
+function wireRecords(
+  deps: WiringDeps,
+  governance: Pick<Parameters<typeof createRecords>[0], 'standingOf' | 'questionsGranted'>,
+): { records: Records; routes: Route[] } {
+  const { dataDir, records: settings, optOuts: rules = OPT_OUTS_DEFAULT, dicom } = deps.settings;
+  if (settings === undefined)
+    return { records: createRecords({ ...deps, ...governance, records: undefined }), routes: [] };
+  const optOuts = createOptOuts({
+    ...deps,
+    keys: createResearchKeys(deps),
+    settings: rules,
+    onLoaded: async () => undefined, // the next question looks
+  });
+  const bounds = {
+    memoryMiB: deps.settings.duckdbMemoryMiB,
+    threads: deps.settings.duckdbThreads,
+    scratchDir: path.join(dataDir, RECORDS_DIR),
+  };
+  const records = createRecords({
+    ...deps,
+    ...governance,
+    records: {
+      settings,
+      cdm: createRecordCdm({ clock: deps.clock, where: settings.cdm, schema: settings.schema, bounds }),
+      patients: createRecordPatients(path.join(dataDir, RECORDS_DIR, 'patients.duckdb'), optOuts),
+      optOuts,
+    },
+  });
+  return { records, routes: dicom === undefined ? optOutRoutes(optOuts) : [] };
+}
+
+async function openRecords(
+  { dataDir, records }: SiteConfig,
+  datasets: Pick<ReturnType<typeof createDatasets>, 'isKnown'>,
+): Promise<void> {
+  if (records === undefined) return;
+  await makePrivateFolder(path.join(dataDir, RECORDS_DIR));
+  if (!(await datasets.isKnown(records.dataset))) return;
+  const message = `records.dataset: a table of this site has or had the name "${records.dataset}"; choose another.`;
+  throw new AppError('config.invalid', message, { field: 'records' });
+}
+
 type Questions = ReturnType<typeof createQuestions>;
+type Records = ReturnType<typeof createRecords>;
 type Training = ReturnType<typeof createTraining>;
 
-function performerOf(questions: Questions, training: Training): Performer {
+function performerOf(by: { questions: Questions; records: Records; training: Training }): Performer {
   return {
-    perform: (task: SiteTask, signal) =>
-      task.kind === 'round' ? training.perform(task, signal) : questions.answer(task, signal),
-    recheck: (task: SiteTask) => (task.kind === 'round' ? training.recheck(task) : questions.recheck(task)),
+    perform(task: SiteTask, signal) {
+      switch (task.kind) {
+        case 'round':
+          return by.training.perform(task, signal);
+        case 'cohort':
+        case 'concepts':
+          return by.records.answer(task, signal);
+        default:
+          return by.questions.answer(task, signal);
+      }
+    },
+    recheck(task: SiteTask) {
+      switch (task.kind) {
+        case 'round':
+          return by.training.recheck(task);
+        case 'cohort':
+        case 'concepts':
+          return by.records.recheck(task);
+        default:
+          return by.questions.recheck(task);
+      }
+    },
   };
 }

@@ -8,6 +8,7 @@ import {
   type RunId,
   type SignedEnvelope,
   type SiteId,
+  type SiteTask,
   statesAllowing,
   type TaskId,
 } from '@lantern/contract';
@@ -27,7 +28,7 @@ export type TaskToInsert = {
   readonly taskId: TaskId;
   readonly siteId: SiteId;
   readonly projectId: ProjectId;
-  readonly kind: 'count' | 'summary' | 'round';
+  readonly kind: SiteTask['kind'];
   readonly questionId: QuestionId | null;
   readonly runId: RunId | null;
   readonly round: number | null;

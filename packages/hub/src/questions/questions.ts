@@ -4,6 +4,7 @@
  */
 import {
   AppError,
+  assertCohort,
   HUB_TASK_STATES,
   isFinal,
   type NewQuestion,
@@ -21,12 +22,14 @@ import { audit, type HubContext, type Person } from '../hub-context.ts';
 import { openProject } from '../projects/projects.ts';
 import type { HubDb, HubTx } from '../tables.ts';
 import * as store from './store.ts';
+import { sumsOf } from './sums.ts';
 
 export async function askQuestion(
   context: HubContext,
   asked: { projectId: ProjectId; question: NewQuestion; person: Person },
 ): Promise<Question> {
   const { projectId, question, person } = asked;
+  if ('cohort' in question) assertCohort(question.cohort); // what the sites would all refuse
   const questionId = newId('QuestionId');
   await context.transaction(async (tx: HubTx) => {
     const project = await openProject(tx, { projectId, person, states: ['draft', 'submitted'] });
@@ -46,17 +49,19 @@ export async function askQuestion(
 }
 
 function taskFor(about: { project: Project; question: NewQuestion; siteId: SiteId; createdAt: Date }): SiteTask {
-  const { dataset, filter, columns } = about.question;
+  const { question } = about;
   const head = {
     schema: 'lantern.task/1' as const,
     taskId: newId('TaskId'),
     siteId: about.siteId,
     projectId: about.project.projectId,
     createdAt: about.createdAt.toISOString(),
-    dataset,
-    filter,
+    dataset: question.dataset,
   };
-  return columns === undefined ? { ...head, kind: 'count' } : { ...head, kind: 'summary', columns };
+  if ('cohort' in question) return { ...head, kind: 'cohort', cohort: question.cohort };
+  if ('concepts' in question) return { ...head, kind: 'concepts', concepts: question.concepts };
+  const { filter, columns } = question;
+  return columns === undefined ? { ...head, kind: 'count', filter } : { ...head, kind: 'summary', filter, columns };
 }
 
 /** The answers so far; waits up to `waitMs` for all of them. */
@@ -82,6 +87,7 @@ async function currentQuestion(db: HubDb, questionId: QuestionId): Promise<Quest
   const row = await store.findQuestion(db, questionId);
   if (row === undefined) throw new AppError('not-found', 'There is no such question.');
   const tasks = await store.listQuestionTasks(db, questionId);
+  const sums = sumsOf(tasks.map(({ answer }) => answer ?? undefined));
   return {
     questionId,
     projectId: row.project_id,
@@ -92,5 +98,6 @@ async function currentQuestion(db: HubDb, questionId: QuestionId): Promise<Quest
       state,
       ...(answer === null ? {} : { body: answer }),
     })),
+    ...(sums === undefined ? {} : { sums }),
   };
 }

@@ -4,6 +4,8 @@ import { Command, Option } from 'commander';
 import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
 import { readText } from '../cli/json-file.ts';
 import { printable } from '../cli/output.ts';
+import { cohortConceptsCommand } from './cohort-concepts.ts';
+import { cohortCountCommand } from './cohort-count.ts';
 import { cohortRunCommand } from './cohort-run.ts';
 
 type SqlOptions = CommonOptions & Pick<PrintOptions, 'dialect'> & { readonly schema?: string };
@@ -13,7 +15,9 @@ export function cohortCommand(context: CommandContext): Command {
     .description('cohort definitions of ATLAS (Circe JSON)')
     .addCommand(cohortRunCommand(context))
     .addCommand(explainCommand(context))
-    .addCommand(sqlCommand(context));
+    .addCommand(sqlCommand(context))
+    .addCommand(cohortCountCommand(context))
+    .addCommand(cohortConceptsCommand(context));
 }
 
 function explainCommand(context: CommandContext): Command {

@@ -1,8 +1,8 @@
 /** `lantern project`: draft, submit, watch decisions, ask counts. */
 import {
   type ApiClient,
+  FilterQuestionSchema,
   HUB_API,
-  NewQuestionSchema,
   ProjectAlgorithmSchema,
   type ProjectSpec,
   ProjectSpecSchema,
@@ -153,7 +153,7 @@ function askCommand(context: CommandContext): Command {
       connected(context, async (connection, { output, args: [projectId, file = ''], signal }) => {
         const asked = await connection.api.call(HUB_API.askQuestion, {
           params: { projectId: idArgument('ProjectId', projectId) },
-          body: await readJsonFile(file, NewQuestionSchema, 'Question'),
+          body: await readJsonFile(file, FilterQuestionSchema, 'Question'),
         });
         const progress = output.progress('Sites');
         const question = await waitForAnswers(connection, {

@@ -39,6 +39,8 @@ export type CohortPlan = {
    * rules whose bits are set.
    */
   readonly inclusion: Query;
+  /** person_id, mask: the rules that the best event of each person satisfies. */
+  readonly masks: Query;
   /** lost_count: persons whose periods all lie outside the censor window. */
   readonly censored: Query;
 };
@@ -62,6 +64,11 @@ export function planCohort(definition: CohortDefinition): CohortPlan {
     steps: withSharedRows(steps.all, vocabularyStepCount),
     cohort,
     inclusion: inclusionResult(masks),
+    masks: {
+      columns: { person_id: column('b', 'person_id'), mask: column('b', 'mask') },
+      from: { query: bestEvents(masks), as: 'b' },
+      where: [equal(column('b', 'rank'), integer(1))],
+    },
     censored: lostCount(periods, cohort),
   };
 }
@@ -323,7 +330,13 @@ function addMasks(steps: PlanSteps, qualified: string, rules: string | undefined
 
 /** Events are counted as they are; of a person the one event that satisfies most. */
 function inclusionResult(masks: string): Query {
-  const best: Select = {
+  const persons: Source = { query: bestEvents(masks), as: 'b' };
+  return { unionAll: [countedMasks({ step: masks, as: 'b' }, 0), countedMasks(persons, 1)] };
+}
+
+/** person_id, mask, rank: of all events the best of each person has rank 1. */
+function bestEvents(masks: string): Select {
+  return {
     columns: {
       person_id: column('k', 'person_id'),
       mask: column('k', 'mask'),
@@ -335,9 +348,6 @@ function inclusionResult(masks: string): Query {
       ]),
     },
     from: { step: masks, as: 'k' },
-  };
-  return {
-    unionAll: [countedMasks({ step: masks, as: 'b' }, 0), countedMasks({ query: best, as: 'b' }, 1)],
   };
 }
 

@@ -46,7 +46,7 @@ const DIALECTS: Readonly<
 export function printPlan(steps: readonly Step[], result: Query, options: PrintOptions): string {
   const printer = new Printer(options);
   const named = steps.map(({ name, query }) => `${quoteIdentifier(name)} AS (\n${printer.query(query)}\n)`);
-  return `WITH ${named.join(',\n')}\n${printer.query(result)}`;
+  return `${named.length === 0 ? '' : `WITH ${named.join(',\n')}\n`}${printer.query(result)}`;
 }
 
 class Printer {
@@ -122,6 +122,8 @@ class Printer {
       case 'minus':
       case 'divide':
       case 'to-bigint':
+      case 'to-double':
+      case 'lower-case':
       case 'coalesce':
       case 'null-if':
       case 'case':
@@ -146,6 +148,10 @@ class Printer {
         return this.#dialect.division(print(expression.left), print(expression.right));
       case 'to-bigint':
         return `CAST(${print(expression.of)} AS BIGINT)`;
+      case 'to-double':
+        return `CAST(${print(expression.of)} AS DOUBLE PRECISION)`;
+      case 'lower-case':
+        return `lower(${print(expression.of)})`;
       case 'coalesce':
         return `COALESCE(${this.#list(expression.of)})`;
       case 'null-if':

@@ -15,14 +15,14 @@ export type Leaf =
   | { readonly kind: 'text'; readonly value: string }
   /** "2026-11-27". */
   | { readonly kind: 'date'; readonly value: string }
-  | { readonly kind: 'null'; readonly type: 'bigint' | 'integer' | 'date' };
+  | { readonly kind: 'null'; readonly type: 'bigint' | 'integer' | 'date' | 'double precision' };
 
 export type Arithmetic =
   | { readonly kind: 'add-days'; readonly date: Expression; readonly days: Expression }
   | { readonly kind: 'days-between'; readonly from: Expression; readonly to: Expression }
   | { readonly kind: 'year'; readonly date: Expression }
   | { readonly kind: 'minus' | 'divide'; readonly left: Expression; readonly right: Expression }
-  | { readonly kind: 'to-bigint'; readonly of: Expression }
+  | { readonly kind: 'to-bigint' | 'to-double' | 'lower-case'; readonly of: Expression }
   | { readonly kind: 'coalesce' | 'null-if'; readonly of: readonly Expression[] }
   | { readonly kind: 'case'; readonly when: Expression; readonly value: Expression; readonly otherwise: Expression };
 

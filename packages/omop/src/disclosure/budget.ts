@@ -15,6 +15,9 @@
  * A table costs 2, however many cells it has: the cells share out the patients, so one patient's secret changes at most two
  * of them (the one it leaves and the one it enters), which is what two single counts would show. Where a patient may stand
  * in several cells, each cell costs 1.
+ *
+ * A list of the largest sets (`description-release.ts`) costs 1 for each it may name, and 1 for what it says of all the others:
+ * that none of them is above the last one named.
  */
 import type { CountPolicy } from '@lantern/contract';
 
@@ -69,4 +72,9 @@ function costOf(charged: Charged): number {
 /** Cost of a table [sets]. `disjoint`: the schema guarantees that a patient stands in one cell only. */
 export function tableCost(options: { cellCount: number; disjoint: boolean }): number {
   return options.disjoint ? Math.min(DISJOINT_TABLE_COST, options.cellCount) : options.cellCount;
+}
+
+/** Cost of a list that names at most `limit` sets [sets]. */
+export function listCost(limit: number): number {
+  return limit + 1;
 }

@@ -2,7 +2,7 @@
  * The disclosure gate: the one place through which a number about patients leaves a site.
  *
  * Two kinds of release:
- * - counts and tables (`answerCount`, `answerSummary`): a count below the site's threshold is refused (suppressed), whatever
+ * - counts and tables (`answerCount`, `answerSummary`, `answerDescription`, `answerList`): a count below the site's threshold is refused (suppressed), whatever
  *   else is decided; the others are noised, rounded, and repeated when nearly the same patients were counted before
  *   (`count-release.ts`, `snapping.ts`, `table-release.ts`), within a question budget (`budget.ts`);
  * - statistics of an approved run (`answerRunStatistics`, `answerEvaluation`): exact, when enough patients stand behind
@@ -15,6 +15,7 @@
 import type { CountPolicy, ReleasedCount, ReleasedTable, RunStatisticsPolicy } from '@lantern/contract';
 import { type Charge, chargeQuestion, type PaidPrice, type QuestionBudget, type QuestionPrice } from './budget.ts';
 import { releaseSet, SUPPRESSED } from './count-release.ts';
+import { hiddenCells, releaseEach, releaseLargest } from './description-release.ts';
 import type { PatientSet } from './patient-set.ts';
 import {
   checkEvaluation,
@@ -55,6 +56,37 @@ export type SummaryAnswer =
     }
   | BudgetSpent;
 
+/**
+ * A table of a description.
+ *
+ * partition  a patient stands in one cell at most
+ * each       a patient may stand in several cells, all of which are shown
+ * largest    the same, of which the `limit` largest are named
+ */
+export type DescriptionTable =
+  | { readonly kind: 'partition' | 'each'; readonly table: PatientTable }
+  | { readonly kind: 'largest'; readonly table: PatientTable; readonly limit: number };
+
+export type DescriptionAnswer =
+  | {
+      readonly kind: 'description';
+      readonly total: ReleasedCount;
+      readonly stages: readonly ReleasedCount[];
+      readonly tables: readonly ReleasedTable[];
+      readonly questionsLeft: number;
+      readonly keep: Keep;
+    }
+  | BudgetSpent;
+
+export type ListAnswer =
+  | {
+      readonly kind: 'list';
+      readonly cells: ReleasedTable['cells'];
+      readonly questionsLeft: number;
+      readonly keep: Keep;
+    }
+  | BudgetSpent;
+
 /** How many patients are in this set? */
 export function answerCount(gate: CountGate, question: { price: QuestionPrice; patients: PatientSet }): CountAnswer {
   const charge = chargeQuestion({ policy: gate.policy, budget: gate.budget, price: question.price });
@@ -81,6 +113,65 @@ export function answerSummary(
     return total.count.kind === 'suppressed' ? hidden(release.table) : release.table;
   });
   return { kind: 'summary', total: total.count, tables, ...kept(charge, answered) };
+}
+
+/** How many are in the whole, at each stage on the way to it, and in the tables that describe it? */
+export function answerDescription(
+  gate: CountGate,
+  question: {
+    price: QuestionPrice;
+    total: PatientSet;
+    stages: readonly PatientSet[];
+    tables: readonly DescriptionTable[];
+  },
+): DescriptionAnswer {
+  const charge = chargeQuestion({ policy: gate.policy, budget: gate.budget, price: question.price });
+  if (charge.kind === 'spent') return { kind: 'budget-spent', questionsLeft: charge.questionsLeft };
+  const answered: AnsweredSet[] = [];
+  const ask = (patients: PatientSet) => {
+    const release = releaseSet({ ...gate, history: [...gate.history, ...answered], patients });
+    if (release.answered !== undefined) answered.push(release.answered);
+    return release.count;
+  };
+  const total = ask(question.total);
+  const stages = question.stages.map(ask);
+  const tables = question.tables.map((one) => {
+    const release = releaseDescribed({ ...gate, history: [...gate.history, ...answered] }, one, total);
+    answered.push(...release.answered);
+    return release.table;
+  });
+  return { kind: 'description', total, stages, tables, ...kept(charge, answered) };
+}
+
+/** Which of these sets are the largest? */
+export function answerList(
+  gate: CountGate,
+  question: { price: QuestionPrice; table: PatientTable; limit: number },
+): ListAnswer {
+  const charge = chargeQuestion({ policy: gate.policy, budget: gate.budget, price: question.price });
+  if (charge.kind === 'spent') return { kind: 'budget-spent', questionsLeft: charge.questionsLeft };
+  const { cells, answered } = releaseLargest({ ...gate, ...question });
+  return { kind: 'list', cells, ...kept(charge, answered) };
+}
+
+function releaseDescribed(
+  gate: CountGate,
+  described: DescriptionTable,
+  total: ReleasedCount,
+): { readonly table: ReleasedTable; readonly answered: readonly AnsweredSet[] } {
+  const { table } = described;
+  const isHidden = total.kind === 'suppressed';
+  if (described.kind === 'partition') {
+    const release = releasePatientTable({ ...gate, table });
+    return isHidden ? { ...release, table: hidden(release.table) } : release;
+  }
+  const release =
+    described.kind === 'largest'
+      ? releaseLargest({ ...gate, table, limit: described.limit })
+      : releaseEach({ ...gate, table });
+  const hiddenInstead = described.kind === 'largest' ? [] : hiddenCells(table);
+  const cells = isHidden ? hiddenInstead : release.cells;
+  return { table: { column: table.column, cells, total }, answered: release.answered };
 }
 
 /** May exact statistics of an approved run leave? `policy` is that of the site's signed decision. */

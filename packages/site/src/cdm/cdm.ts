@@ -7,7 +7,7 @@ import { AppError } from '@lantern/contract';
 import type { CdmNeeds, PrintOptions } from '@lantern/omop';
 import type { TextRow } from '@lantern/service';
 import { openDuckDbFileCdm } from './duckdb-file-cdm.ts';
-import type { DuckDbSession } from './duckdb-session.ts';
+import type { DuckDbSession, SessionBounds } from './duckdb-session.ts';
 import { openFolderCdm } from './folder-cdm.ts';
 import { openPostgresCdm } from './postgres-cdm.ts';
 import type { TableAccount } from './table-import.ts';
@@ -32,6 +32,8 @@ export type CdmOptions = {
   /** Schema of the tables; without it, "main" of DuckDB, and what the search path of PostgreSQL finds. */
   readonly schema: string | undefined;
   readonly signal: AbortSignal;
+  /** Of the DuckDB of our own. */
+  readonly bounds?: SessionBounds;
   /** Told what is being done, for long work. */
   readonly onProgress: (done: number, total: number, detail: string) => void;
 };

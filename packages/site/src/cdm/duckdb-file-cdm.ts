@@ -8,8 +8,8 @@ import { openDuckDbSession } from './duckdb-session.ts';
 
 const DEFAULT_SCHEMA = 'main';
 
-export async function openDuckDbFileCdm({ where, schema = DEFAULT_SCHEMA, signal }: CdmOptions): Promise<Cdm> {
-  const session = await openDuckDbSession(signal);
+export async function openDuckDbFileCdm({ where, schema = DEFAULT_SCHEMA, signal, bounds }: CdmOptions): Promise<Cdm> {
+  const session = await openDuckDbSession(signal, bounds);
   try {
     await session.run(`ATTACH ${sqlText(where)} AS cdm (READ_ONLY)`).catch((cause: unknown) => {
       signal.throwIfAborted();

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { AppError } from '@lantern/contract';
 import type { TextRow } from '@lantern/service';
-import { interruptOnAbort } from '../datasets/table-engine.ts';
+import { doubles, interruptOnAbort } from '../datasets/table-engine.ts';
 
 export type DuckDbSession = {
   /** Stops what the session does. */
@@ -18,16 +18,22 @@ export type DuckDbSession = {
   run(sql: string): Promise<void>;
   /** Every value as text, so that numbers of 64 bits survive; for results that are small. */
   rows(sql: string): Promise<TextRow[]>;
+  /** Columns of DOUBLE, chunk by chunk, in no order; for results that may be large. */
+  numbers(sql: string, onChunk: (columns: readonly Float64Array[]) => void): Promise<void>;
   /** Appends texts to a table whose columns are all VARCHAR. */
   append(table: string, rows: readonly TextRow[]): Promise<void>;
   close(): Promise<void>;
 };
 
-export async function openDuckDbSession(signal: AbortSignal): Promise<DuckDbSession> {
+/** What a session may use of the machine; without it, all. `scratchDir`: folder for what does not fit into memory. */
+export type SessionBounds = { readonly memoryMiB: number; readonly threads: number; readonly scratchDir: string };
+
+export async function openDuckDbSession(signal: AbortSignal, bounds?: SessionBounds): Promise<DuckDbSession> {
   signal.throwIfAborted();
-  const scratch = await mkdtemp(path.join(tmpdir(), 'lantern-cdm-'));
+  const scratch = await mkdtemp(path.join(bounds?.scratchDir ?? tmpdir(), 'lantern-cdm-'));
   const instance = await DuckDBInstance.create(':memory:', {
     temp_directory: scratch,
+    ...(bounds === undefined ? {} : { memory_limit: `${bounds.memoryMiB}MiB`, threads: String(bounds.threads) }),
     preserve_insertion_order: 'false',
     autoload_known_extensions: 'false',
     autoinstall_known_extensions: 'false',
@@ -58,6 +64,16 @@ function statementsOf(connection: DuckDBConnection, signal: AbortSignal): Omit<D
       const texts = `SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (${sql})`;
       const reader = await translated(connection.runAndReadAll(texts), signal);
       return reader.getRows().map((row) => row.map((value) => (value === null ? null : String(value))));
+    },
+    async numbers(sql, onChunk) {
+      signal.throwIfAborted();
+      const result = await translated(connection.stream(sql), signal);
+      for (;;) {
+        const chunk = await translated(result.fetchChunk(), signal);
+        if (chunk === null || chunk.rowCount === 0) return;
+        const { rowCount, columnCount } = chunk;
+        onChunk(Array.from({ length: columnCount }, (_, index) => doubles(chunk.getColumnVector(index), rowCount)));
+      }
     },
     async append(table, rows) {
       const appender = await translated(connection.createAppender(table), signal);

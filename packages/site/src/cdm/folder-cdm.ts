@@ -9,7 +9,7 @@ import { openDuckDbSession } from './duckdb-session.ts';
 import { findTableFiles } from './table-files.ts';
 import { importTable, type OpenedTable, openTable, type TableAccount } from './table-import.ts';
 
-export async function openFolderCdm({ where, schema, signal, onProgress }: CdmOptions): Promise<Cdm> {
+export async function openFolderCdm({ where, schema, signal, onProgress, bounds }: CdmOptions): Promise<Cdm> {
   if (schema !== undefined)
     throw new AppError('input.invalid', 'A folder of files has no schemas; leave --schema out.');
   const { tables: files } = await findTableFiles(where);
@@ -19,7 +19,7 @@ export async function openFolderCdm({ where, schema, signal, onProgress }: CdmOp
       `${where} holds no file of the table "person", as person.csv or person.parquet.`,
     );
   }
-  const session = await openDuckDbSession(signal);
+  const session = await openDuckDbSession(signal, bounds);
   try {
     const tables = new Map<string, ReadonlySet<string>>();
     for (const file of files) tables.set(file.table, columnsOf(await openTable(session, file)));

@@ -5,9 +5,9 @@ import type { Cdm, CdmOptions } from './cdm.ts';
 import { tablesOf } from './cdm-schema-check.ts';
 import { openDuckDbSession } from './duckdb-session.ts';
 
-export async function openPostgresCdm({ where, schema, signal, onProgress }: CdmOptions): Promise<Cdm> {
+export async function openPostgresCdm({ where, schema, signal, onProgress, bounds }: CdmOptions): Promise<Cdm> {
   const connection = await openReadOnlyConnection({ url: where, applicationName: 'lantern-cohort', signal });
-  const results = await openDuckDbSession(signal);
+  const results = await openDuckDbSession(signal, bounds);
   const close = async () => {
     await connection.close();
     await results.close();

@@ -94,18 +94,19 @@ function withConceptNames(needs: CdmNeeds): CdmNeeds {
   return new Map([...needs, ['concept', new Set(needs.get('concept')).add('concept_id')]]);
 }
 
-function checkNeeds(tables: CdmNeeds, needs: CdmNeeds): void {
+/** Throws `dataset.invalid` naming what a CDM lacks. */
+export function checkNeeds(tables: CdmNeeds, needs: CdmNeeds): void {
   const lacking = [...needs].flatMap(([table, columns]) => {
     const present = tables.get(table);
     if (present === undefined) return [`the table ${table}`];
     return [...columns].filter((name) => !present.has(name)).map((name) => `the column ${table}.${name}`);
   });
   if (lacking.length === 0) return;
-  throw new AppError('dataset.invalid', `The CDM lacks what this definition needs: ${lacking.join(', ')}.`);
+  throw new AppError('dataset.invalid', `The CDM lacks what this question needs: ${lacking.join(', ')}.`);
 }
 
-/** Sets of concepts are worked out with the CDM's own vocabulary. */
-async function checkVocabulary(cdm: Cdm, { conceptSets }: CohortDefinition): Promise<void> {
+/** Sets of concepts are worked out with the CDM's own vocabulary; throws `dataset.invalid` where that is empty. */
+export async function checkVocabulary(cdm: Cdm, { conceptSets }: CohortDefinition): Promise<void> {
   const items = conceptSets.flatMap((set) => set.items);
   const asked = {
     concept: items.length > 0,

@@ -28,6 +28,8 @@ export type DatasetsDeps = SiteContext & {
   readonly blobs: BlobStore;
   /** Files on their way to becoming a dataset; apart from `blobs`, so that they can be removed. */
   readonly imports: BlobStore;
+  /** The name that stands for the records of this site. */
+  readonly recordsName: string | undefined;
   readonly sendOffers: (offers: DatasetOffer[], signal: AbortSignal) => Promise<void>;
 };
 
@@ -79,6 +81,11 @@ export function createDatasets(deps: DatasetsDeps) {
       return row === undefined ? undefined : asDataset(row);
     },
 
+    /** Whether a table has or had this name: the history of its answers is of other patient numbers than those of records. */
+    async isKnown(name: string): Promise<boolean> {
+      return (await store.findNewest(deps.db, name)) !== undefined;
+    },
+
     /** Job: tells the hub what is offered now. */
     async offer(signal: AbortSignal): Promise<void> {
       await deps.sendOffers((await store.listOffered(deps.db)).map(offerOf), signal);
@@ -103,6 +110,9 @@ async function register(
   by: { name: string; signal: AbortSignal },
 ): Promise<RegisteredDataset> {
   const { schema, source, feasibility } = dataset;
+  if (schema.name === deps.recordsName) {
+    throw new AppError('conflict', `"${schema.name}" is the name of this site's records.`, { field: '/schema/name' });
+  }
   if (!(await deps.imports.has(source.digest))) {
     throw new AppError('not-found', 'The file has not been imported; upload it first.', { field: '/source/digest' });
   }

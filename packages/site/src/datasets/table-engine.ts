@@ -128,7 +128,8 @@ function typesOf(parameters: SqlQuery['parameters']) {
   return parameters.map((value) => (typeof value === 'number' ? DOUBLE : VARCHAR));
 }
 
-function doubles(vector: unknown, rowCount: number): Float64Array {
+/** The values of a column of DOUBLE; missing ones as NaN. */
+export function doubles(vector: unknown, rowCount: number): Float64Array {
   if (!(vector instanceof DuckDBDoubleVector)) throw new AppError('internal', 'A query of numbers gave another type.');
   return Float64Array.from({ length: rowCount }, (_, row) => vector.getItem(row) ?? Number.NaN);
 }

@@ -21,7 +21,7 @@ import type { ResearchKeys } from '../research-keys/research-keys.ts';
 import { audit } from '../site-context.ts';
 import type { SiteTables } from '../tables.ts';
 import { nhsNumberOf, patientIdOf } from './patient-numbers.ts';
-import { anyListed, type LoadedList, type OptOutTables, readLists, replaceList } from './store.ts';
+import { anyListed, type LoadedList, listedAmong, type OptOutTables, readLists, replaceList } from './store.ts';
 
 const DAY_MS = 86_400_000;
 /** Clocks differ; a list from next week is a mistake that would keep it fresh for too long. */
@@ -48,10 +48,20 @@ export const OPT_OUTS_DEFAULT: OptOutSettings = { ageDaysMax: 7, required: [] };
 /** What the lists say of a patient, by the numbers under which he is known. */
 export type PatientVerdict = 'may-be-used' | 'opted-out' | 'not-identified';
 
+/** Which lists are in force; `state` changes with every list that is loaded. */
+export type OptOutEvidence = {
+  readonly open: boolean;
+  readonly state: string;
+  readonly lists: readonly { readonly list: OptOutListName; readonly asOf: string }[];
+};
+
 export type OptOuts = {
   /** `false`: a list is missing or too old, and nothing may be copied. */
   isOpen(): Promise<boolean>;
   verdictOn(numbers: readonly string[]): Promise<PatientVerdict>;
+  /** The same of many patients at once, each with his numbers. */
+  verdictsOn(patients: readonly (readonly string[])[]): Promise<PatientVerdict[]>;
+  evidence(): Promise<OptOutEvidence>;
   /** The same, by what `digestsOf` gave earlier. */
   verdictOnDigests(digests: readonly Buffer[]): Promise<PatientVerdict>;
   /** Under which the lists know these numbers. */
@@ -86,6 +96,23 @@ export function createOptOuts(deps: OptOutDeps): OptOuts {
     digestsOf: async (numbers) => digestsOf(numbers, await key()),
     verdictOn: async (numbers) => verdictOnDigests(digestsOf(numbers, await key())),
     verdictOnDigests,
+    async verdictsOn(patients) {
+      if ((await readLists(db)).length === 0) return patients.map(() => 'may-be-used');
+      const secret = await key();
+      const digests = patients.map((numbers) => digestsOf(numbers, secret));
+      const listed = await listedAmong(db, digests.flat());
+      return digests.map((own) => {
+        if (own.length === 0) return 'not-identified';
+        return own.some((digest) => listed.has(digest.toString('hex'))) ? 'opted-out' : 'may-be-used';
+      });
+    },
+    async evidence() {
+      const loaded = await readLists(db);
+      const { open } = statusOf(loaded, deps.settings, deps.clock.now());
+      const lists = loaded.map(({ list, asOf }) => ({ list, asOf: asOf.toISOString() }));
+      const state = loaded.map(({ list, loadedAt, entryCount }) => `${list} ${loadedAt.toISOString()} ${entryCount}`);
+      return { open, lists, state: state.join('; ') };
+    },
     async load(list, { asOf, entries }, by) {
       const now = deps.clock.now();
       const at = new Date(asOf);

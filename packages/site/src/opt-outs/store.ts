@@ -13,12 +13,13 @@ export type LoadedList = {
   readonly list: OptOutListName;
   readonly asOf: Date;
   readonly loadedBy: string;
+  readonly loadedAt: Date;
   readonly entryCount: number;
 };
 
 export async function readLists(db: OptOutDb): Promise<LoadedList[]> {
   const { rows } = await sql<LoadedList>`
-    select list, as_of as "asOf", loaded_by as "loadedBy",
+    select list, as_of as "asOf", loaded_by as "loadedBy", loaded_at as "loadedAt",
       (select count(*)::int from opt_out_entry where opt_out_entry.list = opt_out_list.list) as "entryCount"
     from opt_out_list order by list`.execute(db);
   return rows;
@@ -27,7 +28,7 @@ export async function readLists(db: OptOutDb): Promise<LoadedList[]> {
 /** False, and nothing changed, where a list that is as new is there already. */
 export async function replaceList(
   tx: OptOutDb,
-  list: Omit<LoadedList, 'entryCount'> & { readonly digests: readonly Buffer[]; readonly loadedAt: Date },
+  list: Omit<LoadedList, 'entryCount'> & { readonly digests: readonly Buffer[] },
 ): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await tx
     .insertInto('opt_out_list')
@@ -57,4 +58,13 @@ export async function anyListed(db: OptOutDb, digests: readonly Buffer[]): Promi
     .limit(1)
     .executeTakeFirst();
   return row !== undefined;
+}
+
+/** Which of these digests are on a list, in hexadecimal. */
+export async function listedAmong(db: OptOutDb, digests: readonly Buffer[]): Promise<Set<string>> {
+  const texts = digests.map((digest) => digest.toString('hex'));
+  const { rows } = await sql<{ hex: string }>`
+    select distinct encode(digest, 'hex') as hex from opt_out_entry
+    where digest in (select decode(hex, 'hex') from unnest(${texts}::text[]) as hex)`.execute(db);
+  return new Set(rows.map(({ hex }) => hex));
 }

@@ -5,7 +5,7 @@ import { newId } from '@lantern/service';
 import { clinicCsv, projectSpec, SCHEMA } from '../../test/documents.ts';
 import { type ScriptedHub, startScriptedHub } from '../../test/scripted-hub.ts';
 import { startTestSite, type TestSite } from '../../test/site-harness.ts';
-import { keyedHashOf } from './questions.ts';
+import { keyedHashOf } from './gated-release.ts';
 
 let hub: ScriptedHub;
 let site: TestSite;

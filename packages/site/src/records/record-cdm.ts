@@ -1,0 +1,72 @@
+/**
+ * Opens the CDM of this site for one question at a time: each may take all of the memory that is set aside, and the file of patient
+ * numbers has one writer.
+ */
+import { hash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { AppError, toAppError } from '@lantern/contract';
+import { quoteLiteral } from '@lantern/omop';
+import type { Clock } from '@lantern/service';
+import { type Cdm, openCdm } from '../cdm/cdm.ts';
+import type { SessionBounds } from '../cdm/duckdb-session.ts';
+
+export type RecordCdm = {
+  /** Waits for the question before it. Throws `database.unavailable`, whose message names no place inside the hospital. */
+  use<T>(signal: AbortSignal, work: (cdm: Cdm, dataVersion: string) => Promise<T>): Promise<T>;
+};
+
+type RecordCdmOptions = {
+  readonly where: string;
+  readonly schema: string | undefined;
+  readonly bounds: SessionBounds;
+  readonly clock: Clock;
+};
+
+export function createRecordCdm(options: RecordCdmOptions): RecordCdm {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    use(signal, work) {
+      const mine = last.then(() => useNow(options, signal, work));
+      last = mine.catch(() => undefined); // whoever asked hears of it; the next one starts either way
+      return mine;
+    },
+  };
+}
+
+async function useNow<T>(
+  options: RecordCdmOptions,
+  signal: AbortSignal,
+  work: (cdm: Cdm, dataVersion: string) => Promise<T>,
+): Promise<T> {
+  const { where, schema, bounds } = options;
+  signal.throwIfAborted();
+  const opened = await openCdm({ where, schema, bounds, signal, onProgress: () => undefined })
+    .then(async (cdm) => ({ cdm, dataVersion: await dataVersionOf(options, cdm) }))
+    .catch((cause: unknown) => {
+      signal.throwIfAborted();
+      const { code } = toAppError(cause);
+      if (code === 'storage.full') throw cause;
+      throw new AppError('database.unavailable', 'The records of this site cannot be opened now.', { cause });
+    });
+  try {
+    return await work(opened.cdm, opened.dataVersion);
+  } finally {
+    await opened.cdm.close();
+  }
+}
+
+/**
+ * Changes when the records do. Of a file what the file system says; of a PostgreSQL, which counts rows written in its statistics,
+ * these and the day, since a replica counts none: so a question is free again for a day at most.
+ */
+async function dataVersionOf({ where, clock }: RecordCdmOptions, cdm: Cdm): Promise<string> {
+  if (cdm.dialect === 'duckdb') {
+    const { size, mtimeMs, ino } = await stat(where);
+    return hash('sha256', `${size} ${mtimeMs} ${ino}`);
+  }
+  const schemas = cdm.schema === undefined ? 'ANY (current_schemas(false))' : quoteLiteral(cdm.schema);
+  const rows = await cdm.rows(
+    `SELECT relid, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_all_tables WHERE schemaname = ${schemas} ORDER BY relid`,
+  );
+  return hash('sha256', `${clock.now().toISOString().slice(0, 10)} ${JSON.stringify(rows)}`);
+}

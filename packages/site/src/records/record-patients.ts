@@ -1,0 +1,124 @@
+/**
+ * The patients of a CDM as the disclosure gate knows them: by a small number that stays with a person for good, since the history of
+ * answers hangs on it. Kept in a DuckDB file of this site, beside who is left out because of an opt-out.
+ *
+ *   patient (person_id, number)   only ever grows; a person who is new gets the next number
+ *   left_out (number)             opted out, or not identified while there are lists: made anew whole
+ *   made_of (state)               the persons, their identifiers and the lists of which `left_out` was made
+ *
+ * Invariant: all three change in one transaction, so `left_out` is never older than what `made_of` says. Identifiers are read, checked
+ * against the lists and forgotten.
+ */
+import { hash } from 'node:crypto';
+import { quoteIdentifier } from '@lantern/omop';
+import type { Cdm } from '../cdm/cdm.ts';
+import { sqlText } from '../datasets/table-engine.ts';
+import type { OptOutEvidence, OptOuts } from '../opt-outs/opt-outs.ts';
+
+/** Name under which the file is attached to the session of a question. */
+const PATIENTS = 'lantern_patients';
+/** View of the session: person_id, number; of whoever may be counted. */
+export const COUNTED_PATIENTS = 'lantern_counted';
+/** Looked up at once: some megabytes, and short enough between two turns of the event loop. */
+const PERSONS_AT_ONCE = 5_000;
+
+export type RecordPatients = {
+  /** Brings numbers and opt-outs up to date with the CDM and the lists, and makes the view of whoever may be counted. */
+  prepare(cdm: Cdm, evidence: OptOutEvidence): Promise<void>;
+};
+
+/** `file`: of this site alone; one question at a time. */
+export function createRecordPatients(file: string, optOuts: Pick<OptOuts, 'verdictsOn'>): RecordPatients {
+  return {
+    async prepare(cdm, evidence) {
+      const session = cdm.results;
+      await session.run(`ATTACH ${sqlText(file)} AS ${PATIENTS}`);
+      for (const statement of TABLES) await session.run(statement);
+      const identifiers = await identifierSource(cdm);
+      const state = hash('sha256', `${await stateOf(cdm, identifiers)}\n${evidence.state}`);
+      const [made] = await session.rows(`SELECT state FROM ${PATIENTS}.made_of`);
+      if (made?.[0] !== state) await update(cdm, { identifiers, state, optOuts });
+      await session.run(
+        `CREATE TEMP VIEW ${COUNTED_PATIENTS} AS SELECT person_id, number FROM ${PATIENTS}.patient
+         WHERE number NOT IN (SELECT number FROM ${PATIENTS}.left_out)`,
+      );
+    },
+  };
+}
+
+const TABLES = [
+  `CREATE TABLE IF NOT EXISTS ${PATIENTS}.patient (person_id BIGINT PRIMARY KEY, number INTEGER NOT NULL UNIQUE)`,
+  `CREATE TABLE IF NOT EXISTS ${PATIENTS}.left_out (number INTEGER NOT NULL)`,
+  `CREATE TABLE IF NOT EXISTS ${PATIENTS}.made_of (state VARCHAR NOT NULL)`,
+];
+
+/** SQL that gives person_id and one identifier of the person in each row; null where there is none. */
+async function identifierSource({ dialect, schema, results }: Cdm): Promise<string> {
+  const person = `${schema === undefined ? '' : `${quoteIdentifier(schema)}.`}person`;
+  if (dialect === 'duckdb') {
+    const own = await results.rows(
+      `SELECT 1 FROM duckdb_tables() WHERE database_name = 'cdm' AND schema_name = 'etl' AND table_name = 'person_identifier'`,
+    );
+    // In a CDM of our own the source value is the name of a resource, which no list knows.
+    if (own.length > 0) {
+      return `SELECT p.person_id, i.value AS identifier FROM ${person} p
+        LEFT JOIN cdm.etl.resource r ON r.resource_number = p.person_id
+        LEFT JOIN cdm.etl.person_identifier i ON i.resource_key = r.resource_key`;
+    }
+  }
+  return `SELECT person_id, person_source_value AS identifier FROM ${person}`;
+}
+
+/** Changes with every person and identifier that comes, goes or is another, in whatever order they lie. */
+async function stateOf({ dialect, rows }: Cdm, identifiers: string): Promise<string> {
+  const sum =
+    dialect === 'duckdb'
+      ? `sum(CAST(hash(person_id, coalesce(identifier, '')) AS HUGEINT))`
+      : `sum(CAST(hashtextextended(CAST(person_id AS TEXT) || ' ' || coalesce(identifier, ''), 0) AS NUMERIC))`;
+  const [row] = await rows(`SELECT count(*) AS row_count, ${sum} AS row_sum FROM (${identifiers}) i`);
+  return (row ?? []).join(' ');
+}
+
+type Update = { readonly identifiers: string; readonly state: string; readonly optOuts: Pick<OptOuts, 'verdictsOn'> };
+
+async function update(cdm: Cdm, { identifiers, state, optOuts }: Update): Promise<void> {
+  const session = cdm.results;
+  await cdm.gather(identifiers, { person_id: 'BIGINT', identifier: 'VARCHAR' });
+  await session.run('BEGIN TRANSACTION');
+  try {
+    await session.run(
+      `INSERT INTO ${PATIENTS}.patient
+       SELECT person_id, (SELECT coalesce(max(number) + 1, 0) FROM ${PATIENTS}.patient) + row_number() OVER (ORDER BY person_id) - 1
+       FROM (SELECT DISTINCT CAST(person_id AS BIGINT) AS person_id FROM temp.result)
+       WHERE person_id NOT IN (SELECT person_id FROM ${PATIENTS}.patient)`,
+    );
+    await session.run(`DELETE FROM ${PATIENTS}.left_out`);
+    await leaveOut(cdm, optOuts);
+    await session.run(`DELETE FROM ${PATIENTS}.made_of`);
+    await session.run(`INSERT INTO ${PATIENTS}.made_of VALUES (${sqlText(state)})`);
+    await session.run('COMMIT');
+  } catch (caught) {
+    await session.run('ROLLBACK').catch(() => undefined); // what failed may have ended the transaction, or the session is stopped
+    throw caught;
+  }
+}
+
+/** Numbers are dense: some thousands of persons at a time. */
+async function leaveOut({ results: session }: Cdm, optOuts: Pick<OptOuts, 'verdictsOn'>): Promise<void> {
+  const [most] = await session.rows(`SELECT coalesce(max(number), -1) FROM ${PATIENTS}.patient`);
+  for (let first = 0; first <= Number(most?.[0]); first += PERSONS_AT_ONCE) {
+    const rows = await session.rows(
+      `SELECT p.number, r.identifier FROM ${PATIENTS}.patient p JOIN temp.result r ON r.person_id = p.person_id
+       WHERE p.number >= ${first} AND p.number < ${first + PERSONS_AT_ONCE}`,
+    );
+    const identifiers = new Map<number, string[]>();
+    for (const [number, identifier] of rows) {
+      const known = identifiers.get(Number(number)) ?? [];
+      identifiers.set(Number(number), identifier == null ? known : [...known, identifier]);
+    }
+    const verdicts = await optOuts.verdictsOn([...identifiers.values()]);
+    const left = [...identifiers.keys()].filter((_, index) => verdicts[index] !== 'may-be-used');
+    if (left.length === 0) continue;
+    await session.run(`INSERT INTO ${PATIENTS}.left_out VALUES ${left.map((number) => `(${number})`).join(', ')}`);
+  }
+}
