@@ -19,6 +19,7 @@ import { projectChapter } from './project.ts';
 import { recordsChapter } from './records.ts';
 import { releaseChapter } from './release.ts';
 import { openReportFile, type ReportFile } from './report-file.ts';
+import { syntheticRecordsChapter } from './synthetic-records.ts';
 
 export type DemoOptions = {
   readonly env: Environment;
@@ -76,6 +77,7 @@ async function tell(story: Story): Promise<void> {
   await datasetChapter(story);
   const project = await projectChapter(story);
   await countChapter(story, project);
+  await syntheticRecordsChapter(story);
   await exactChapter(story, project);
   const network = await networkChapter(story, project);
   await compareChapter(story, { project, run: network });

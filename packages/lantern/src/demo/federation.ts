@@ -5,11 +5,14 @@ import { AppError, COMMON_API, HUB_API, isId, type SiteId } from '@lantern/contr
 import { type Connection, connect, connectTo } from '../cli/connection.ts';
 import { HOSPITALS, type Hospital } from './fixtures.ts';
 import { type ProcessSettings, runLantern, type ServerProcess, startServer } from './processes.ts';
+import { makeRecords, type RecordAccount } from './synthetic-records.ts';
 
 export type DemoSite = {
   readonly hospital: Hospital;
   readonly siteId: SiteId;
   readonly process: ServerProcess;
+  /** What became of the synthetic records, where the hospital holds some. */
+  readonly records: RecordAccount | undefined;
   readonly admin: Connection;
   readonly governance: Connection;
   readonly dataEngineer: Connection;
@@ -53,13 +56,15 @@ export async function startFederation(
     const sites = await allSettled(
       HOSPITALS.map(async (hospital) => {
         const siteId = await joinSite(settings, { hospital, hub, hubAdmin });
-        const site = await startServer(settings, { name: hospital.siteName, folder: hospital.key, args: ['site'] });
+        const records = await makeRecords(hospital, `${settings.root}/${hospital.key}`);
+        const args = records === undefined ? ['site'] : ['site', '--config', records.configFile];
+        const site = await startServer(settings, { name: hospital.siteName, folder: hospital.key, args });
         started.push(site);
         say(`${hospital.siteName} answers at ${site.url} (process ${site.pid}), enrolled as ${siteId}.`);
         const admin = keep(await connect({ data: site.dataDir, url: site.url }, {}));
         const governance = keep(await signInAs(admin, 'governance'));
         const dataEngineer = keep(await signInAs(admin, 'data-engineer'));
-        return { hospital, siteId, process: site, admin, governance, dataEngineer };
+        return { hospital, siteId, process: site, admin, governance, dataEngineer, records: records?.account };
       }),
     );
     return { hub, hubAdmin, researcher, sites, stop };
