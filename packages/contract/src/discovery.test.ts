@@ -60,6 +60,8 @@ describe('a question about records', () => {
     });
     assertCohort(measurement([1, 2, 2.5]));
     assert.throws(() => assertCohort(measurement([1, 3, 3])), refusal(/describe\/0\/bounds: must rise/));
+    const nul = { definition: { name: 'a\u0000' }, describe: [] };
+    assert.throws(() => assertCohort(nul), refusal(/holds a NUL/));
     const filled = (length: number) => ({ definition: { text: 'é'.repeat(length) }, describe: [] });
     assertCohort(filled(262_138)); // 2 bytes each, and 11 around them
     assert.throws(() => assertCohort(filled(262_139)), refusal(/cohort\/definition: is larger than 524288 bytes/));

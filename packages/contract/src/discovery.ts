@@ -180,16 +180,18 @@ export type DiscoverySums = Static<typeof DiscoverySumsSchema>;
 
 /** What the schemas cannot say; throws `input.invalid` naming the field. */
 export function assertCohort({ definition, describe }: Cohort): void {
-  const bytes = new TextEncoder().encode(canonicalJson(definition)).length;
-  if (bytes > DEFINITION_BYTES_MAX) {
-    const field = '/cohort/definition';
+  const field = '/cohort/definition';
+  const text = canonicalJson(definition);
+  if (new TextEncoder().encode(text).length > DEFINITION_BYTES_MAX) {
     throw new AppError('input.invalid', `${field}: is larger than ${DEFINITION_BYTES_MAX} bytes.`, { field });
   }
+  // No database of ours keeps such a text, and none of theirs compares with it.
+  if (text.includes('\\u0000')) throw new AppError('input.invalid', `${field}: holds a NUL character.`, { field });
   for (const [index, characteristic] of describe.entries()) {
     if (characteristic.kind !== 'measurement') continue;
     const { bounds } = characteristic;
     if (bounds.every((bound, place) => place === 0 || bound > (bounds[place - 1] ?? bound))) continue;
-    const field = `/cohort/describe/${index}/bounds`;
-    throw new AppError('input.invalid', `${field}: must rise.`, { field });
+    const at = `/cohort/describe/${index}/bounds`;
+    throw new AppError('input.invalid', `${at}: must rise.`, { field: at });
   }
 }

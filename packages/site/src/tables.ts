@@ -1,5 +1,5 @@
 /**
- * The site's tables as types: the mirror of `migrations/001-` to `004-`; deployments and bedside mirror their own. Each
+ * The site's tables as types: the mirror of `migrations/001-` to `004-` and of `019-`; deployments and bedside mirror their own. Each
  * capability writes only its own tables; a `jsonb` column is written as text, so that an array is not mistaken for a
  * PostgreSQL array.
  */
@@ -110,6 +110,7 @@ export type SiteTables = {
     done_at: Nullable<Date>;
     delivered_at: Nullable<Date>;
   };
+  record_numbering: { dataset: string; file_id: string; patient_count: number };
   run_snapshot: {
     run_id: RunId;
     project_id: ProjectId;

@@ -4,7 +4,7 @@
  * The price depends on the question alone: 1 for the total, 1 for each rule of the definition, and for each characteristic what
  * its table costs (`budget.ts`).
  */
-import type { Characteristic } from '@lantern/contract';
+import { AppError, type Characteristic } from '@lantern/contract';
 import { planCohort } from '../cohort/cohort-plan.ts';
 import type { CohortDefinition } from '../cohort/definition.ts';
 import { type CdmNeeds, neededColumns } from '../cohort/plan-needs.ts';
@@ -39,13 +39,20 @@ export type CohortQuestionPlan = {
   readonly year: number | undefined;
 };
 
-/** Throws `input.invalid` naming what the definition lacks. */
+/** Longer than anybody lives, and short enough that no sum of several leaves the dates that the databases know. */
+const DAYS_MAX = 100_000;
+
+/**
+ * Throws `input.invalid` naming what is wrong with the definition. It is so for every hospital: a statement that failed only where a
+ * patient is found (a date beyond all dates) would say exactly, and free of charge, that there is one.
+ */
 export function planCohortQuestion(asked: {
   readonly definition: CohortDefinition;
   readonly describe: readonly Characteristic[];
   readonly currentYear: number;
 }): CohortQuestionPlan {
   const { definition, describe, currentYear } = asked;
+  assertDays(definition, '');
   const plan = planCohort(definition);
   const firstEntries: Select = {
     columns: { person_id: column('k', 'subject_id'), entry_date: min(column('k', 'cohort_start_date')) },
@@ -98,4 +105,18 @@ function tablePlan(one: Characteristic, { part, currentYear }: { part: string; c
 function costOf(table: TablePlan): number {
   if (table.kind === 'largest') return listCost(table.limit);
   return tableCost({ cellCount: table.labels.length, disjoint: table.kind === 'partition' });
+}
+
+/** Wherever a definition counts days. */
+const DAYS = /days(Supply)?$/i;
+
+function assertDays(value: unknown, path: string): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, child] of Object.entries(value)) {
+    const at = path === '' ? name : `${path}.${name}`;
+    if (typeof child === 'number' && DAYS.test(name) && Math.abs(child) > DAYS_MAX) {
+      throw new AppError('input.invalid', `${at}: is more than ${DAYS_MAX} days.`, { field: at });
+    }
+    assertDays(child, at);
+  }
 }

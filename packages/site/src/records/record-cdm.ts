@@ -10,8 +10,14 @@ import type { Clock } from '@lantern/service';
 import { type Cdm, openCdm } from '../cdm/cdm.ts';
 import type { SessionBounds } from '../cdm/duckdb-session.ts';
 
+/** A question over billions of rows ends well before; whoever waits for longer hinders every other question. */
+const WORK_MS_MAX = 30 * 60_000;
+
 export type RecordCdm = {
-  /** Waits for the question before it. Throws `database.unavailable`, whose message names no place inside the hospital. */
+  /**
+   * Waits for the question before it. Throws `database.unavailable`, whose message names no place inside the hospital, or
+   * `input.too-large` for what takes too long.
+   */
   use<T>(signal: AbortSignal, work: (cdm: Cdm, dataVersion: string) => Promise<T>): Promise<T>;
 };
 
@@ -35,11 +41,13 @@ export function createRecordCdm(options: RecordCdmOptions): RecordCdm {
 
 async function useNow<T>(
   options: RecordCdmOptions,
-  signal: AbortSignal,
+  asked: AbortSignal,
   work: (cdm: Cdm, dataVersion: string) => Promise<T>,
 ): Promise<T> {
   const { where, schema, bounds } = options;
-  signal.throwIfAborted();
+  asked.throwIfAborted();
+  const late = AbortSignal.timeout(WORK_MS_MAX);
+  const signal = AbortSignal.any([asked, late]);
   const opened = await openCdm({ where, schema, bounds, signal, onProgress: () => undefined })
     .then(async (cdm) => ({ cdm, dataVersion: await dataVersionOf(options, cdm) }))
     .catch((cause: unknown) => {
@@ -50,6 +58,13 @@ async function useNow<T>(
     });
   try {
     return await work(opened.cdm, opened.dataVersion);
+  } catch (caught) {
+    if (!late.aborted || asked.aborted) throw caught;
+    const minutes = WORK_MS_MAX / 60_000;
+    throw new AppError(
+      'input.too-large',
+      `The question takes more than ${minutes} minutes at this site; ask for less.`,
+    );
   } finally {
     await opened.cdm.close();
   }

@@ -2,6 +2,7 @@
  * The patients of a CDM as the disclosure gate knows them: by a small number that stays with a person for good, since the history of
  * answers hangs on it. Kept in a DuckDB file of this site, beside who is left out because of an opt-out.
  *
+ *   made (file_id)                tells this file from any other
  *   patient (person_id, number)   only ever grows; a person who is new gets the next number
  *   left_out (number)             opted out, or not identified while there are lists: made anew whole
  *   made_of (state)               the persons, their identifiers and the lists of which `left_out` was made
@@ -14,6 +15,7 @@ import { quoteIdentifier } from '@lantern/omop';
 import type { Cdm } from '../cdm/cdm.ts';
 import { sqlText } from '../datasets/table-engine.ts';
 import type { OptOutEvidence, OptOuts } from '../opt-outs/opt-outs.ts';
+import type { Numbering } from './store.ts';
 
 /** Name under which the file is attached to the session of a question. */
 const PATIENTS = 'lantern_patients';
@@ -24,7 +26,7 @@ const PERSONS_AT_ONCE = 5_000;
 
 export type RecordPatients = {
   /** Brings numbers and opt-outs up to date with the CDM and the lists, and makes the view of whoever may be counted. */
-  prepare(cdm: Cdm, evidence: OptOutEvidence): Promise<void>;
+  prepare(cdm: Cdm, evidence: OptOutEvidence): Promise<Numbering>;
 };
 
 /** `file`: of this site alone; one question at a time. */
@@ -42,12 +44,18 @@ export function createRecordPatients(file: string, optOuts: Pick<OptOuts, 'verdi
         `CREATE TEMP VIEW ${COUNTED_PATIENTS} AS SELECT person_id, number FROM ${PATIENTS}.patient
          WHERE number NOT IN (SELECT number FROM ${PATIENTS}.left_out)`,
       );
+      const [numbering] = await session.rows(
+        `SELECT file_id, (SELECT count(*) FROM ${PATIENTS}.patient) FROM ${PATIENTS}.made`,
+      );
+      return { fileId: numbering?.[0] ?? '', patientCount: Number(numbering?.[1]) };
     },
   };
 }
 
 const TABLES = [
   `CREATE TABLE IF NOT EXISTS ${PATIENTS}.patient (person_id BIGINT PRIMARY KEY, number INTEGER NOT NULL UNIQUE)`,
+  `CREATE TABLE IF NOT EXISTS ${PATIENTS}.made (file_id VARCHAR NOT NULL)`,
+  `INSERT INTO ${PATIENTS}.made SELECT CAST(uuid() AS VARCHAR) WHERE NOT EXISTS (SELECT 1 FROM ${PATIENTS}.made)`,
   `CREATE TABLE IF NOT EXISTS ${PATIENTS}.left_out (number INTEGER NOT NULL)`,
   `CREATE TABLE IF NOT EXISTS ${PATIENTS}.made_of (state VARCHAR NOT NULL)`,
 ];

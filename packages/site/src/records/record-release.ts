@@ -8,6 +8,7 @@ import { askGate, budgetSpent, decisionOf, type GateDeps } from '../questions/ga
 import { audit } from '../site-context.ts';
 import type { SiteTx } from '../tables.ts';
 import type { CohortSets } from './record-sets.ts';
+import { keepNumbering, type Numbering } from './store.ts';
 
 const RULE_LENGTH_MAX = 500; // of the contract
 
@@ -19,6 +20,7 @@ export type CountedCohort = {
   readonly sets: CohortSets;
   readonly rules: readonly string[];
   readonly names: Names;
+  readonly numbering: Numbering;
 };
 
 export type CountedConcepts = {
@@ -26,6 +28,7 @@ export type CountedConcepts = {
   readonly table: PatientTable;
   readonly limit: number;
   readonly names: Names;
+  readonly numbering: Numbering;
 };
 
 type Releasing<Task, Counted> = {
@@ -48,6 +51,7 @@ export async function releaseCohort(
     ask: (gate) => answerDescription(gate, { price, ...sets }),
   });
   if (answer.kind === 'budget-spent') return budgetSpent(permission, price.cost, answer);
+  await keepNumbering(tx, task.dataset, counted.numbering);
   const attrition = answer.stages.map((count, index) => ({
     rule: (rules[index] ?? '').slice(0, RULE_LENGTH_MAX),
     count,
@@ -72,6 +76,7 @@ export async function releaseConcepts(
     ask: (gate) => answerList(gate, { price, table, limit }),
   });
   if (answer.kind === 'budget-spent') return budgetSpent(permission, price.cost, answer);
+  await keepNumbering(tx, task.dataset, counted.numbering);
   const concepts = answer.cells.map(({ label, count }) => {
     const name = names.get(label);
     return { conceptId: label, count, ...(name === undefined ? {} : { name }) };

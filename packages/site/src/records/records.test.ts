@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { rename } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { AnswerBody, Characteristic, ReleasedCount } from '@lantern/contract';
 import { ENGINES } from '../../test/cdm-engines.ts';
@@ -171,6 +173,16 @@ describe('who may ask about records', () => {
     const body = await asker.cohort({ ...circe(CONCEPTS.diabetes), InclusionRules: [rule] }, [], projectId);
     assert.ok(body.kind === 'failed' && body.code === 'input.invalid');
     assert.match(body.message, /^InclusionRules\[0\]\.expression\.Surprise: is not known here/);
+    const beyond = {
+      ...circe(CONCEPTS.diabetes),
+      EndStrategy: { DateOffset: { DateField: 'StartDate', Offset: 2 ** 31 - 1 } },
+    };
+    const late = await asker.cohort(beyond, [], projectId);
+    assert.deepEqual(
+      late,
+      await asker.cohort({ ...beyond, ...circe(CONCEPTS.none) }, [], projectId),
+      'says nothing of patients',
+    );
     const measurement = { kind: 'measurement' as const, conceptId: '1', unitConceptId: '2', bounds: [3, 3] };
     const falling = await asker.cohort(circe(CONCEPTS.diabetes), [measurement], projectId);
     assert.ok(falling.kind === 'failed' && /describe\/0\/bounds/.test(falling.message));
@@ -191,6 +203,23 @@ describe('who may ask about records', () => {
       assert.ok(body.kind === 'failed' && /lacks .*the table drug_exposure/.test(body.message), JSON.stringify(body));
     } finally {
       await bare.close();
+    }
+  });
+});
+
+describe('a site that lost the numbers of its patients', () => {
+  it('counts nobody until they are back, since its history is written in them', async () => {
+    const asker = await RecordsSite.start('duckdb', 'site-records-lost');
+    try {
+      const first = counted(await asker.cohort(circe(CONCEPTS.diabetes)));
+      const file = path.join(asker.site.settings.dataDir, 'records', 'patients.duckdb');
+      await rename(file, `${file}.away`);
+      const lost = await asker.cohort(circe(5000001));
+      assert.ok(lost.kind === 'failed' && lost.code === 'storage.corrupt', JSON.stringify(lost));
+      await rename(`${file}.away`, file);
+      assert.deepEqual(counted(await asker.cohort(circe(CONCEPTS.diabetes))).total, first.total);
+    } finally {
+      await asker.close();
     }
   });
 });

@@ -29,6 +29,7 @@ import type { RecordPatients } from './record-patients.ts';
 import { type CountedCohort, type CountedConcepts, releaseCohort, releaseConcepts } from './record-release.ts';
 import { readCohortSets, readConceptNames, readConceptSets } from './record-sets.ts';
 import type { RecordsSettings } from './records-settings.ts';
+import * as store from './store.ts';
 
 export type RecordsTask = CohortTask | ConceptsTask;
 
@@ -107,7 +108,7 @@ async function answerCohort(deps: RecordsDeps, records: OpenRecords, asked: Aske
   if ('body' in planned) return planned;
   const { definition, plan } = planned;
   const counted = await records.cdm.use(signal, async (cdm, dataVersion): Promise<CountedCohort> => {
-    await gather(cdm, { records, evidence, definition, ...plan });
+    const numbering = await gather(deps, cdm, { records, evidence, definition, ...plan });
     const sets = await readCohortSets(cdm.results, { plan, patientCountMin: thresholdOf(permission.counts) });
     const ids = sets.tables.flatMap(({ kind, table }) =>
       kind === 'largest' ? table.cells.map(({ label }) => label) : [],
@@ -116,7 +117,7 @@ async function answerCohort(deps: RecordsDeps, records: OpenRecords, asked: Aske
     // The order in which tables are asked for is no other question; what stands in a definition is one, be it a name.
     const wording = describe.map((one) => documentDigest(one)).toSorted();
     const key = documentDigest({ dataVersion, circe, wording, year: plan.year ?? null });
-    return { price: { key, cost: plan.cost }, sets, rules: plan.rules, names };
+    return { price: { key, cost: plan.cost }, sets, rules: plan.rules, names, numbering };
   });
   return deps.database.transaction((tx: SiteTx) => releaseCohort(deps, tx, { task, permission, evidence, counted }));
 }
@@ -126,14 +127,14 @@ async function answerConcepts(deps: RecordsDeps, records: OpenRecords, asked: As
   const { concepts } = task;
   const plan = planConceptsQuestion(concepts);
   const counted = await records.cdm.use(signal, async (cdm, dataVersion): Promise<CountedConcepts> => {
-    await gather(cdm, { records, evidence, definition: undefined, ...plan });
+    const numbering = await gather(deps, cdm, { records, evidence, definition: undefined, ...plan });
     const table = await readConceptSets(cdm.results, thresholdOf(permission.counts));
     const names = await readConceptNames(
       cdm,
       table.cells.map(({ label }) => label),
     );
     const key = documentDigest({ dataVersion, concepts });
-    return { price: { key, cost: plan.cost }, table, limit: concepts.limit, names };
+    return { price: { key, cost: plan.cost }, table, limit: concepts.limit, names, numbering };
   });
   return deps.database.transaction((tx: SiteTx) => releaseConcepts(deps, tx, { task, permission, evidence, counted }));
 }
@@ -147,12 +148,27 @@ type Gathering = {
 };
 
 /** Who may be counted first, then the rows of the question. */
-async function gather(cdm: Cdm, { records, evidence, definition, needs, sql }: Gathering): Promise<void> {
+async function gather(
+  { db }: Pick<RecordsDeps, 'db'>,
+  cdm: Cdm,
+  { records, evidence, definition, needs, sql }: Gathering,
+): Promise<store.Numbering> {
   checkNeeds(cdm.tables, new Map([...needs, ...IDENTIFYING]));
   if (definition !== undefined) await checkVocabulary(cdm, definition);
-  await records.patients.prepare(cdm, evidence);
+  const numbering = await records.patients.prepare(cdm, evidence);
+  assertNumbering(numbering, await store.findNumbering(db, records.settings.dataset));
   const { dialect, schema } = cdm;
   await cdm.gather(sql({ dialect, ...(schema === undefined ? {} : { schema }) }), GATHERED_COLUMNS);
+  return numbering;
+}
+
+/** Another file would give numbers of the history to other persons, and the gate could not tell near questions any more. */
+function assertNumbering(found: store.Numbering, known: store.Numbering | undefined): void {
+  if (known === undefined || (known.fileId === found.fileId && known.patientCount <= found.patientCount)) return;
+  throw new AppError(
+    'storage.corrupt',
+    'The file of patient numbers at this site is not the one that its history of answers is written in.',
+  );
 }
 
 const IDENTIFYING: CdmNeeds = new Map([
