@@ -1,0 +1,25 @@
+/** HL7: version 2 and MLLP, and FHIR R4. */
+export { Hl7Error, type Hl7ErrorCode } from './hl7-error.ts';
+export {
+  type Acknowledgement,
+  type AcknowledgementCode,
+  encodeAcknowledgement,
+  salvageHeader,
+  type Verdict,
+  wantedCodes,
+} from './v2/acknowledgement.ts';
+export { type Header, readHeader } from './v2/header.ts';
+export { MESSAGE_BYTES_MAX } from './v2/limits.ts';
+export {
+  firstSegment,
+  type Message,
+  parseMessage,
+  repetitionsOf,
+  type Segment,
+  segmentsOf,
+  textAt,
+} from './v2/message.ts';
+export { splitMessages } from './v2/message-file.ts';
+export { createMllpSender, type MllpSender } from './v2/mllp-client.ts';
+export type { FramingRule } from './v2/mllp-frames.ts';
+export { type MllpPeer, type MllpServer, startMllpServer } from './v2/mllp-server.ts';
