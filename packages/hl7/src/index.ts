@@ -10,6 +10,7 @@ export {
 } from './v2/acknowledgement.ts';
 export { type Header, readHeader } from './v2/header.ts';
 export { MESSAGE_BYTES_MAX } from './v2/limits.ts';
+export { type MappedMessage, type MappingOptions, mapMessage } from './v2/mapping/message-mapping.ts';
 export {
   firstSegment,
   type Message,

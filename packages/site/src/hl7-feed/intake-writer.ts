@@ -1,0 +1,101 @@
+/**
+ * Stores messages in batches: while one transaction commits, what arrives on all connections waits and goes into the next, so that
+ * eight senders that each wait for their answer cost one sync of the database's log.
+ *
+ * Batches follow one another, each in the order of arrival: so sequence numbers grow along every connection. Two messages of one name
+ * never share a batch, since the second is judged by the first.
+ */
+import { AppError } from '@lantern/contract';
+import type { Database } from '@lantern/service';
+import { type IntakeOutcome, insertMessages, type NewMessage } from './store.ts';
+
+/** Bounds the statement. */
+const BATCH_COUNT_MAX = 256;
+/** More than one message only up to here; a single one may be longer. */
+const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** A name that another process took at the same moment is seen the next time. */
+const ATTEMPTS_MAX = 3;
+
+export type IntakeWriter = {
+  /** Resolves when it is committed. Throws `storage.full`, `database.unavailable`, `input.invalid` for what no row can hold. */
+  write(message: NewMessage): Promise<IntakeOutcome>;
+  /** Waits for what was given. */
+  close(): Promise<void>;
+};
+
+type Waiting = { readonly message: NewMessage; readonly name: string } & PromiseWithResolvers<IntakeOutcome>;
+
+export function createIntakeWriter(database: Database): IntakeWriter {
+  const waiting: Waiting[] = [];
+  let working: Promise<void> | undefined;
+  const work = async () => {
+    while (waiting.length > 0) await writeBatch(database, waiting.splice(0, batchCount(waiting)));
+    working = undefined;
+  };
+  return {
+    write(message) {
+      const deferred = Promise.withResolvers<IntakeOutcome>();
+      waiting.push({ message, name: nameOf(message), ...deferred });
+      working ??= nextTurn().then(work);
+      return deferred.promise;
+    },
+    async close() {
+      await working;
+    },
+  };
+}
+
+/** What the sockets brought in this turn belongs into the first batch. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function nameOf({ sendingApplication, sendingFacility, controlId }: NewMessage): string {
+  return JSON.stringify([sendingApplication, sendingFacility, controlId]);
+}
+
+/** As many of the first ones as have different names, within the bounds; at least one. */
+function batchCount(waiting: readonly Waiting[]): number {
+  const names = new Set<string>();
+  let byteCount = 0;
+  for (const { name, message } of waiting) {
+    byteCount += message.content.byteLength;
+    const isFull = names.size >= BATCH_COUNT_MAX || (names.size > 0 && byteCount > BATCH_BYTES_MAX);
+    if (isFull || names.has(name)) break;
+    names.add(name);
+  }
+  return names.size;
+}
+
+async function writeBatch(database: Database, batch: readonly Waiting[], attempt = 1): Promise<void> {
+  try {
+    const outcomes = await insertMessages(
+      database,
+      batch.map(({ message }) => message),
+    );
+    const unsettled: Waiting[] = [];
+    for (const [place, one] of batch.entries()) {
+      const outcome = outcomes[place];
+      if (outcome === undefined) unsettled.push(one);
+      else one.resolve(outcome);
+    }
+    if (unsettled.length === 0) return;
+    if (attempt < ATTEMPTS_MAX) return await writeBatch(database, unsettled, attempt + 1);
+    rejectAll(unsettled, new AppError('internal', 'The feed gave no outcome for a message.'));
+  } catch (caught) {
+    if (caught instanceof AppError) return rejectAll(batch, caught); // trouble that every message would meet
+    if (batch.length === 1) return rejectAll(batch, refusal(caught));
+    for (const one of batch) await writeBatch(database, [one]);
+  }
+}
+
+function rejectAll(batch: readonly Waiting[], fault: unknown): void {
+  for (const { reject } of batch) reject(fault);
+}
+
+/** SQLSTATE classes 22 (data exception) and 54 (limit) speak of the message: a NUL in its header, or a header too long for an index. */
+function refusal(cause: unknown): unknown {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (!/^(?:22|54)/.test(code)) return cause;
+  return new AppError('input.invalid', 'No row can hold what MSH says.', { cause });
+}
