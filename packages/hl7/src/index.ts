@@ -10,6 +10,7 @@ export {
 } from './v2/acknowledgement.ts';
 export { type Header, readHeader } from './v2/header.ts';
 export { MESSAGE_BYTES_MAX } from './v2/limits.ts';
+export type { Bundle } from './v2/mapping/bundle.ts';
 export { type MappedMessage, type MappingOptions, mapMessage } from './v2/mapping/message-mapping.ts';
 export {
   firstSegment,
@@ -22,5 +23,5 @@ export {
 } from './v2/message.ts';
 export { splitMessages } from './v2/message-file.ts';
 export { createMllpSender, type MllpSender } from './v2/mllp-client.ts';
-export type { FramingRule } from './v2/mllp-frames.ts';
+export { encodeFrame, type FramingRule } from './v2/mllp-frames.ts';
 export { type MllpPeer, type MllpServer, startMllpServer } from './v2/mllp-server.ts';

@@ -21,6 +21,7 @@ export function completed(json: JsonObject, type: string, onAbsent: (path: strin
     if (whole !== undefined) result[name] = whole;
   }
   if (type === 'Extension' && !isMeaningful(result)) return undefined;
+  if (type === 'ContactPoint' && result['value'] === undefined) return undefined; // a number of which only the kind is said
   for (const { name, choice, isList, codes, type: wanted } of neededElements(type)) {
     if (isPresent(result, choice ?? name, choice !== undefined)) continue;
     onAbsent(`${type}.${choice ?? name}`);

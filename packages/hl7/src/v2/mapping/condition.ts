@@ -298,8 +298,8 @@ export function namesOwn(condition: Condition, own: Name): boolean {
     case 'not':
       return namesOwn(condition.part, own);
     default: {
-      const { head, first } = condition.name;
-      return head === '' || (head === own.head && first === own.first);
+      const { head, first, second } = condition.name;
+      return head === '' || (head === own.head && first === own.first && second === own.second);
     }
   }
 }

@@ -39,6 +39,7 @@ export type Row = {
 export type TableRow =
   | { readonly kind: 'row'; readonly row: Row }
   | { readonly kind: 'unmapped'; readonly source: Name | undefined }
+  | { readonly kind: 'alternative'; readonly source: Name | undefined }
   | { readonly kind: 'not-understood'; readonly source: Name | undefined; readonly why: string; readonly text: string };
 
 export type MapTable = { readonly name: string; readonly rootType: string; readonly rows: readonly TableRow[] };
@@ -76,7 +77,8 @@ function rootTypeOf(name: string): string {
 }
 
 function compileRow(rootType: string, line: string): TableRow {
-  const [id = '', condition = '', , target = '', map = '', vocabulary = '', assignment = ''] = line.split('\t');
+  const [id = '', condition = '', narrative = '', target = '', map = '', vocabulary = '', assignment = ''] =
+    line.split('\t');
   const source = sourceName(id);
   if (target === '') return { kind: 'unmapped', source };
   const notUnderstood = (why: string): TableRow => ({
@@ -87,6 +89,8 @@ function compileRow(rootType: string, line: string): TableRow {
   });
   const parsed = parseTarget(target);
   if (parsed === undefined) return notUnderstood('target');
+  // Two rows say `if organization` and `if system`: an authority is a system here, which keeps numbers apart.
+  if (narrative !== '' && /assigner\(Organization\)\)*$/.test(target)) return { kind: 'alternative', source };
   const place = resolveTarget(rootType, parsed);
   if (place === undefined) return notUnderstood('no element of R4');
   const when = condition === '' ? undefined : parseCondition(condition);
@@ -98,6 +102,8 @@ function compileRow(rootType: string, line: string): TableRow {
   const isFixed = given.kind !== 'none';
   const action = actionOf(place, { map, isFixed, isCoded: vocabulary !== '' });
   if (action === undefined) return notUnderstood('map of the data type');
+  const isUnnamed = given.kind === 'none' && place.parentType === 'Extension' && /\.ur[il]$/.test(target);
+  if (isUnnamed) return notUnderstood('assignment'); // an extension is not called by a value
   return {
     kind: 'row',
     row: {

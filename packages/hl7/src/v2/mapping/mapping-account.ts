@@ -79,7 +79,6 @@ export class MappingAccount {
 
   #outcomeOf(segment: Segment, field: number): FieldOutcome {
     const place = this.#segments.get(segment) ?? 'no-place';
-    if (place !== 'placed') return place;
-    return this.#fields.get(segment)?.get(field) ?? 'unmapped';
+    return this.#fields.get(segment)?.get(field) ?? (place === 'placed' ? 'unmapped' : place);
   }
 }

@@ -9,13 +9,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readHeader } from '../header.ts';
+import { type Header, readHeader } from '../header.ts';
 import { type Message, repetitionsOf, type Segment } from '../message.ts';
 import { type Bundle, bundleOf } from './bundle.ts';
 import { holds, type Name } from './condition.ts';
 import { mapTable } from './map-tables.ts';
 import { type Account, MappingAccount } from './mapping-account.ts';
-import { applyRules, type Instances, ResourceSet } from './message-resources.ts';
+import { addPatient, applyRules, type Instances, ResourceSet } from './message-resources.ts';
 import { type MessageRow, type Place, type Structure, StructureWalk, structureOf } from './message-structure.ts';
 import { linkPatients, patientLinkOf } from './patient-links.ts';
 import { type Execution, executeSegment } from './row-execution.ts';
@@ -64,6 +64,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 /** Of which the events share the structure of the first (S12 to S26). */
 const FIRST_OF_CODE: Readonly<Record<string, string>> = {
+  MDM: 'MDM_T02',
   ORU: 'ORU_R01',
   ORM: 'ORM_O01',
   OML: 'OML_O21',
@@ -71,8 +72,21 @@ const FIRST_OF_CODE: Readonly<Record<string, string>> = {
   VXU: 'VXU_V04',
 };
 
+/** Structures without a table that are near enough to one that has: orders, of whatever. */
+const NEAR: Readonly<Record<string, string>> = {
+  OMG_O19: 'ORM_O01',
+  RDE_O11: 'ORM_O01',
+  RDE_O25: 'ORM_O01',
+  RDS_O13: 'ORM_O01',
+};
+
 const BORROWED = 'ADT_A01';
-const BORROWED_SEGMENTS: ReadonlySet<string> = new Set(['MSH', 'SFT', 'PID', 'PD1', 'NK1', 'PV1', 'PV2', 'AL1']);
+const BORROWED_SEGMENTS: ReadonlySet<string> = new Set(['MSH', 'SFT', 'EVN', 'PID', 'PD1', 'NK1', 'PV1', 'PV2', 'AL1']);
+
+const BORROWING = {
+  near: 'the structure has no table of its own: that of general orders was used',
+  patient: 'the structure has no table: patient and visit alone were mapped',
+} as const;
 
 /** Resources about the message and how it was transformed. */
 const ABOUT_MESSAGE: ReadonlySet<string> = new Set(['MessageHeader', 'Provenance']);
@@ -81,19 +95,15 @@ const ABOUT_MESSAGE: ReadonlySet<string> = new Set(['MessageHeader', 'Provenance
 export function mapMessage(message: Message, options: MappingOptions): MappedMessage {
   const header = readHeader(message);
   const wanted = header.structure !== '' ? header.structure : `${header.messageCode}_${header.triggerEvent}`;
-  const { structure, isBorrowed } = structureFor(wanted, header);
-  const account = new MappingAccount(structure?.name ?? '', isBorrowed);
+  const { structure, borrowed } = structureFor(wanted, header);
+  const account = new MappingAccount(structure?.name ?? '', borrowed !== 'no');
   const resources = new ResourceSet();
-  if (structure !== undefined) {
-    const mapping: Mapping = { message, options, structure, isBorrowed, account, resources };
-    mapSegments(mapping);
-  }
+  if (structure !== undefined) mapSegments({ message, options, structure, borrowed, account, resources });
   const link = patientLinkOf(header);
   const execution = executionOf({ message, options, account, resources }, message.segments.length);
   if (link !== undefined) linkPatients(execution, link, resources.touched());
-  if (isBorrowed && link === undefined) {
-    account.problem({ rule: `there is no table for ${wanted}: patient and visit alone were mapped`, place: 'MSH-9' });
-  }
+  if (borrowed !== 'no' && link === undefined) account.problem({ rule: BORROWING[borrowed], place: 'MSH-9' });
+  addPatient(resources.touched());
   const made = resources.touched().filter(({ type }) => options.withMessageHeader === true || !ABOUT_MESSAGE.has(type));
   const bundle = bundleOf(made, { identifierSystem: options.identifierSystem, seed: seedOf(message), account });
   return { bundle, account: account.close(message) };
@@ -105,35 +115,36 @@ function seedOf(message: Message): string {
   return createHash('sha256').update(lines.join('\r')).digest('hex');
 }
 
-function structureFor(
-  wanted: string,
-  header: { readonly messageCode: string; readonly triggerEvent: string },
-): { structure: Structure | undefined; isBorrowed: boolean } {
-  const byEvent = `${header.messageCode}_${header.triggerEvent}`;
+type Found = { readonly structure: Structure | undefined; readonly borrowed: 'no' | 'near' | 'patient' };
+
+function structureFor(wanted: string, { messageCode, triggerEvent }: Header): Found {
+  const byEvent = `${messageCode}_${triggerEvent}`;
   for (const name of [wanted, byEvent]) {
     const found = structureOf(name) ?? structureOf(ALIASES[name] ?? '');
-    if (found !== undefined) return { structure: found, isBorrowed: false };
+    if (found !== undefined) return { structure: found, borrowed: 'no' };
   }
-  const first = structureOf(FIRST_OF_CODE[header.messageCode] ?? '');
-  if (first !== undefined) return { structure: first, isBorrowed: false };
-  return { structure: structureOf(BORROWED), isBorrowed: true };
+  const first = structureOf(FIRST_OF_CODE[messageCode] ?? '');
+  if (first !== undefined) return { structure: first, borrowed: 'no' };
+  const near = structureOf(NEAR[wanted] ?? NEAR[byEvent] ?? '');
+  if (near !== undefined) return { structure: near, borrowed: 'near' };
+  return { structure: structureOf(BORROWED), borrowed: 'patient' };
 }
 
 type Mapping = {
   readonly message: Message;
   readonly options: MappingOptions;
   readonly structure: Structure;
-  readonly isBorrowed: boolean;
+  readonly borrowed: Found['borrowed'];
   readonly account: MappingAccount;
   readonly resources: ResourceSet;
 };
 
 function mapSegments(mapping: Mapping): void {
-  const { message, structure, isBorrowed, account, resources } = mapping;
+  const { message, structure, borrowed, account, resources } = mapping;
   const walk = new StructureWalk(structure);
   const instances: Instances = resources.instancesFor(structure);
   for (const [number, segment] of message.segments.entries()) {
-    const isKnown = !isBorrowed || BORROWED_SEGMENTS.has(segment.name);
+    const isKnown = borrowed !== 'patient' || BORROWED_SEGMENTS.has(segment.name);
     const place = isKnown ? walk.next(segment.name) : undefined;
     if (place === undefined) {
       account.segment(segment, 'no-place');
@@ -160,12 +171,17 @@ function mapAt(mapping: Mapping, { segment, number, place, occurrence, instances
     const instance = instances.instance({ row, place, occurrence, number });
     if (instance === undefined) continue; // of a type that R4 or we do not have, or of the bundle itself
     const key = `${segment.name}${number}`;
-    const table = mapTable(row.map);
-    if (table !== undefined && instance.type === table.rootType) {
-      executeSegment(execution, segment, { map: row.map, resource: instance, key });
-    }
+    const map = tableFor(row.map, segment.name, instance.type);
+    if (map !== undefined) executeSegment(execution, segment, { map, resource: instance, key });
     instances.remember({ row, resource: instance });
   }
+}
+
+/** Some rows name the table of another type (notes of an observation, by that of requests): then that of the type itself is meant. */
+function tableFor(map: string, segment: string, type: string): string | undefined {
+  if (mapTable(map)?.rootType === type) return map;
+  const own = `${segment}[${type}]`;
+  return map !== '' && mapTable(own)?.rootType === type ? own : undefined;
 }
 
 function conditionHolds({ message, segment: other }: Execution, segment: Segment, { condition }: MessageRow): boolean {

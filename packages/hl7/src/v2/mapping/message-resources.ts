@@ -173,3 +173,21 @@ function leftOf(left: Target, { find, own, ownLabel }: Finding): Resource | unde
   if (first.name === own.type && (first.label === undefined || labelOf(left) === ownLabel)) return own;
   return find(left);
 }
+
+/** Elements by which a record says whose it is. */
+const OF_PATIENT = ['subject', 'patient', 'beneficiary'] as const;
+
+/** The tables forget for some records whose they are, such as reports: where the message has one patient, they are his. */
+export function addPatient(touched: readonly Resource[]): void {
+  const [patient, other] = touched.filter(({ type }) => type === 'Patient');
+  if (patient === undefined || other !== undefined) return;
+  for (const { type, root, isPrimary } of touched) {
+    if (!isPrimary || type === 'Patient') continue;
+    for (const name of OF_PATIENT) {
+      const element = elementOf(type, name);
+      if (element?.type !== 'Reference' || element.isList) continue;
+      const node = childOf(root, element, '');
+      if (node !== undefined) node.resource ??= patient;
+    }
+  }
+}

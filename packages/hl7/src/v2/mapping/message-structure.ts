@@ -115,6 +115,7 @@ function readRow(cells: readonly string[]): MessageRow | 'unread' | undefined {
 
 function readReferences(text: string): ReferenceRule[] {
   return text
+    .replace(/\bImmunzation\b/, 'Immunization')
     .replace(/\[(?:each|n|1\.\.n)\]/g, '[1]')
     .split(/;\s*|\s(?=[A-Z][A-Za-z]+(?:\[\w+\])?\.[\w.[\]()]+=)/)
     .map(readReference)

@@ -50,6 +50,8 @@ type Scope = {
   readonly place: string;
   /** The resource that is filled. */
   readonly touch: () => void;
+  /** Whether names are those of assigning authorities; else of code systems. */
+  readonly isAuthority: boolean;
 };
 
 /** Fields whose text is not taken apart, though senders forget to escape what is in it. */
@@ -67,7 +69,7 @@ export function executeSegment(
   const eachCount = countOfEach(execution.message, segment, target.map);
   for (const one of table.rows) {
     const field = one.kind === 'row' ? one.row.source?.first : one.source?.first;
-    if (one.kind === 'unmapped') continue;
+    if (one.kind === 'unmapped' || one.kind === 'alternative') continue;
     const isValued = field !== undefined && repetitionsOf(execution.message, segment, field).some(isSaid);
     if (one.kind === 'not-understood') {
       if (isValued && field !== undefined) execution.onField(segment, field, 'not-understood');
@@ -77,7 +79,7 @@ export function executeSegment(
       resource.isTouched = true;
     };
     const place = field === undefined ? segment.name : `${segment.name}-${field}`;
-    const scope: Scope = { execution, segment, key, place, touch };
+    const scope: Scope = { execution, segment, key, place, touch, isAuthority: false };
     const isDone = executeSegmentRow(scope, one.row, resource.root, eachCount);
     if (isDone && field !== undefined) execution.onField(segment, field, 'mapped');
   }
@@ -219,8 +221,11 @@ function descend(scope: Scope, root: TreeNode, { path, index, source, passed }: 
     }
     const isLeaf = at === path.length - 1 && !isComplex(step.element.type);
     const label = step.label ?? (isLeaf ? `${source?.head}${source?.first}.${source?.second ?? ''}` : '1');
-    const repetition = at === repeated ? `/${index}` : '';
-    node = childOf(node, step.element, `${scope.key}[${label}]${repetition}`);
+    // One label may stand for resources of several types: each is another occurrence.
+    const next = path[at + 1];
+    const referred = next?.kind === 'resource' ? `:${next.type}` : '';
+    const repetition = at === repeated && index > 0 ? `/${index}` : '';
+    node = childOf(node, step.element, `${scope.key}[${label}${referred}]${repetition}`);
   }
   return node;
 }
@@ -284,7 +289,8 @@ function putByMap(scope: Scope, row: Row, { own, node, roots, index }: Put): boo
     : node;
   if (target === undefined) return false;
   if (last?.kind === 'resource' && !isParent) return putResources(scope, action.map, own, node);
-  const isDone = executeMap(scope, action.map, own, (label) => (label === '1' ? target : undefined));
+  const inner: Scope = { ...scope, isAuthority: action.map === 'HD[uri]' };
+  const isDone = executeMap(inner, action.map, own, (label) => (label === '1' ? target : undefined));
   if (row.vocabulary !== undefined) addMapped(scope, target, firstText(scope.execution.message, own), row.vocabulary);
   return isDone;
 }
@@ -367,6 +373,11 @@ const SIMPLE: ReadonlySet<string> = new Set(['ID', 'IS', 'ST', 'NM', 'DTM', 'FT'
 function setCoded(scope: Scope, node: TreeNode, text: string, vocabulary: string | undefined): boolean {
   if (vocabulary === undefined) return setPlain(scope, node, text, { isFixed: false });
   const mapped = mappedCode(vocabulary, text);
+  const isOpen = node.codes.length === 0 || node.codes.includes(text);
+  if (mapped === undefined && text !== '' && !isOpen) {
+    scope.execution.onProblem(scope.place, `has a code that the table ${vocabulary} does not know`);
+    return false;
+  }
   return setPlain(scope, node, mapped?.code ?? text, { isFixed: false });
 }
 
@@ -395,7 +406,7 @@ function setPlain(scope: Scope, node: TreeNode, text: string, { isFixed }: { isF
   if (node.value !== undefined) return false;
   const { execution, place } = scope;
   const isUri = node.type === 'uri' || node.type === 'url';
-  const meant = isUri && !isFixed ? uriOf(execution, place, text) : text;
+  const meant = isUri && !isFixed ? uriOf(scope, text) : text;
   const converted = primitiveOf(meant, { type: node.type, codes: node.codes, timeZone: execution.timeZone });
   if ('rule' in converted) {
     if (!isFixed) execution.onProblem(place, converted.rule);
@@ -407,10 +418,11 @@ function setPlain(scope: Scope, node: TreeNode, text: string, { isFixed }: { isF
 }
 
 /** Names of code systems and of assigning authorities are no URIs. */
-function uriOf({ authorities, local }: Execution, place: string, text: string): string {
+function uriOf({ execution, place, isAuthority }: Scope, text: string): string {
+  const { authorities, local } = execution;
   const trimmed = text.trim();
   const authority = authorities.get(trimmed);
   if (authority !== undefined) return authority;
   if (/^(?:OBX-5|TXA|MSH)/.test(place) || /^[a-z][a-z0-9+.-]*:\S/i.test(trimmed)) return trimmed;
-  return codeSystemUrl(trimmed, local);
+  return isAuthority ? `${local}:${encodeURIComponent(trimmed)}` : codeSystemUrl(trimmed, local);
 }
