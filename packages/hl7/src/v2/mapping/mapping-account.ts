@@ -1,10 +1,11 @@
 /**
- * What became of each segment and field of a message. A field that has a value ends in one of four ways: it was mapped; the tables have
- * nothing for it (or not under these conditions); what they have is not understood here; or its segment has no place or table.
+ * What became of each segment and field of a message. A field that has a value ends in one of these ways: it was mapped; the tables have
+ * nothing for it (or not under these conditions); what they have is not understood here; its segment has no place or table; or it speaks
+ * of the message itself, and that was not asked for.
  */
 import type { Message, Segment } from '../message.ts';
 
-export type FieldOutcome = 'mapped' | 'unmapped' | 'not-understood' | 'no-table' | 'no-place';
+export type FieldOutcome = 'mapped' | 'unmapped' | 'not-understood' | 'no-table' | 'no-place' | 'left-out';
 
 /** A rule that was not kept, where, and how often; never a value. */
 export type MappingProblem = { readonly rule: string; readonly place?: string; readonly count?: number };
@@ -19,7 +20,7 @@ export type Account = {
   readonly problems: readonly MappingProblem[];
 };
 
-type SegmentOutcome = 'placed' | 'no-table' | 'no-place';
+type SegmentOutcome = 'placed' | 'no-table' | 'no-place' | 'left-out';
 
 const PROBLEM_COUNT_MAX = 1000; // kinds of trouble times places; a message that is all trouble is cut off here
 

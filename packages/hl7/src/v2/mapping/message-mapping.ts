@@ -104,8 +104,11 @@ export function mapMessage(message: Message, options: MappingOptions): MappedMes
   if (link !== undefined) linkPatients(execution, link, resources.touched());
   if (borrowed !== 'no' && link === undefined) account.problem({ rule: BORROWING[borrowed], place: 'MSH-9' });
   addPatient(resources.touched());
-  const made = resources.touched().filter(({ type }) => options.withMessageHeader === true || !ABOUT_MESSAGE.has(type));
-  const bundle = bundleOf(made, { identifierSystem: options.identifierSystem, seed: seedOf(message), account });
+  const bundle = bundleOf(resources.touched(), {
+    identifierSystem: options.identifierSystem,
+    seed: seedOf(message),
+    account,
+  });
   return { bundle, account: account.close(message) };
 }
 
@@ -113,6 +116,10 @@ export function mapMessage(message: Message, options: MappingOptions): MappedMes
 function seedOf(message: Message): string {
   const lines = message.segments.map(({ fields }) => fields.join('|'));
   return createHash('sha256').update(lines.join('\r')).digest('hex');
+}
+
+function isWanted(type: string, { withMessageHeader = false }: MappingOptions): boolean {
+  return withMessageHeader || !ABOUT_MESSAGE.has(type);
 }
 
 type Found = { readonly structure: Structure | undefined; readonly borrowed: 'no' | 'near' | 'patient' };
@@ -150,8 +157,9 @@ function mapSegments(mapping: Mapping): void {
       account.segment(segment, 'no-place');
       continue;
     }
-    account.segment(segment, place.rows.length === 0 ? 'no-table' : 'placed');
-    mapAt(mapping, { segment, number, place, occurrence: walk.occurrence(place), instances });
+    const rows = place.rows.filter(({ target }) => isWanted(target.steps[0]?.name ?? '', mapping.options));
+    account.segment(segment, place.rows.length === 0 ? 'no-table' : rows.length === 0 ? 'left-out' : 'placed');
+    mapAt(mapping, { segment, number, place, rows, occurrence: walk.occurrence(place), instances });
   }
   applyRules(instances);
 }
@@ -160,13 +168,14 @@ type Segmented = {
   readonly segment: Segment;
   readonly number: number;
   readonly place: Place;
+  readonly rows: readonly MessageRow[];
   readonly occurrence: string;
   readonly instances: Instances;
 };
 
-function mapAt(mapping: Mapping, { segment, number, place, occurrence, instances }: Segmented): void {
+function mapAt(mapping: Mapping, { segment, number, place, rows, occurrence, instances }: Segmented): void {
   const execution = executionOf(mapping, number);
-  for (const row of place.rows) {
+  for (const row of rows) {
     if (row.condition !== undefined && !conditionHolds(execution, segment, row)) continue;
     const instance = instances.instance({ row, place, occurrence, number });
     if (instance === undefined) continue; // of a type that R4 or we do not have, or of the bundle itself
