@@ -38,6 +38,7 @@ import {
 import { createCdsClientVerifier } from './bedside/cds-client.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
+import { createHl7Feed, type Hl7Feed } from './hl7-feed/hl7-feed.ts';
 import { startHubLink } from './hub-link/hub-link.ts';
 import { KEY_FILE, type LinkFile, requireLink } from './hub-link/link-file.ts';
 import { createOutbound, type Outbound } from './hub-link/outbound.ts';
@@ -103,12 +104,12 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
 
   shutdown.onClose('tasks', () => site.close());
-  const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
-  const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };
+  const planes = await openPlanes(settings, { ...process, database, projectStands: site.projectStands });
+  const tasks = { ...queueTasks(site.jobs), ...planes.jobs };
   const queue = createQueue({ db: database, tasks, concurrency: settings.taskConcurrency, log });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
-  const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
+  const sweeper = startSweeper([...site.sweeps, ...planes.sweeps], log);
   shutdown.onClose('sweeper', () => sweeper.close());
   const hubLink = startHubLink({
     ...site.hubLink,
@@ -132,7 +133,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
         startedAt: clock.now(),
       }),
       ...site.routes,
-      ...(imaging?.routes ?? []),
+      ...planes.routes,
       ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES, vouchedRoles: VOUCHED_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
@@ -148,16 +149,44 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   shutdown.onClose('http', () => server.close());
   const url = await server.listen({ host: settings.httpHost, port: settings.httpPort });
   address ||= url;
-  const dicomPort = await imaging?.listen();
-  log.info({ url, dicomPort, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
+  const ports = await planes.listen();
+  log.info({ url, ...ports, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
   return { url, routes: server.routes };
 }
 
+type Planes = Pick<Imaging, 'jobs' | 'sweeps' | 'routes'> & {
+  /** Opens the ports inside the hospital, once everything else is there. */
+  listen(): Promise<{ dicomPort?: number; hl7Port?: number }>;
+};
+
+type PlaneDeps = Process & { database: Database; projectStands: Wired['projectStands'] };
+
+/** What a hospital's own systems speak to: images and messages, each only where the settings say so. */
+async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Planes> {
+  const imaging = await openImaging(settings, opened);
+  const feed = await openFeed(settings, opened);
+  return {
+    jobs: imaging?.jobs ?? {},
+    sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? [])],
+    routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? [])],
+    async listen() {
+      const dicomPort = await imaging?.listen();
+      const hl7Port = await feed?.listen();
+      return { ...(dicomPort === undefined ? {} : { dicomPort }), ...(hl7Port === undefined ? {} : { hl7Port }) };
+    },
+  };
+}
+
+/** Nobody applies bundles yet: messages are stored, acknowledged, and wait for the FHIR store. */
+async function openFeed({ hl7 }: SiteConfig, opened: PlaneDeps): Promise<Hl7Feed | undefined> {
+  if (hl7 === undefined) return undefined;
+  const feed = await createHl7Feed({ ...opened, settings: hl7 });
+  opened.shutdown.onClose('HL7 feed', () => feed.close());
+  return feed;
+}
+
 /** Images only where the site has a place in its hospital's DICOM network. */
-async function openImaging(
-  settings: SiteConfig,
-  opened: Process & { database: Database; projectStands: Wired['projectStands'] },
-): Promise<Imaging | undefined> {
+async function openImaging(settings: SiteConfig, opened: PlaneDeps): Promise<Imaging | undefined> {
   if (settings.dicom === undefined) return undefined;
   const dir = path.join(settings.dataDir, 'images');
   const { shutdown, projectStands } = opened;
