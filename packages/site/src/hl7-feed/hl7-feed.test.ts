@@ -17,7 +17,7 @@ async function rows(columns = 'sequence, control_id, state, duplicate_count'): P
 }
 
 async function emptied(): Promise<void> {
-  await feed.database.pool.query('truncate hl7_message, hl7_conflict restart identity');
+  await feed.database.pool.query('truncate hl7_message, hl7_conflict, hl7_patient restart identity');
 }
 
 describe('a feed of HL7 v2 messages', () => {

@@ -7,14 +7,12 @@
  */
 import { AppError } from '@lantern/contract';
 import type { Database } from '@lantern/service';
-import { type IntakeOutcome, insertMessages, type NewMessage } from './store.ts';
+import { type IntakeOutcome, insertMessages, type NewMessage, nameOf } from './store.ts';
 
 /** Bounds the statement. */
 const BATCH_COUNT_MAX = 256;
 /** More than one message only up to here; a single one may be longer. */
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
-/** A name that another process took at the same moment is seen the next time. */
-const ATTEMPTS_MAX = 3;
 
 export type IntakeWriter = {
   /** Resolves when it is committed. Throws `storage.full`, `database.unavailable`, `input.invalid` for what no row can hold. */
@@ -50,10 +48,6 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-function nameOf({ sendingApplication, sendingFacility, controlId }: NewMessage): string {
-  return JSON.stringify([sendingApplication, sendingFacility, controlId]);
-}
-
 /** As many of the first ones as have different names, within the bounds; at least one. */
 function batchCount(waiting: readonly Waiting[]): number {
   const names = new Set<string>();
@@ -67,21 +61,17 @@ function batchCount(waiting: readonly Waiting[]): number {
   return names.size;
 }
 
-async function writeBatch(database: Database, batch: readonly Waiting[], attempt = 1): Promise<void> {
+async function writeBatch(database: Database, batch: readonly Waiting[]): Promise<void> {
   try {
     const outcomes = await insertMessages(
       database,
       batch.map(({ message }) => message),
     );
-    const unsettled: Waiting[] = [];
-    for (const [place, one] of batch.entries()) {
+    for (const [place, { resolve, reject }] of batch.entries()) {
       const outcome = outcomes[place];
-      if (outcome === undefined) unsettled.push(one);
-      else one.resolve(outcome);
+      if (outcome === undefined) reject(new AppError('internal', 'The feed gave no outcome for a message.'));
+      else resolve(outcome);
     }
-    if (unsettled.length === 0) return;
-    if (attempt < ATTEMPTS_MAX) return await writeBatch(database, unsettled, attempt + 1);
-    rejectAll(unsettled, new AppError('internal', 'The feed gave no outcome for a message.'));
   } catch (caught) {
     if (caught instanceof AppError) return rejectAll(batch, caught); // trouble that every message would meet
     if (batch.length === 1) return rejectAll(batch, refusal(caught));

@@ -13,7 +13,7 @@ import { AppError, ERROR_TABLE, type FeedReason } from '@lantern/contract';
 import { mapMessage, parseMessage } from '@lantern/hl7';
 import { type AnyTx, type Clock, type Database, faultPoint, type Logger, type Tx } from '@lantern/service';
 import type { FeedSenders } from './senders.ts';
-import { changeMessage, type FeedTables, nextWaiting, patientHistory, type WaitingMessage } from './store.ts';
+import { changeMessage, type FeedTables, nextWaiting, recordPatient, type WaitingMessage } from './store.ts';
 
 /** Who applies a bundle to the records of the site, inside the transaction that marks its message as mapped. */
 export type ApplyBundle = (tx: AnyTx, bundle: unknown, source: BundleSource) => Promise<void>;
@@ -125,7 +125,7 @@ async function processOne(deps: ProcessingDeps, tx: Tx<FeedTables>, message: Wai
     await changeMessage(tx, sequence, { event: 'ignore', reasons: account.problems.slice(0, REASON_COUNT_MAX), at });
     return;
   }
-  const history = await patientHistory(tx, message);
+  const history = await recordPatient(tx, message);
   const reasons: FeedReason[] = [...account.problems];
   if (history.birthDiffers)
     reasons.unshift({ rule: 'the number of its patient came before with another date of birth', place: 'PID-7' });

@@ -1,5 +1,6 @@
 /** Rows of the feed: messages as they came, and what came under a name that was taken. */
 import {
+  AppError,
   type EventOf,
   FEED_MESSAGE_STATES,
   type FeedMessageState,
@@ -8,7 +9,7 @@ import {
   statesAllowing,
 } from '@lantern/contract';
 import type { Database } from '@lantern/service';
-import { type Kysely, sql } from 'kysely';
+import { CompiledQuery, type Kysely, sql } from 'kysely';
 
 /** The mirror of `migrations/019-hl7-feed.sql`. */
 export type FeedTables = {
@@ -63,62 +64,58 @@ export type NewMessage = {
 export type IntakeOutcome = 'stored' | 'duplicate' | 'conflict';
 
 /**
- * One statement and one commit, in the order of `entries`, of which no two have one name. `undefined` where another process took a
- * name at the same moment: then it is to be asked again.
+ * One text, so that it is compiled once here and planned once there: at eight messages a commit, that is most of the work. Contents and
+ * digests come as one value each, of which the server takes the pieces.
  */
-export async function insertMessages(
-  database: Database,
-  entries: readonly NewMessage[],
-): Promise<(IntakeOutcome | undefined)[]> {
+const INSERT = `
+  insert into hl7_message (sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
+    received_at, content, content_digest, byte_count, patient_key, birth_key, changed_at)
+  select sending_application, sending_facility, control_id, message_code, trigger_event, version, connection, received_at,
+    substring($8::bytea from first_byte for byte_count), substring($9::bytea from (place::int - 1) * 32 + 1 for 32), byte_count,
+    decode(patient, 'hex'), decode(birth, 'hex'), received_at
+  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $10::timestamptz[], $11::int[],
+    $12::int[], $13::text[], $14::text[]) with ordinality as given(sending_application, sending_facility, control_id, message_code,
+    trigger_event, version, connection, received_at, first_byte, byte_count, patient, birth, place)
+  order by place
+  on conflict on constraint hl7_message_named do nothing
+  returning sending_application, sending_facility, control_id`;
+
+/** In the order of `entries`, of which no two have one name; what is new is committed together. */
+export async function insertMessages(database: Database, entries: readonly NewMessage[]): Promise<IntakeOutcome[]> {
+  const added = await insertNew(database, entries);
+  const outcomes: IntakeOutcome[] = [];
+  for (const entry of entries) {
+    // Its name was taken before this statement ended: what stands there is committed, and never changes.
+    outcomes.push(added.has(nameOf(entry)) ? 'stored' : await recordRepeated(database, entry));
+  }
+  return outcomes;
+}
+
+export function nameOf(entry: Pick<NewMessage, 'sendingApplication' | 'sendingFacility' | 'controlId'>): string {
+  return JSON.stringify([entry.sendingApplication, entry.sendingFacility, entry.controlId]);
+}
+
+async function insertNew(database: Database, entries: readonly NewMessage[]): Promise<ReadonlySet<string>> {
   const column = <T>(of: (entry: NewMessage) => T): T[] => entries.map(of);
-  const texts = sql.join([
-    sql`${column((entry) => entry.sendingApplication)}::text[]`,
-    sql`${column((entry) => entry.sendingFacility)}::text[]`,
-    sql`${column((entry) => entry.controlId)}::text[]`,
-    sql`${column((entry) => entry.messageCode)}::text[]`,
-    sql`${column((entry) => entry.triggerEvent)}::text[]`,
-    sql`${column((entry) => entry.version)}::text[]`,
-    sql`${column((entry) => entry.connection)}::text[]`,
-  ]);
-  const { rows } = await sql<{ place: number; outcome: IntakeOutcome | null }>`
-    with entry as materialized (
-      select place, sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
-        received_at, substring(${Buffer.concat(column((entry) => entry.content))}::bytea from first_byte for byte_count) as content,
-        decode(digest, 'hex') as content_digest, byte_count, decode(patient, 'hex') as patient_key, decode(birth, 'hex') as birth_key
-      from unnest(${texts}, ${column((entry) => entry.receivedAt.toISOString())}::timestamptz[],
-        ${starts(entries)}::int[], ${column((entry) => entry.content.byteLength)}::int[],
-        ${column((entry) => entry.contentDigest.toString('hex'))}::text[],
-        ${column((entry) => entry.patientKey?.toString('hex') ?? null)}::text[],
-        ${column((entry) => entry.birthKey?.toString('hex') ?? null)}::text[])
-        with ordinality as given(sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
-          received_at, first_byte, byte_count, digest, patient, birth, place)
-    ), known as (
-      select entry.place, message.sequence, message.content_digest = entry.content_digest as is_same
-      from entry join hl7_message message using (sending_application, sending_facility, control_id)
-    ), added as (
-      insert into hl7_message (sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
-        received_at, content, content_digest, byte_count, patient_key, birth_key, changed_at)
-      select sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
-        received_at, content, content_digest, byte_count, patient_key, birth_key, received_at
-      from entry where place not in (select place from known) order by place
-      on conflict on constraint hl7_message_named do nothing
-      returning sending_application, sending_facility, control_id
-    ), repeated as (
-      update hl7_message message set duplicate_count = duplicate_count + 1
-      from known where known.sequence = message.sequence and known.is_same
-    ), refused as (
-      insert into hl7_conflict (sequence, content_digest, byte_count, first_at, last_at)
-      select known.sequence, content_digest, byte_count, received_at, received_at
-      from known join entry using (place) where not known.is_same
-      on conflict (sequence, content_digest) do update set times = hl7_conflict.times + 1, last_at = excluded.last_at
-    )
-    select entry.place::int as place,
-      case when added.control_id is not null then 'stored' when known.is_same then 'duplicate'
-        when not known.is_same then 'conflict' end as outcome
-    from entry left join known using (place)
-      left join added using (sending_application, sending_facility, control_id)
-    order by entry.place`.execute(database.kysely<FeedTables>());
-  return rows.map(({ outcome }) => outcome ?? undefined);
+  const values = [
+    column((entry) => entry.sendingApplication),
+    column((entry) => entry.sendingFacility),
+    column((entry) => entry.controlId),
+    column((entry) => entry.messageCode),
+    column((entry) => entry.triggerEvent),
+    column((entry) => entry.version),
+    column((entry) => entry.connection),
+    Buffer.concat(column((entry) => entry.content)),
+    Buffer.concat(column((entry) => entry.contentDigest)),
+    column((entry) => entry.receivedAt.toISOString()),
+    starts(entries),
+    column((entry) => entry.content.byteLength),
+    column((entry) => entry.patientKey?.toString('hex') ?? null),
+    column((entry) => entry.birthKey?.toString('hex') ?? null),
+  ];
+  type Name = Pick<FeedTables['hl7_message'], 'sending_application' | 'sending_facility' | 'control_id'>;
+  const { rows } = await database.kysely<FeedTables>().executeQuery<Name>(CompiledQuery.raw(INSERT, values));
+  return new Set(rows.map((row) => JSON.stringify([row.sending_application, row.sending_facility, row.control_id])));
 }
 
 /** Where each content begins in all of them; SQL counts bytes from 1. */
@@ -129,6 +126,28 @@ function starts(entries: readonly NewMessage[]): number[] {
     at += content.byteLength;
     return start;
   });
+}
+
+/** Counts a message that is here already, or keeps that other content came under its name. */
+async function recordRepeated(database: Database, entry: NewMessage): Promise<IntakeOutcome> {
+  const { sendingApplication, sendingFacility, controlId, contentDigest, content, receivedAt } = entry;
+  const { rows } = await sql<{ isSame: boolean }>`
+    with known as (
+      select sequence, content_digest = ${contentDigest}::bytea as is_same from hl7_message
+      where sending_application = ${sendingApplication} and sending_facility = ${sendingFacility} and control_id = ${controlId}
+    ), repeated as (
+      update hl7_message message set duplicate_count = duplicate_count + 1
+      from known where known.sequence = message.sequence and known.is_same
+    ), refused as (
+      insert into hl7_conflict (sequence, content_digest, byte_count, first_at, last_at)
+      select sequence, ${contentDigest}::bytea, ${content.byteLength}::int, ${receivedAt}::timestamptz, ${receivedAt}::timestamptz
+      from known where not is_same
+      on conflict (sequence, content_digest) do update set times = hl7_conflict.times + 1, last_at = excluded.last_at
+    )
+    select is_same as "isSame" from known`.execute(database.kysely<FeedTables>());
+  const [known] = rows;
+  if (known === undefined) throw new AppError('internal', 'A message whose name is taken is not there.');
+  return known.isSame ? 'duplicate' : 'conflict';
 }
 
 export type WaitingMessage = Pick<
@@ -160,17 +179,23 @@ export function nextWaiting(tx: FeedDb, count: number): Promise<WaitingMessage[]
     .execute();
 }
 
-/** What other messages of its patient say about the time at which this one is mapped. */
-export async function patientHistory(
+type PatientHistory = { readonly laterIsMapped: boolean; readonly birthDiffers: boolean };
+
+/** What messages that were mapped before say of the patient of this one; from now on it is one of them. */
+export async function recordPatient(
   tx: FeedDb,
   { sequence, patient_key, birth_key }: Pick<WaitingMessage, 'sequence' | 'patient_key' | 'birth_key'>,
-): Promise<{ laterIsMapped: boolean; birthDiffers: boolean }> {
+): Promise<PatientHistory> {
   if (patient_key === null) return { laterIsMapped: false, birthDiffers: false };
-  const { rows } = await sql<{ laterIsMapped: boolean; birthDiffers: boolean }>`
-    select exists (select from hl7_message where patient_key = ${patient_key} and sequence > ${sequence}::bigint
-        and state in ('mapped', 'mapped-with-warning')) as "laterIsMapped",
-      exists (select from hl7_message where patient_key = ${patient_key} and sequence < ${sequence}::bigint
-        and birth_key <> ${birth_key}::bytea) as "birthDiffers"`.execute(tx);
+  const { rows } = await sql<PatientHistory>`
+    with before as (select birth_key, last_mapped from hl7_patient where patient_key = ${patient_key}), now as (
+      insert into hl7_patient as patient (patient_key, birth_key, last_mapped)
+      values (${patient_key}, ${birth_key}, ${sequence}::bigint)
+      on conflict (patient_key) do update set last_mapped = greatest(patient.last_mapped, excluded.last_mapped),
+        birth_key = coalesce(patient.birth_key, excluded.birth_key)
+    )
+    select last_mapped > ${sequence}::bigint as "laterIsMapped", coalesce(birth_key <> ${birth_key}::bytea, false) as "birthDiffers"
+    from before`.execute(tx);
   return rows[0] ?? { laterIsMapped: false, birthDiffers: false };
 }
 
