@@ -20,7 +20,7 @@ import { medianOf, report, summarise } from '../measurement.ts';
 
 const SENDERS = 8;
 const WARM_UP = 500;
-const MESSAGES = 8_000;
+const MESSAGES = 4_000;
 const REPETITIONS = 5;
 const SYNCS = 300;
 const TARGET = 3_000;

@@ -83,8 +83,12 @@ function formatting(sequence: string): string | undefined {
   }
 }
 
+/** Signs that are no delimiters, whatever these are. */
+const PLAIN = /^[A-Za-z0-9 ]*$/;
+
 /** A value as it stands in a message: delimiters escaped, line ends as `\.br\`, other control characters in hexadecimal. */
 export function escapeValue(value: string, delimiters: Delimiters): string {
+  if (PLAIN.test(value)) return value;
   const { field, component, repetition, escape: escapeSign = '\\', subcomponent = '&' } = delimiters;
   const names = new Map([
     [field, 'F'],

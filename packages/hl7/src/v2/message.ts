@@ -56,11 +56,23 @@ export function parseMessage(bytes: Uint8Array): Message {
   return { delimiters, characterSet, segments };
 }
 
+const lineEnds = new Map<string, RegExp>();
+
+/** Where a line ends; compiled once for each separator of fields that is met, of which there are 32 at most. */
+function lineEnd(separator: string): RegExp {
+  const known = lineEnds.get(separator);
+  if (known !== undefined) return known;
+  const sign = separator.replace(/[^\w\s]/, '\\$&');
+  const made = new RegExp(`\\r\\n?|\\n(?=[A-Z][A-Z0-9]{2}(?:${sign}|[\\r\\n]|$)|\\n|$)`);
+  lineEnds.set(separator, made);
+  return made;
+}
+
 /** Lines of a message or a file, without empty ones; `separator` is that of fields. */
 export function linesOf(text: string, separator: string): string[] {
-  const sign = separator.replace(/[^\w\s]/, '\\$&');
-  const end = new RegExp(`\\r\\n?|\\n(?=[A-Z][A-Z0-9]{2}(?:${sign}|[\\r\\n]|$)|\\n|$)`);
-  return text.split(end).filter((line) => line !== '' && line !== '\n');
+  // With CR alone, as the standard has it, there is nothing to look for.
+  const lines = text.includes('\n') ? text.split(lineEnd(separator)) : text.split('\r');
+  return lines.filter((line) => line !== '' && line !== '\n');
 }
 
 /** The mark that some Windows programs write before UTF-8. */

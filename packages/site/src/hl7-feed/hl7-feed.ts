@@ -14,6 +14,7 @@ import type { Sweep } from '../sweeper.ts';
 import { createFeedAccess } from './feed-access.ts';
 import { assertFeedSettings, type FeedSettings } from './feed-settings.ts';
 import { createIntake } from './intake.ts';
+import { createPatientHasher } from './patient-keys.ts';
 import { type ApplyBundle, createProcessing } from './processing.ts';
 import { feedRoutes } from './routes.ts';
 import { createFeedSenders } from './senders.ts';
@@ -47,10 +48,10 @@ export async function createHl7Feed(deps: FeedDeps): Promise<Hl7Feed> {
   assertFeedSettings(settings);
   const senders = createFeedSenders(settings);
   const processing = applyBundle === undefined ? undefined : createProcessing({ ...deps, senders, applyBundle });
-  const patientKey = await createResearchKeys(deps).keyOf('hl7-feed');
+  const hashPatient = createPatientHasher(await createResearchKeys(deps).keyOf('hl7-feed'));
   const listenerId = newSecret(LISTENER_ID_BYTES).slice(0, 8);
   const intake = createIntake({
-    ...{ database, clock, log, settings, senders, patientKey, listenerId },
+    ...{ database, clock, log, settings, senders, hashPatient, listenerId },
     onStored: () => processing?.wake(),
   });
   let server: MllpServer | undefined;

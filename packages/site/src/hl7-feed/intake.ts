@@ -8,7 +8,7 @@
  * Where the disk is full or the database away, nothing is said and the connection is closed: a sender that has no answer sends
  * again, one that is refused may not.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { AppError } from '@lantern/contract';
 import {
   encodeAcknowledgement,
@@ -26,7 +26,7 @@ import {
 import { type Clock, type Database, faultPoint, type Logger } from '@lantern/service';
 import type { FeedSettings } from './feed-settings.ts';
 import { createIntakeWriter } from './intake-writer.ts';
-import { patientKeysOf } from './patient-keys.ts';
+import type { PatientHasher } from './patient-keys.ts';
 import type { FeedSenders } from './senders.ts';
 
 export type Intake = {
@@ -42,8 +42,7 @@ export type IntakeDeps = {
   readonly log: Logger;
   readonly settings: Pick<FeedSettings, 'processingIds'>;
   readonly senders: FeedSenders;
-  /** Of the hashes of patients. */
-  readonly patientKey: Buffer;
+  readonly hashPatient: PatientHasher;
   /** Tells the lives of listeners apart, whose connections count from 1. */
   readonly listenerId: string;
   /** Called after each commit of a new message. */
@@ -85,8 +84,8 @@ export function createIntake(deps: IntakeDeps): Intake {
       connection: `${sender.name}/${deps.listenerId}/${peer.connection}`,
       receivedAt: clock.now(),
       content,
-      contentDigest: createHash('sha256').update(content).digest(),
-      ...patientKeysOf(message, deps.patientKey, sender),
+      contentDigest: hash('sha256', content, 'buffer'),
+      ...deps.hashPatient(message, sender),
     });
     faultPoint('feed.message.stored');
     if (outcome === 'conflict') log.warn({ sender: sender.name }, 'an HL7 control id came with other content');
