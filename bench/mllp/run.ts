@@ -8,9 +8,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -75,16 +75,36 @@ async function startChild(command: string, args: readonly string[]): Promise<{ c
   return { child, port };
 }
 
-async function measured(command: string, args: readonly string[]): Promise<{ rates: number[]; cpuShare: number }> {
+/** Processor time of a process so far, in ms; Linux counts it in hundredths of a second. */
+function cpuMs(pid: number | undefined): number {
+  const file = `/proc/${pid}/stat`;
+  if (!existsSync(file)) return Number.NaN;
+  const fields = readFileSync(file, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+type Rates = { readonly rates: number[]; readonly cpuMsPerMessage: number; readonly databaseCpuMsPerMessage: number };
+
+async function backendsMs(): Promise<number> {
+  const { rows: backends } = await database.pool.query(
+    "select pid from pg_stat_activity where application_name = 'bench-mllp' or backend_type = 'walwriter'",
+  );
+  return backends.reduce((sum, { pid }) => sum + cpuMs(pid), 0);
+}
+
+async function measured(command: string, args: readonly string[]): Promise<Rates> {
   const { child, port } = await startChild(command, args);
   try {
     await perSecond(port, WARM_UP);
     const rates: number[] = [];
-    const before = process.cpuUsage();
-    const startMs = performance.now();
+    const before = { listener: cpuMs(child.pid), database: await backendsMs() };
     for (let repetition = 0; repetition < REPETITIONS; repetition += 1) rates.push(await perSecond(port, MESSAGES));
-    const { user, system } = process.cpuUsage(before);
-    return { rates, cpuShare: (user + system) / 1000 / (performance.now() - startMs) };
+    const count = REPETITIONS * MESSAGES;
+    return {
+      rates,
+      cpuMsPerMessage: (cpuMs(child.pid) - before.listener) / count,
+      databaseCpuMsPerMessage: ((await backendsMs()) - before.database) / count,
+    };
   } finally {
     const closed = once(child, 'close');
     child.kill('SIGTERM');
@@ -152,7 +172,10 @@ try {
       senders: SENDERS,
       fsync: settings[0]?.fsync,
       synchronousCommit: settings[0]?.commit,
-      cpuOfSenders: Number(feed.cpuShare.toFixed(2)),
+      cpuMsPerMessageOfListener: Number(feed.cpuMsPerMessage.toFixed(3)),
+      cpuMsPerMessageOfDatabase: Number(feed.databaseCpuMsPerMessage.toFixed(3)),
+      cpuMsPerMessageOfPeer: Number((python ?? bare).cpuMsPerMessage.toFixed(3)),
+      loadOfMachine: Number((loadavg()[0] ?? Number.NaN).toFixed(1)),
     },
   });
   report({

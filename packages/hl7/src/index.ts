@@ -9,16 +9,13 @@ export {
   wantedCodes,
 } from './v2/acknowledgement.ts';
 export { type Header, readHeader } from './v2/header.ts';
-export { MESSAGE_BYTES_MAX } from './v2/limits.ts';
 export type { Bundle } from './v2/mapping/bundle.ts';
 export { type MappedMessage, type MappingOptions, mapMessage } from './v2/mapping/message-mapping.ts';
 export {
   firstSegment,
   type Message,
   parseMessage,
-  repetitionsOf,
   type Segment,
-  segmentsOf,
   textAt,
 } from './v2/message.ts';
 export { splitMessages } from './v2/message-file.ts';

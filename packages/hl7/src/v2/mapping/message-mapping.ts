@@ -89,7 +89,7 @@ const BORROWING = {
 } as const;
 
 /** Resources about the message and how it was transformed. */
-const ABOUT_MESSAGE: ReadonlySet<string> = new Set(['MessageHeader', 'Provenance']);
+const ABOUT_MESSAGE: ReadonlySet<string> = new Set(['Bundle', 'MessageHeader', 'Provenance']);
 
 /** Throws `malformed` where the message has no header. */
 export function mapMessage(message: Message, options: MappingOptions): MappedMessage {

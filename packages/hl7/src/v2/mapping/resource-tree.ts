@@ -53,18 +53,7 @@ export function childOf(node: TreeNode, element: ElementModel, key: string): Tre
   return child;
 }
 
-/** Occurrences that are there and hold something. */
-export function occurrences(node: TreeNode, name: string): TreeNode[] {
-  const slot = node.slots.get(name);
-  return slot === undefined ? [] : [...slot.entries.values()].filter((entry) => !isEmpty(entry));
-}
-
-export function textOf(node: TreeNode | undefined, name: string): string | undefined {
-  const value = node === undefined ? undefined : occurrences(node, name)[0]?.value;
-  return typeof value === 'string' ? value : undefined;
-}
-
-export function isEmpty(node: TreeNode): boolean {
+function isEmpty(node: TreeNode): boolean {
   if (node.value !== undefined || node.resource?.isTouched === true) return false;
   return [...node.slots.values()].every(({ entries }) => [...entries.values()].every(isEmpty));
 }
