@@ -136,7 +136,8 @@ class ConditionParser {
     const [word, next] = [this.#tokens[this.#at], this.#tokens[this.#at + 1]];
     if (word?.kind !== 'word' || next?.kind !== 'name') return undefined;
     const join = { AND: 'all', OR: 'any' } as const;
-    const found = word.text === 'AND' || word.text === 'OR' ? join[word.text] : undefined;
+    const text = word.text.toUpperCase();
+    const found = text === 'AND' || text === 'OR' ? join[text] : undefined;
     if (found !== undefined) this.#at += 1;
     return found;
   }
