@@ -19,7 +19,7 @@ import { type Database, migrate, migrateService, openTestDatabase } from '@lante
 import { medianOf, report, summarise } from '../measurement.ts';
 
 const SENDERS = 8;
-const WARM_UP = 500;
+const WARM_UP = 2_000; // until the code is compiled
 const MESSAGES = 4_000;
 const REPETITIONS = 5;
 const SYNCS = 300;
