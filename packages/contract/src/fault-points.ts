@@ -22,6 +22,9 @@ export const FAULT_POINTS = [
   'site.answer.stored',
   'site.update.uploaded',
   'site.answer.delivered',
+  'feed.message.stored',
+  'feed.message.mapped',
+  'feed.message.committed',
 ] as const;
 
 export type FaultPoint = (typeof FAULT_POINTS)[number];

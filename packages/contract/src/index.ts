@@ -176,6 +176,7 @@ export {
   StandardisationSchema,
 } from './features.ts';
 export { EVERYTHING, FILTER_DEPTH_MAX, FILTER_NODE_COUNT_MAX, type Filter, FilterSchema } from './filter.ts';
+export type { FeedMessage, FeedReason } from './hl7-feed.ts';
 export {
   type AskedProject,
   AskedProjectSchema,
@@ -335,6 +336,8 @@ export {
   type DecisionState,
   type DeploymentState,
   type EventOf,
+  FEED_MESSAGE_STATES,
+  type FeedMessageState,
   finalStates,
   HUB_TASK_STATES,
   type HubTaskState,

@@ -7,6 +7,7 @@ import { DatasetNameSchema, DatasetOfferSchema, DatasetSchemaSchema, Feasibility
 import { NewDecisionSchema, SiteProjectSchema } from './decision.ts';
 import { DisclosureFindingSchema } from './disclosure.ts';
 import { endpoint } from './endpoint.ts';
+import { HL7_FEED_API } from './hl7-feed.ts';
 import { UPLOAD_CHUNK_BYTES_MAX, type UploadOffset } from './hub-api.ts';
 import { DigestSchema, IdSchema } from './ids.ts';
 import { EvaluationMetricsSchema, RunPlanSchema } from './run.ts';
@@ -167,6 +168,7 @@ const uploadOffset = Type.Unsafe<UploadOffset>(
 export const SITE_API = {
   ...COMMON_API,
   ...STUDY_PULL_API,
+  ...HL7_FEED_API,
   readHubLink: endpoint({
     method: 'GET',
     path: '/api/v1/hub-link',

@@ -140,6 +140,18 @@ export const QUARANTINE_STATES = {
   refused: {},
 } as const satisfies StateTable;
 
+/**
+ * A message of HL7 v2 that was acknowledged. `received` is the work that is left: it is mapped in the order of arrival. `ignored`: of a
+ * kind that is understood and has nothing to map.
+ */
+export const FEED_MESSAGE_STATES = {
+  received: { map: 'mapped', warn: 'mapped-with-warning', ignore: 'ignored', fail: 'failed' },
+  failed: { retry: 'received' },
+  mapped: {},
+  'mapped-with-warning': {},
+  ignored: {},
+} as const satisfies StateTable;
+
 export type ProjectState = StateOf<typeof PROJECT_STATES>;
 export type DecisionState = StateOf<typeof DECISION_STATES>;
 export type RunState = StateOf<typeof RUN_STATES>;
@@ -155,6 +167,7 @@ export type PullEntryState = StateOf<typeof PULL_ENTRY_STATES>;
 export type ImageCollectionState = StateOf<typeof IMAGE_COLLECTION_STATES>;
 export type ResearchStudyState = StateOf<typeof RESEARCH_STUDY_STATES>;
 export type QuarantineState = StateOf<typeof QUARANTINE_STATES>;
+export type FeedMessageState = StateOf<typeof FEED_MESSAGE_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
 export function nextState<T extends StateTable>(

@@ -1,6 +1,7 @@
 /** Settings of a site: read once in `main`, unknown keys refused. */
 import { type Static, Type } from 'typebox';
 import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
+import { FeedSettingsSchema } from './hl7-feed/feed-settings.ts';
 import { OptOutSettingsSchema } from './opt-outs/opt-outs.ts';
 import { RecordsSettingsSchema } from './records/records-settings.ts';
 
@@ -28,6 +29,7 @@ export const SiteConfigSchema = Type.Object(
     aucMin: Type.Number({ default: 0.5, minimum: 0, maximum: 1, description: 'below it no model is deployed here' }),
     siteCountMin: Type.Integer({ default: 1, minimum: 1, maximum: 1000, description: 'sites behind a deployed model' }),
     dicom: Type.Optional(DicomSettingsSchema),
+    hl7: Type.Optional(FeedSettingsSchema),
     optOuts: Type.Optional(OptOutSettingsSchema),
     records: Type.Optional(RecordsSettingsSchema),
     faultPoint: Type.Optional(Type.String({ description: 'for crash tests only' })),

@@ -9,6 +9,7 @@ import { type ScriptedHub, startScriptedHub } from '../test/scripted-hub.ts';
 import { settingsFor, startTestSite, type TestSite } from '../test/site-harness.ts';
 import { SiteConfigSchema } from './config.ts';
 import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
+import { FeedSettingsSchema } from './hl7-feed/feed-settings.ts';
 import { startSite } from './main.ts';
 
 /** With a place in the DICOM network, so that every operation is there. */
@@ -19,12 +20,14 @@ const DICOM = loadConfig({
   overrides: { port: 0, aeTitles: [{ aeTitle: 'LANTERN' }] },
 });
 
+const HL7 = loadConfig({ schema: FeedSettingsSchema, env: {}, prefix: '', overrides: { port: 0 } });
+
 let hub: ScriptedHub;
 let site: TestSite;
 
 before(async () => {
   hub = await startScriptedHub();
-  site = await startTestSite(hub, 'site-main', { dicom: DICOM });
+  site = await startTestSite(hub, 'site-main', { dicom: DICOM, hl7: HL7 });
 });
 
 after(async () => {
@@ -63,6 +66,11 @@ describe('the routes of a site', () => {
       ['listPulls', 'Roles: admin, data-engineer'],
       ['readPull', 'Roles: admin, data-engineer'],
       ['retryPull', 'Roles: admin, data-engineer'],
+      ['readFeed', 'Roles: admin, data-engineer'],
+      ['listFeedMessages', 'Roles: admin, data-engineer'],
+      ['readFeedMessage', 'Roles: admin, data-engineer'],
+      ['retryFeedMessage', 'Roles: admin, data-engineer'],
+      ['retryFeed', 'Roles: admin, data-engineer'],
       ['createUser', 'Roles: admin, governance'],
       ['listUsers', 'Roles: admin, governance'],
       ['disableUser', 'Roles: admin'],

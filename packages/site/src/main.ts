@@ -39,6 +39,7 @@ import {
 import { createCdsClientVerifier } from './bedside/cds-client.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
+import { createHl7Feed, type Hl7Feed } from './hl7-feed/hl7-feed.ts';
 import { startHubLink } from './hub-link/hub-link.ts';
 import { KEY_FILE, type LinkFile, requireLink } from './hub-link/link-file.ts';
 import { createOutbound, type Outbound } from './hub-link/outbound.ts';
@@ -104,9 +105,9 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
   await site.openRecords();
   shutdown.onClose('tasks', () => site.close());
-  const imaging = await openImaging(settings, { ...process, database, keyPair, projectStands: site.projectStands });
-  await startJobs(settings, { ...process, database, site, imaging });
-  const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
+  const planes = await openPlanes(settings, { ...process, database, keyPair, projectStands: site.projectStands });
+  await startJobs(settings, { ...process, database, site, planes });
+  const sweeper = startSweeper([...site.sweeps, ...planes.sweeps], log);
   shutdown.onClose('sweeper', () => sweeper.close());
   const hubLink = startHubLink({
     ...site.hubLink,
@@ -130,7 +131,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
         startedAt: clock.now(),
       }),
       ...site.routes,
-      ...(imaging?.routes ?? []),
+      ...planes.routes,
       ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES, vouchedRoles: VOUCHED_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
@@ -146,32 +147,61 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   shutdown.onClose('http', () => server.close());
   const url = await server.listen({ host: settings.httpHost, port: settings.httpPort });
   address ||= url;
-  const dicomPort = await imaging?.listen();
-  log.info({ url, dicomPort, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
+  const ports = await planes.listen();
+  log.info({ url, ...ports, siteId: link.siteId, hubUrl: link.hubUrl }, 'the site is ready');
   return { url, routes: server.routes };
 }
 
+type Planes = Pick<Imaging, 'jobs' | 'jobFailed' | 'sweeps' | 'routes'> & {
+  /** Opens the ports inside the hospital, once everything else is there. */
+  listen(): Promise<{ dicomPort?: number; hl7Port?: number }>;
+};
+
+type PlaneDeps = Process & { database: Database; keyPair: KeyPair; projectStands: Wired['projectStands'] };
+
 async function startJobs(
   settings: SiteConfig,
-  opened: Process & { database: Database; site: Wired; imaging: Imaging | undefined },
+  opened: Process & { database: Database; site: Wired; planes: Planes },
 ): Promise<void> {
-  const { log, shutdown, database, site, imaging } = opened;
+  const { log, shutdown, database, site, planes } = opened;
   const queue = createQueue({
     db: database,
-    tasks: { ...queueTasks(site.jobs), ...imaging?.jobs },
+    tasks: { ...queueTasks(site.jobs), ...planes.jobs },
     concurrency: settings.taskConcurrency,
     log,
-    onFailed: async (job) => imaging?.jobFailed(job),
+    onFailed: (job) => planes.jobFailed(job),
   });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
 }
 
+/** What a hospital's own systems speak to: images and messages, each only where the settings say so. */
+async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Planes> {
+  const imaging = await openImaging(settings, opened);
+  const feed = await openFeed(settings, opened);
+  return {
+    jobs: imaging?.jobs ?? {},
+    jobFailed: async (job) => imaging?.jobFailed(job),
+    sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? [])],
+    routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? [])],
+    async listen() {
+      const dicomPort = await imaging?.listen();
+      const hl7Port = await feed?.listen();
+      return { ...(dicomPort === undefined ? {} : { dicomPort }), ...(hl7Port === undefined ? {} : { hl7Port }) };
+    },
+  };
+}
+
+/** Nobody applies bundles yet: messages are stored, acknowledged, and wait for the FHIR store. */
+async function openFeed({ hl7 }: SiteConfig, opened: PlaneDeps): Promise<Hl7Feed | undefined> {
+  if (hl7 === undefined) return undefined;
+  const feed = await createHl7Feed({ ...opened, settings: hl7 });
+  opened.shutdown.onClose('HL7 feed', () => feed.close());
+  return feed;
+}
+
 /** Images only where the site has a place in its hospital's DICOM network. */
-async function openImaging(
-  settings: SiteConfig,
-  opened: Process & { database: Database; keyPair: KeyPair; projectStands: Wired['projectStands'] },
-): Promise<Imaging | undefined> {
+async function openImaging(settings: SiteConfig, opened: PlaneDeps): Promise<Imaging | undefined> {
   if (settings.dicom === undefined) return undefined;
   const dir = path.join(settings.dataDir, 'images');
   const { shutdown, projectStands } = opened;

@@ -7,6 +7,7 @@ import { cohortCommand } from '../commands/cohort.ts';
 import { demoCommand } from '../commands/demo.ts';
 import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
+import { hl7Command } from '../commands/hl7.ts';
 import { hubCommand } from '../commands/hub.ts';
 import { imagesCommand } from '../commands/images.ts';
 import { modelCommand } from '../commands/model.ts';
@@ -44,6 +45,7 @@ function buildProgram(context: CommandContext): Command {
     auditCommand(context),
     dicomCommand(context),
     imagesCommand(context),
+    hl7Command(context),
     cohortCommand(context),
     omopCommand(context),
     demoCommand(context),

@@ -10,8 +10,8 @@ import { keyOf, type ResearchKeyTables } from './store.ts';
 
 const KEY_BYTES = 32;
 
-/** `project:proj_…`, `collection:name` of one without a project, or `opt-outs`. */
-type KeyScope = `project:${string}` | `collection:${string}` | 'opt-outs';
+/** `project:proj_…`, `collection:name` of one without a project, `opt-outs`, or `hl7-feed`. */
+type KeyScope = `project:${string}` | `collection:${string}` | 'opt-outs' | 'hl7-feed';
 
 export type ResearchKeys = { keyOf(scope: KeyScope): Promise<Buffer> };
 

@@ -1,0 +1,24 @@
+/** HL7: version 2 and MLLP, and FHIR R4. */
+export { Hl7Error, type Hl7ErrorCode } from './hl7-error.ts';
+export {
+  type Acknowledgement,
+  type AcknowledgementCode,
+  encodeAcknowledgement,
+  salvageHeader,
+  type Verdict,
+  wantedCodes,
+} from './v2/acknowledgement.ts';
+export { type Header, readHeader } from './v2/header.ts';
+export type { Bundle } from './v2/mapping/bundle.ts';
+export { type MappedMessage, type MappingOptions, mapMessage } from './v2/mapping/message-mapping.ts';
+export {
+  firstSegment,
+  type Message,
+  parseMessage,
+  type Segment,
+  textAt,
+} from './v2/message.ts';
+export { splitMessages } from './v2/message-file.ts';
+export { createMllpSender, type MllpSender } from './v2/mllp-client.ts';
+export { encodeFrame, type FramingRule } from './v2/mllp-frames.ts';
+export { type MllpPeer, type MllpServer, startMllpServer } from './v2/mllp-server.ts';
