@@ -65,7 +65,8 @@ async function plain(port: number): Promise<{ socket: Socket; next: () => Promis
     while (told.length === 0) await new Promise<void>((resolve) => (wake = resolve));
     return told.shift() ?? '';
   };
-  return { socket, next, closed: once(socket, 'close') };
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve())); // a reset is an end like others
+  return { socket, next, closed };
 }
 
 describe('a listener of MLLP', () => {
