@@ -149,6 +149,7 @@ export {
   StandardisationKindSchema,
   StandardisationSchema,
 } from './features.ts';
+export { FHIR_API, FHIR_CLIENT_API, NewFhirClientSchema } from './fhir-api.ts';
 export { EVERYTHING, FILTER_DEPTH_MAX, FILTER_NODE_COUNT_MAX, type Filter, FilterSchema } from './filter.ts';
 export {
   type AskedProject,

@@ -7,6 +7,7 @@ import { cohortCommand } from '../commands/cohort.ts';
 import { demoCommand } from '../commands/demo.ts';
 import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
+import { fhirCommand } from '../commands/fhir.ts';
 import { hubCommand } from '../commands/hub.ts';
 import { imagesCommand } from '../commands/images.ts';
 import { modelCommand } from '../commands/model.ts';
@@ -43,6 +44,7 @@ function buildProgram(context: CommandContext): Command {
     auditCommand(context),
     dicomCommand(context),
     imagesCommand(context),
+    fhirCommand(context),
     cohortCommand(context),
     demoCommand(context),
     doctorCommand(context),
