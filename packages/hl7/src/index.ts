@@ -14,15 +14,12 @@ export {
   type JsonLimits,
   type JsonObject,
   type JsonValue,
-  numberOf,
-  numberText,
   parseJson,
   writeJson,
 } from './fhir/json.ts';
 export { type Issue, type IssueCode, operationOutcome } from './fhir/operation-outcome.ts';
 export {
   foldText,
-  identifierPlace,
   placeOf,
   referenceTarget,
   type SearchValues,

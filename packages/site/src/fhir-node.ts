@@ -34,6 +34,7 @@ import { startSweeper } from './sweeper.ts';
 
 const VERSION = '0.1.0';
 const KEY_FILE = 'site.key';
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 export const FhirNodeConfigSchema = Type.Object(
   {
@@ -45,7 +46,7 @@ export const FhirNodeConfigSchema = Type.Object(
       Type.String({ description: 'address under which it is called, if a proxy stands before it' }),
     ),
     logLevel: Type.Union(
-      (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) => Type.Literal(level)),
+      LOG_LEVELS.map((level) => Type.Literal(level)),
       { default: 'warn' },
     ),
     jobConcurrency: Type.Integer({ default: 2, minimum: 1, maximum: 16 }),

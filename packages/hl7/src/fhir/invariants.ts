@@ -15,8 +15,8 @@ export type Rule = {
 };
 
 /**
- * Written wrongly in R4, so that what the standard's own examples say would be refused: dom-3 misses uses by canonical in places,
- * ctm-1 and ras-1 need what a reference names; csd-1 and que-2 are right but cost the square of the resource.
+ * Written wrongly in R4, so that what the standard's own examples say would be refused: ig-1 and ig-2 stand at the wrong place,
+ * ctm-1 needs what a reference names; csd-1 is right but costs the square of the resource.
  */
 const LEFT_OUT: ReadonlySet<string> = new Set(['ctm-1', 'ig-1', 'ig-2', 'csd-1']);
 

@@ -202,7 +202,7 @@ function readReference(value: unknown, context: Place): void {
 }
 
 /** Where the identifiers stand by which references name their targets. */
-export function identifierPlace(place: string): string {
+function identifierPlace(place: string): string {
   return `${place}:identifier`;
 }
 

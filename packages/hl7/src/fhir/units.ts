@@ -64,7 +64,7 @@ const METRIC: Readonly<Record<string, Measure>> = {
   Gy: per(1, { m: 2, s: -2 }),
   Sv: per(1, { m: 2, s: -2 }),
   Bq: per(1, { s: -1 }),
-  'm[Hg]': per(1.3332239e8, { g: 1, m: -1, s: -2 }),
+  'm[Hg]': per(1.33322e8, { g: 1, m: -1, s: -2 }),
   'm[H2O]': per(9.80665e6, { g: 1, m: -1, s: -2 }),
   '[iU]': base('[iU]'),
   '[IU]': base('[iU]'),

@@ -17,7 +17,7 @@ import type { Issue, IssueCode } from './operation-outcome.ts';
 import { isPrimitive, type PrimitiveCheck, primitiveCheck } from './primitives.ts';
 
 /** More are not listed: who sends garbage is not answered with more of it. */
-export const ISSUE_COUNT_MAX = 100;
+const ISSUE_COUNT_MAX = 100;
 
 type Property = {
   readonly definition: ElementDefinition;

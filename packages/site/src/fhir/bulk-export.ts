@@ -36,7 +36,7 @@ import { FhirFault } from './fhir-fault.ts';
 import { RECORD_READERS, scopeGuard } from './record-access.ts';
 import { type Asked, answered, baseOf, outcomeBody } from './routes.ts';
 
-export const EXPORT_JOB = 'fhir-export';
+const EXPORT_JOB = 'fhir-export';
 const KEPT_MS = 24 * 3_600_000; // a night and a day to fetch it
 const SWEEP_MS = 60_000;
 const RUNNING_COUNT_MAX = 10; // each reads the whole store; more at once only wait for each other

@@ -132,7 +132,7 @@ export async function update(
   return writtenAnswer(written, base, returns);
 }
 
-export function updateChange(name: ResourceName, resource: JsonObject, ifMatch: string | undefined): Change {
+function updateChange(name: ResourceName, resource: JsonObject, ifMatch: string | undefined): Change {
   if (resource['resourceType'] !== name.type) throw wrongType();
   if (resource['id'] !== name.id) {
     throw new FhirFault(

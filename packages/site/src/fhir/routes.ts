@@ -143,7 +143,19 @@ function interaction(
 }
 
 export function fhirRoutes(deps: FhirRouteDeps): Route[] {
-  return [...readingRoutes(deps), ...writingRoutes(deps)];
+  return [capabilityRoute(deps), ...readingRoutes(deps), ...writingRoutes(deps)];
+}
+
+function capabilityRoute(deps: FhirRouteDeps): Route {
+  return defineRoute(FHIR_API.capabilities)({
+    access: { kind: 'public', why: 'says what the server can do; holds no data' },
+    errorBody: outcomeBody,
+    handler: (asked) =>
+      answered(async () => {
+        const statement = capabilityStatement({ base: baseOf(asked), now: deps.clock.now(), version: VERSION });
+        return { status: 200, text: writeJson(statement), headers: {} };
+      }),
+  });
 }
 
 function readingRoutes(deps: FhirRouteDeps): Route[] {
@@ -154,15 +166,6 @@ function readingRoutes(deps: FhirRouteDeps): Route[] {
   const found = (asked: Asked, type: string, query: URLSearchParams) =>
     search(inner, readSearch(type, query, baseOf(asked)), baseOf(asked));
   return [
-    defineRoute(FHIR_API.capabilities)({
-      access: { kind: 'public', why: 'says what the server can do; holds no data' },
-      errorBody: outcomeBody,
-      handler: (asked) =>
-        answered(async () => {
-          const statement = capabilityStatement({ base: baseOf(asked), now: deps.clock.now(), version: VERSION });
-          return { status: 200, text: writeJson(statement), headers: {} };
-        }),
-    }),
     defineRoute(FHIR_API.search)({
       ...reading,
       handler: (asked) =>

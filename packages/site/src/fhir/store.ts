@@ -191,15 +191,6 @@ export async function nextResources(database: Database, page: ExportPage): Promi
   return rows.map(storedVersion);
 }
 
-/** How many resources there are now, by type. */
-export async function readCounts(database: Database): Promise<{ type: string; count: number }[]> {
-  const { rows } = await sql<{ type: string; count: number }>`
-    select type, count(*)::int as count from fhir_resource where body is not null group by type order by type`.execute(
-    database.kysely(),
-  );
-  return rows;
-}
-
 /** The key of the newest version. */
 export async function newestKey(database: Database): Promise<string> {
   const { rows } = await sql<{ key: string }>`

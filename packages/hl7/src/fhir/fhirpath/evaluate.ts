@@ -3,10 +3,9 @@
  * collection, as the specification says (section 4.5).
  */
 import { Hl7Error } from '../../hl7-error.ts';
-import type { JsonObject } from '../json.ts';
 import { distinct, EMPTY, type Evaluate, type Scope, truth, truthItems } from './collection.ts';
 import { FUNCTIONS } from './functions.ts';
-import { type Item, type Items, isEqual, isOfType, itemOfResource, member, primitiveOf, system } from './item.ts';
+import { type Item, type Items, isEqual, isOfType, member, primitiveOf, system } from './item.ts';
 import { compareItems } from './order.ts';
 import { type Expression, parseExpression } from './syntax.ts';
 
@@ -20,12 +19,6 @@ const VARIABLES: Readonly<Record<string, string>> = {
 export function compileFhirPath(text: string): (focus: Item, scope: Scope) => Items {
   const run = compile(parseExpression(text));
   return (focus, scope) => run([focus], scope);
-}
-
-/** Evaluates an expression on a whole resource, and gives the values. */
-export function evaluateFhirPath(text: string, resource: JsonObject): unknown[] {
-  const root = itemOfResource(resource);
-  return compileFhirPath(text)(root, { resource: root, rootResource: root }).map(({ value }) => value);
 }
 
 function compile(expression: Expression): Evaluate {
