@@ -8,7 +8,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { compileFhirPath } from '../src/fhir/fhirpath/evaluate.ts';
 import { type Item, itemOfResource, primitiveOf } from '../src/fhir/fhirpath/item.ts';
-import { isJsonObject, parseJson } from '../src/index.ts';
+import { isJsonObject, parseJson } from '../src/fhir/json.ts';
 
 const PASSED_MIN = 471;
 const dataDir = process.env['LANTERN_DATA_DIR'];

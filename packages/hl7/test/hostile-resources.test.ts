@@ -5,7 +5,10 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
-import { Hl7Error, isJsonObject, parseJson, searchValuesOf, validateResource, writeJson } from '../src/index.ts';
+import { isJsonObject, parseJson, writeJson } from '../src/fhir/json.ts';
+import { searchValuesOf } from '../src/fhir/search-values.ts';
+import { validateResource } from '../src/fhir/validator.ts';
+import { Hl7Error } from '../src/hl7-error.ts';
 
 const CASE_MS_MAX = 1000;
 const LIMITS = { lengthMax: 1_000_000, depthMax: 64 };

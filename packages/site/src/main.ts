@@ -44,6 +44,7 @@ import { createOutbound, type Outbound } from './hub-link/outbound.ts';
 import { hubLinkRoutes } from './hub-link/routes.ts';
 import { createImaging, type Imaging } from './imaging.ts';
 import { queueTasks } from './jobs.ts';
+import { createRecords } from './records.ts';
 import { researchSettings } from './research-images/research-settings.ts';
 import { VOUCHED_ROLES } from './roles.ts';
 import type { SiteContext } from './site-context.ts';
@@ -104,20 +105,15 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
 
   shutdown.onClose('tasks', () => site.close());
   const imaging = await openImaging(settings, { ...process, database, projectStands: site.projectStands });
-  const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs };
+  const records = await createRecords({ database, clock, log, dataDir });
+  const tasks = { ...queueTasks(site.jobs), ...imaging?.jobs, ...records.jobs };
   const queue = createQueue({ db: database, tasks, concurrency: settings.taskConcurrency, log });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
-  const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? [])], log);
+  const sweeper = startSweeper([...site.sweeps, ...(imaging?.sweeps ?? []), ...records.sweeps], log);
   shutdown.onClose('sweeper', () => sweeper.close());
-  const hubLink = startHubLink({
-    ...site.hubLink,
-    link,
-    outbound: machinery.outbound,
-    clock,
-    log,
-    uniform: Math.random,
-  });
+  const { outbound } = machinery;
+  const hubLink = startHubLink({ ...site.hubLink, link, outbound, ...{ clock, log }, uniform: Math.random });
   shutdown.onClose('hub link', () => hubLink.close());
 
   const metrics = createMetrics('lantern-site');
@@ -128,16 +124,17 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
     routes: [
       ...hubLinkRoutes({
         status: () => hubLink.status(),
-        sent: () => machinery.outbound.sent(),
+        sent: () => outbound.sent(),
         startedAt: clock.now(),
       }),
       ...site.routes,
       ...(imaging?.routes ?? []),
+      ...records.routes,
       ...accountRoutes({ accounts, db: database, clock, roles: SITE_ROLES, vouchedRoles: VOUCHED_ROLES }),
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
     authenticators: {
-      token: (token) => accounts.authenticate(token),
+      token: async (token) => (await records.authenticate(token)) ?? accounts.authenticate(token),
       cdsClient: createCdsClientVerifier({ database, clock, publicUrl: () => address }),
     },
     ...{ log, metrics, clock, title: 'Lantern site', version: VERSION },

@@ -2,11 +2,10 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Clock, createLogger, openTestDatabase } from '@lantern/service';
-import { startFhirNode } from '../src/fhir-node.ts';
+import { type Clock, createLogger, loadConfig, openTestDatabase } from '@lantern/service';
+import { FhirNodeConfigSchema, startFhirNode } from '../src/fhir-node.ts';
 
-export type Reply = { readonly status: number; readonly headers: Headers; readonly text: string };
-export type Json = { readonly [name: string]: unknown };
+type Reply = { readonly status: number; readonly headers: Headers; readonly text: string };
 
 export type TestFhir = {
   /** Of the server; resources lie below `/fhir`. */
@@ -25,14 +24,8 @@ export type TestFhir = {
 export async function startTestFhir(name: string, options: { clock?: Clock } = {}): Promise<TestFhir> {
   const database = await openTestDatabase(name);
   const dataDir = await mkdtemp(path.join(tmpdir(), 'lantern-fhir-'));
-  const settings = {
-    dataDir,
-    databaseUrl: database.url,
-    httpHost: '127.0.0.1',
-    httpPort: 0,
-    logLevel: 'silent',
-    jobConcurrency: 1,
-  } as const;
+  const overrides = { dataDir, databaseUrl: database.url, httpPort: 0, logLevel: 'silent', jobConcurrency: 1 };
+  const settings = loadConfig({ schema: FhirNodeConfigSchema, env: {}, prefix: '', overrides });
   const log = createLogger({ name: 'test-fhir', level: 'silent' });
   const node = await startFhirNode(settings, { log, ...options });
   const token = (await readFile(path.join(dataDir, 'admin.token'), 'utf8')).trim();

@@ -73,7 +73,7 @@ describe('the validator', () => {
     [
       'a contained resource that nobody names (dom-3)',
       observation({ contained: [{ resourceType: 'Patient', id: 'p' }] }),
-      ['error invariant Observation'],
+      ['error invariant Observation.contained[0]'],
     ],
     [
       'nothing of one that is named',

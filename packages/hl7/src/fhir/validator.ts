@@ -80,10 +80,35 @@ function checkResource(resource: JsonObject, around: Scope | undefined, found: F
     return;
   }
   const item = itemOfResource(resource);
+  if (Array.isArray(resource['contained'])) checkContained(resource, resource['contained'], found);
   checkObject(resource, compiledType(type), {
     found,
     scope: { resource: item, rootResource: around?.rootResource ?? item },
   });
+}
+
+/** dom-3: what is contained is referred to from elsewhere in the resource, or refers to it. */
+function checkContained(resource: JsonObject, contained: readonly unknown[], found: Found[]): void {
+  const anchors = new Set<string>();
+  collectAnchors(resource, anchors);
+  for (const [index, inner] of contained.entries()) {
+    if (!isJsonObject(inner) || anchors.has(`#${String(inner['id'])}`)) continue;
+    const own = new Set<string>();
+    collectAnchors(inner, own);
+    if (!own.has('#'))
+      report(found, 'invariant', 'dom-3: Nothing refers to the contained resource.', `.contained[${index}]`);
+  }
+}
+
+/** Every text that begins like a reference to something contained. */
+function collectAnchors(value: unknown, into: Set<string>): void {
+  if (typeof value === 'string') {
+    if (value.startsWith('#')) into.add(value);
+  } else if (Array.isArray(value)) {
+    for (const item of value) collectAnchors(item, into);
+  } else if (isJsonObject(value)) {
+    for (const name in value) collectAnchors(value[name], into);
+  }
 }
 
 function compiledType(name: string): CompiledType {
