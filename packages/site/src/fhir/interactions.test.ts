@@ -141,6 +141,46 @@ describe('a resource', () => {
   });
 });
 
+describe('odd input', () => {
+  it('that is too large, or no UTF-8, is refused and the connection goes on', async () => {
+    const huge = `{"resourceType":"Patient","name":[{"family":"${'x'.repeat(33 * 1024 * 1024)}"}]}`;
+    assert.equal((await fhir.ask('POST', '/Patient', { body: huge })).status, 413);
+    const response = await fetch(`${fhir.url}/fhir/Patient`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${fhir.token}`, 'content-type': 'application/fhir+json' },
+      body: new Uint8Array([0x7b, 0xff, 0xfe, 0x7d]),
+    });
+    assert.equal(response.status, 400);
+    assert.equal((await fhir.ask('GET', '/metadata')).status, 200);
+  });
+
+  it('of two patients with one number: both are kept, and nothing is done to one of them by that number', async () => {
+    const identifier = [{ system: 'http://example.org/mrn', value: 'shared' }];
+    const ids = [await created(patient({ identifier })), await created(patient({ identifier }))];
+    const where = '/Patient?identifier=http://example.org/mrn|shared';
+    const found = JSON.parse((await fhir.ask('GET', where)).text).entry;
+    assert.deepEqual(found.map(({ resource }: { resource: { id: string } }) => resource.id).sort(), ids.sort());
+    assert.equal((await fhir.ask('DELETE', where)).status, 412);
+    assert.equal((await fhir.ask('PUT', where, { body: patient({ identifier }) })).status, 412);
+    const headers = { 'if-none-exist': 'identifier=http://example.org/mrn|shared' };
+    assert.equal((await fhir.ask('POST', '/Patient', { body: patient({ identifier }), headers })).status, 412);
+  });
+
+  it('of a unit that is none: kept as it is, found by its number and its text', async () => {
+    const valueQuantity = { value: 12.5, unit: 'bananas', system: 'http://unitsofmeasure.org', code: '{{mg//' };
+    const id = await created({
+      resourceType: 'Observation',
+      status: 'final',
+      code: { text: 'x' },
+      valueQuantity,
+    } as never);
+    for (const value of ['12.5', '12.5||bananas', '12.5|http://unitsofmeasure.org|{{mg//']) {
+      const { text } = await fhir.ask('GET', `/Observation?value-quantity=${encodeURIComponent(value)}`);
+      assert.equal(JSON.parse(text).entry?.[0]?.resource.id, id, value);
+    }
+  });
+});
+
 describe('a transaction', () => {
   const uuid = (digit: number) => `urn:uuid:00000000-0000-4000-8000-00000000000${digit}`;
   const post = (fullUrl: string, resource: object & { resourceType: string }) => ({
