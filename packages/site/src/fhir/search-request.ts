@@ -55,8 +55,14 @@ export type Criterion =
       readonly types: readonly string[];
       readonly criteria: readonly Criterion[];
     }
-  /** A resource of `type` that meets the criterion points here. */
-  | { readonly kind: 'has'; readonly type: string; readonly places: readonly string[]; readonly criterion: Criterion };
+  /** A resource of `type` that meets the criterion points here, to one of `target`. */
+  | {
+      readonly kind: 'has';
+      readonly type: string;
+      readonly target: string;
+      readonly places: readonly string[];
+      readonly criterion: Criterion;
+    };
 
 export type Sort =
   | { readonly by: 'key'; readonly isDescending: boolean }
@@ -267,7 +273,7 @@ function readHas(type: string, written: Written): Criterion {
   const types = targetTypes(parameter);
   if (types.length > 0 && !types.includes(type)) throw refused(code, `it does not point to ${type}.`);
   const criterion = readCriterion(other, { ...written, name: rest.join(':'), depth: written.depth + 1 });
-  return { kind: 'has', type: other, places: placesOf(other, parameter), criterion };
+  return { kind: 'has', type: other, target: type, places: placesOf(other, parameter), criterion };
 }
 
 function readSort(type: string, written: string | null): Sort {

@@ -47,7 +47,9 @@ export async function printSearch(
   const where = sql.join([sql`r.type = ${type}`, sql`r.body is not null`, ...conditions], sql` and `);
   const direction = sort.isDescending ? sql`desc` : sql`asc`;
   const sorted = await printSort(sort, options);
-  const from = sql`from fhir_resource r ${sorted.join} where ${where} ${sorted.where}`;
+  const bound = sort.by === 'date' && options.withValue !== false ? upperBound(criteria, sort.place) : undefined;
+  const bounded = bound === undefined ? sql`` : sql`and s.low < ${timeText(bound)}::timestamptz`;
+  const from = sql`from fhir_resource r ${sorted.join} where ${where} ${sorted.where} ${bounded}`;
   return {
     from,
     sortColumn: sorted.column,
@@ -58,6 +60,23 @@ export async function printSearch(
       return sql`${from} ${position === undefined ? sql`` : after(sorted, position, sort.isDescending)} order by ${order} limit ${count}`;
     },
   };
+}
+
+/**
+ * Before which time a resource begins that meets a criterion on the very date it is sorted by; undefined: at any. Whoever asks for what
+ * is old, newest first, would else wait while all that is newer is passed over.
+ */
+function upperBound(criteria: readonly Criterion[], place: string): number | undefined {
+  const bounds = criteria.flatMap((criterion) => {
+    if (criterion.kind !== 'date' || criterion.places.length !== 1 || criterion.places[0] !== place) return [];
+    const ends = criterion.values.map(({ prefix, low, high }) => {
+      if (prefix === 'lt' || prefix === 'eb') return low;
+      return prefix === 'le' || prefix === 'eq' ? high : Number.POSITIVE_INFINITY;
+    });
+    return Math.max(...ends);
+  });
+  const bound = Math.min(...bounds);
+  return Number.isFinite(bound) ? bound : undefined;
 }
 
 type PrintedSort = {
@@ -302,21 +321,32 @@ async function chainCondition(
   return sql`${r}.version_key in (select i.version_key from fhir_reference i where i.term in (${sql.join(selects, sql` union all `)}))`;
 }
 
+/** Criteria that ask for columns of the resource itself, not only for the key of its version. */
+const NEED_RESOURCE: ReadonlySet<Criterion['kind']> = new Set(['id', 'last-updated', 'has']);
+
+/**
+ * The ids of resources that are pointed to. Rows of an index are of current resources, and its place tells their type, so the resource
+ * that points is looked at only where the criterion needs it.
+ */
 async function hasCondition(
-  { type, places, criterion }: Extract<Criterion, { kind: 'has' }>,
+  { target, places, criterion }: Extract<Criterion, { kind: 'has' }>,
   r: Sql,
   context: Context,
 ): Promise<Sql> {
   const placeIds = await context.numbering.findPlaces(places);
-  const alias = `r${context.depth + 1}`;
-  const holder = sql.ref(alias);
-  const inner = await condition(criterion, holder, { ...context, depth: context.depth + 1 });
-  const prefixes = placeIds.map(
-    (place) => sql`
-    select substr(i.term, ${String(place).length + 2}::int) from fhir_reference i
-    join fhir_resource as ${sql.raw(alias)} on ${holder}.version_key = i.version_key
-    where ${holder}.type = ${type} and ${holder}.body is not null and ${inner} and ${placeCondition('fhir_reference', [place])}`,
-  );
-  if (prefixes.length === 0) return NOTHING;
-  return sql`(${r}.type || '/' || ${r}.id) in (${sql.join(prefixes, sql` union all `)})`;
+  const depth = context.depth + 1;
+  const [reference, holder] = [sql.ref(`h${depth}`), sql.ref(`r${depth}`)];
+  const isJoined = NEED_RESOURCE.has(criterion.kind);
+  const inner = await condition(criterion, isJoined ? holder : reference, { ...context, depth });
+  const join = isJoined
+    ? sql`join fhir_resource as ${holder} on ${holder}.version_key = ${reference}.version_key`
+    : sql``;
+  const ids = placeIds.map((place) => {
+    const prefix = termOf(place, `${target}/`);
+    const last = termOf(place, `${target}0`); // "0" follows "/"
+    return sql`
+      select substr(${reference}.term, ${prefix.length + 1}::int) from fhir_reference as ${reference} ${join}
+      where ${reference}.term >= ${prefix} and ${reference}.term < ${last} and ${inner}`;
+  });
+  return ids.length === 0 ? NOTHING : sql`${r}.id in (${sql.join(ids, sql` union all `)})`;
 }
