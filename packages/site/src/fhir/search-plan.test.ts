@@ -37,8 +37,8 @@ before(async () => {
 });
 after(() => fhir?.close());
 
-async function planOf(query: string): Promise<string> {
-  const request = readSearch('Observation', new URLSearchParams(query), 'http://here/fhir');
+async function planOf(query: string, type = 'Observation'): Promise<string> {
+  const request = readSearch(type, new URLSearchParams(query), 'http://here/fhir');
   const numbering = createNumbering(fhir.database);
   const printed = await printSearch(request, { numbering, now: Date.now(), withValue: true });
   const rows = await fhir.database.ask<{ 'QUERY PLAN': string }>(
@@ -53,6 +53,7 @@ for (const query of [
   'patient=p3',
   'patient=p3&code=common&_sort=-date',
   'date=2001-02-03',
+  'date=lt2001&_sort=-date',
   '_sort=-date',
   '',
 ]) {
@@ -60,3 +61,10 @@ for (const query of [
     assert.doesNotMatch(await planOf(query), /Seq Scan/);
   });
 }
+
+it('a search for patients by what points to them begins with that', async () => {
+  assert.doesNotMatch(
+    await planOf('_has:Observation:patient:code=c17', 'Patient'),
+    /Seq Scan on fhir_(token|reference|date)/,
+  );
+});
