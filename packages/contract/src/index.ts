@@ -175,6 +175,7 @@ export {
   StandardisationKindSchema,
   StandardisationSchema,
 } from './features.ts';
+export { FHIR_API, FHIR_CLIENT_API, NewFhirClientSchema } from './fhir-api.ts';
 export { EVERYTHING, FILTER_DEPTH_MAX, FILTER_NODE_COUNT_MAX, type Filter, FilterSchema } from './filter.ts';
 export type { FeedMessage, FeedReason } from './hl7-feed.ts';
 export {

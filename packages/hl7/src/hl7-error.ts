@@ -1,12 +1,16 @@
-/** The one error class of this package. Codes are closed; messages name segment, field and rule, never a value. */
+/** The one error class of this package. Codes are closed; messages name segment, element, field and rule, never a value. */
 
 export type Hl7ErrorCode =
-  /** The bytes break a rule of HL7 v2 chapter 2, or of the framing. */
+  /** The bytes break a rule of HL7 v2 chapter 2, of its framing, or of JSON. */
   | 'malformed'
   /** A character set that is not known, or bytes that are none of its characters. */
   | 'encoding'
-  /** A limit of ours: length of a message, number of segments, messages under way. */
+  /** A limit of ours: length, nesting, number of entries or segments, messages under way. */
   | 'limit'
+  /** A value breaks a rule of its type. */
+  | 'value'
+  /** A definition, or an expression in one, that we have no code for. */
+  | 'unsupported'
   /** No connection could be made, or it was lost. */
   | 'network'
   /** The peer did not answer, or did not read, in time. */

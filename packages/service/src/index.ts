@@ -56,6 +56,7 @@ export {
   type Caller,
   type CdsCaller,
   defineRoute,
+  type ErrorBody,
   type HandlerResult,
   type HttpRequest,
   type Principal,

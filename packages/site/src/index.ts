@@ -7,6 +7,10 @@ export { SITE_CONFIG_SECRETS, type SiteConfig, SiteConfigSchema } from './config
 export { draftSchema } from './datasets/schema-draft.ts';
 export { fromDicomError } from './dicom-fault.ts';
 export { conformanceStatement } from './dimse/conformance-statement.ts';
+export { writeNdjson } from './fhir/export-files.ts';
+export { type LoadAccount, loadFiles } from './fhir/loader.ts';
+export { newestKey } from './fhir/store.ts';
+export { FhirNodeConfigSchema, openFhirRecords, startFhirNode } from './fhir-node.ts';
 export { hostList, isListed } from './host-list.ts';
 export { joinHub } from './hub-link/join.ts';
 export { KEY_FILE, readLinkFile, requireLink } from './hub-link/link-file.ts';

@@ -39,7 +39,9 @@ import {
 import { createCdsClientVerifier } from './bedside/cds-client.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
+import { createFhirRecords, type FhirRecords } from './fhir-records.ts';
 import { createHl7Feed, type Hl7Feed } from './hl7-feed/hl7-feed.ts';
+import type { ApplyBundle } from './hl7-feed/processing.ts';
 import { startHubLink } from './hub-link/hub-link.ts';
 import { KEY_FILE, type LinkFile, requireLink } from './hub-link/link-file.ts';
 import { createOutbound, type Outbound } from './hub-link/outbound.ts';
@@ -109,14 +111,8 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   await startJobs(settings, { ...process, database, site, planes });
   const sweeper = startSweeper([...site.sweeps, ...planes.sweeps], log);
   shutdown.onClose('sweeper', () => sweeper.close());
-  const hubLink = startHubLink({
-    ...site.hubLink,
-    link,
-    outbound: machinery.outbound,
-    clock,
-    log,
-    uniform: Math.random,
-  });
+  const { outbound } = machinery;
+  const hubLink = startHubLink({ ...site.hubLink, link, outbound, ...{ clock, log }, uniform: Math.random });
   shutdown.onClose('hub link', () => hubLink.close());
 
   const metrics = createMetrics('lantern-site');
@@ -127,7 +123,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
     routes: [
       ...hubLinkRoutes({
         status: () => hubLink.status(),
-        sent: () => machinery.outbound.sent(),
+        sent: () => outbound.sent(),
         startedAt: clock.now(),
       }),
       ...site.routes,
@@ -136,7 +132,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
       ...auditRoutes({ db: database, keyPair, clock, readers: ['admin', 'governance'] }),
     ],
     authenticators: {
-      token: (token) => accounts.authenticate(token),
+      token: async (token) => (await planes.authenticate(token)) ?? accounts.authenticate(token),
       cdsClient: createCdsClientVerifier({ database, clock, publicUrl: () => address }),
     },
     ...{ log, metrics, clock, title: SERVER_TITLES.site, version: VERSION },
@@ -153,6 +149,8 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
 }
 
 type Planes = Pick<Imaging, 'jobs' | 'jobFailed' | 'sweeps' | 'routes'> & {
+  /** Access tokens of programs that read and write records. */
+  authenticate: FhirRecords['authenticate'];
   /** Opens the ports inside the hospital, once everything else is there. */
   listen(): Promise<{ dicomPort?: number; hl7Port?: number }>;
 };
@@ -175,15 +173,17 @@ async function startJobs(
   shutdown.onClose('queue', () => queue.close());
 }
 
-/** What a hospital's own systems speak to: images and messages, each only where the settings say so. */
+/** What a hospital's own systems speak to: records; images and messages, each only where the settings say so. */
 async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Planes> {
+  const records = await createFhirRecords({ ...opened, dataDir: settings.dataDir });
   const imaging = await openImaging(settings, opened);
-  const feed = await openFeed(settings, opened);
+  const feed = await openFeed(settings, { ...opened, applyBundle: records.applyMessage });
   return {
-    jobs: imaging?.jobs ?? {},
+    authenticate: records.authenticate,
+    jobs: { ...imaging?.jobs, ...records.jobs },
     jobFailed: async (job) => imaging?.jobFailed(job),
-    sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? [])],
-    routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? [])],
+    sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? []), ...records.sweeps],
+    routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? []), ...records.routes],
     async listen() {
       const dicomPort = await imaging?.listen();
       const hl7Port = await feed?.listen();
@@ -192,8 +192,10 @@ async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Plan
   };
 }
 
-/** Nobody applies bundles yet: messages are stored, acknowledged, and wait for the FHIR store. */
-async function openFeed({ hl7 }: SiteConfig, opened: PlaneDeps): Promise<Hl7Feed | undefined> {
+async function openFeed(
+  { hl7 }: SiteConfig,
+  opened: PlaneDeps & { applyBundle: ApplyBundle },
+): Promise<Hl7Feed | undefined> {
   if (hl7 === undefined) return undefined;
   const feed = await createHl7Feed({ ...opened, settings: hl7 });
   opened.shutdown.onClose('HL7 feed', () => feed.close());

@@ -7,6 +7,7 @@ import { cohortCommand } from '../commands/cohort.ts';
 import { demoCommand } from '../commands/demo.ts';
 import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
+import { fhirCommand } from '../commands/fhir.ts';
 import { hl7Command } from '../commands/hl7.ts';
 import { hubCommand } from '../commands/hub.ts';
 import { imagesCommand } from '../commands/images.ts';
@@ -45,6 +46,7 @@ function buildProgram(context: CommandContext): Command {
     auditCommand(context),
     dicomCommand(context),
     imagesCommand(context),
+    fhirCommand(context),
     hl7Command(context),
     cohortCommand(context),
     omopCommand(context),

@@ -6,7 +6,7 @@
  * the access.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { BodyOf, Endpoint, ParamsOf, QueryOf, ResponseOf, UserId } from '@lantern/contract';
+import type { AppError, BodyOf, Endpoint, ParamsOf, QueryOf, ResponseOf, UserId } from '@lantern/contract';
 import type { TSchema } from 'typebox';
 
 export type Access =
@@ -67,13 +67,21 @@ export type HttpRequest<E extends Endpoint = Endpoint, A extends Access = Access
   readonly answerHeaders: Headers;
 };
 
+/** Statuses that a byte route may choose itself: those of the standards whose paths it serves. */
+type ByteStatus =
+  | (200 | 201 | 202 | 204 | 206 | 304)
+  | (400 | 403 | 404 | 405 | 406 | 409 | 410 | 412 | 413 | 415 | 422 | 501 | 507);
+
+/** A refusal in the form that a standard wants for its paths. */
+export type ErrorBody = (error: AppError) => { readonly contentType: string; readonly body: string };
+
 /**
  * A byte answer. `body` must hold exactly `sizeBytes`, and may overwrite a piece when it is asked for the next one; `status` 206
  * with `contentRange` for a part. Without `sizeBytes`, which is for what is made while it is sent, the answer is chunked, and one
  * that breaks off is told by its missing end.
  */
 export type ByteResponse = {
-  readonly status: 200 | 202 | 206 | 400 | 409 | 507;
+  readonly status: ByteStatus;
   readonly body: AsyncIterable<Uint8Array>;
   readonly sizeBytes?: number;
   readonly contentType?: string;
@@ -92,6 +100,8 @@ export type RouteOptions<E extends Endpoint, A extends Access> = {
   readonly bodyLimitBytes?: number;
   /** The body is of the media types of the operation and handed over as `bodyStream`. */
   readonly stream?: true;
+  /** How refusals of this path look, where not like all others. */
+  readonly errorBody?: ErrorBody;
   readonly handler: (request: HttpRequest<E, A>) => Promise<HandlerResult<E>>;
 };
 
@@ -102,6 +112,7 @@ export type Route = {
   readonly status: number;
   readonly bodyLimitBytes: number | undefined;
   readonly stream: boolean;
+  readonly errorBody: ErrorBody | undefined;
   readonly handler: (request: HttpRequest) => Promise<unknown>;
 };
 
@@ -118,6 +129,7 @@ export function defineRoute<const E extends Endpoint>(
     status: options.status ?? 200,
     bodyLimitBytes: options.bodyLimitBytes,
     stream: options.stream ?? false,
+    errorBody: options.errorBody,
     // The server parses params, query and body by the schemas of `endpoint` and authenticates by `access` before it calls,
     // so the request it hands over is of the narrower type.
     handler: (request) => options.handler(request as unknown as HttpRequest<E, typeof options.access>),

@@ -96,12 +96,15 @@ function callerName(caller: Caller): string {
   }
 }
 
-function sendError(reply: FastifyReply, error: AppError, correlationId: string): void {
+type Refused = { readonly correlationId: string; readonly route?: Route | undefined };
+
+function sendError(reply: FastifyReply, error: AppError, { correlationId, route }: Refused): void {
+  const own = route?.errorBody?.(error);
   reply
     .code(error.httpStatus)
     .headers({ ...SECURITY_HEADERS, 'x-correlation-id': correlationId })
-    .type('application/json; charset=utf-8')
-    .send(JSON.stringify(errorResponse(error, correlationId)));
+    .type(own?.contentType ?? 'application/json; charset=utf-8')
+    .send(own?.body ?? JSON.stringify(errorResponse(error, correlationId)));
 }
 
 function createFastify(options: HttpServerOptions): FastifyInstance {
@@ -115,7 +118,7 @@ function createFastify(options: HttpServerOptions): FastifyInstance {
     serverFactory: (listener) => createListener(options.tls, listener),
     frameworkErrors: (fault, request, reply) => {
       const error = fromServerError(fault, { bodyBytesMax: request.routeOptions.bodyLimit });
-      sendError(reply, error, request.id);
+      sendError(reply, error, { correlationId: request.id });
     },
   });
   app.setValidatorCompiler(() => () => true); // the contract's `parse` does it, with our error texts
@@ -160,12 +163,13 @@ function installHooks(app: FastifyInstance, states: RequestStates, options: Http
     );
   });
   app.setErrorHandler((fault, request, reply) => {
-    const types = typesTaken(states.of(request).route);
+    const { route } = states.of(request);
+    const types = typesTaken(route);
     const error = fromServerError(fault, { bodyBytesMax: request.routeOptions.bodyLimit, types });
     if (error.httpStatus >= 500) {
       log.error({ correlationId: request.id, code: error.code, fault: describeFault(error) }, 'request failed');
     }
-    sendError(reply, error, request.id);
+    sendError(reply, error, { correlationId: request.id, route });
   });
   app.setNotFoundHandler(() => {
     throw new AppError('not-found', 'There is no operation with this path; /openapi.json lists those there are.');
@@ -309,7 +313,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   await app.register(swagger, openApiOptions(options.title, options.version));
   installBodyParsers(app, states);
   installHooks(app, states, options, () => closing);
-  for (const route of routes) registerRoute(app, route, { states, options, closing: () => closing });
+  const parts = { states, options, closing: () => closing };
+  for (const route of routes) if (!route.stream) registerRoute(app, route, parts);
+  await app.register(async (scope) => {
+    scope.removeContentTypeParser('application/json'); // a stream of JSON is a stream: read by its route, not before it
+    for (const route of routes) if (route.stream) registerRoute(scope, route, parts);
+  });
   registerRefusedMethods(app, routes);
   await app.ready();
   let closed: Promise<void> | undefined;
