@@ -6,6 +6,7 @@
  *                    │   └──► training ───► gate (omop), executor (runner)
  *                    └──► governance: asked before a task is performed and before its answer leaves
  */
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, type ProjectId, type RunId, type SiteTask } from '@lantern/contract';
 import { makePrivateFolder, type Route, type SignerKey } from '@lantern/service';
@@ -187,6 +188,12 @@ async function openRecords(
 ): Promise<void> {
   if (records === undefined) return;
   await makePrivateFolder(path.join(dataDir, RECORDS_DIR));
+  const found = await stat(records.cdm).catch(() => undefined); // a database, or a file that is yet to come
+  if (found?.isDirectory() === true) {
+    // Its files have no one time at which they were true, and every question would read them anew.
+    const rule = 'records.cdm: is a folder; load it into a DuckDB file first (lantern omop load).';
+    throw new AppError('config.invalid', rule, { field: 'records' });
+  }
   if (!(await datasets.isKnown(records.dataset))) return;
   const message = `records.dataset: a table of this site has or had the name "${records.dataset}"; choose another.`;
   throw new AppError('config.invalid', message, { field: 'records' });

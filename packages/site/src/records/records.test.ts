@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rename } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { AnswerBody, Characteristic, ReleasedCount } from '@lantern/contract';
@@ -123,16 +123,21 @@ for (const engine of ENGINES) {
 describe('both engines', () => {
   it('give the same sets of patients, and with the same secret the same answer', async () => {
     const answers: unknown[] = [];
+    const sets: unknown[] = [];
     for (const engine of ENGINES) {
       const asker = await RecordsSite.start(engine, `site-same-${engine}`);
       try {
-        await asker.cohort(circe(CONCEPTS.diabetes, [5000001]), ALL, await asker.approved());
+        await asker.site.stop();
+        await writeFile(path.join(asker.site.settings.dataDir, 'noise.key'), 'a secret of this test');
+        await asker.site.start();
+        answers.push(await asker.cohort(circe(CONCEPTS.diabetes, [5000001]), ALL, await asker.approved()));
         const kept = await asker.site.db.selectFrom('answered_set').select('patients').orderBy('ordinal').execute();
-        answers.push(kept.map(({ patients }) => patients.toString('hex')));
+        sets.push(kept.map(({ patients }) => patients.toString('hex')));
       } finally {
         await asker.close();
       }
     }
+    assert.deepEqual(sets[1], sets[0]);
     assert.deepEqual(answers[1], answers[0]);
   });
 });
@@ -224,7 +229,7 @@ describe('a site that lost the numbers of its patients', () => {
   });
 });
 
-describe('a site whose table has the name of its records', () => {
+describe('a site whose table has the name of its records, or whose records are a folder', () => {
   it('does not start', async () => {
     const hub = await startScriptedHub();
     const site = await startTestSite(hub, 'site-records-name');
@@ -233,6 +238,8 @@ describe('a site whose table has the name of its records', () => {
       await site.stop();
       site.settings.records = { cdm: '/nowhere', dataset: SCHEMA.name, feasibility: 'approved-projects' };
       await assert.rejects(site.start(), /records\.dataset: a table of this site has or had the name/);
+      site.settings.records = { cdm: site.settings.dataDir, dataset: 'records', feasibility: 'approved-projects' };
+      await assert.rejects(site.start(), /records\.cdm: is a folder/);
     } finally {
       await site.close();
       await hub.close();

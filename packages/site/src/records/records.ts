@@ -116,7 +116,7 @@ async function answerCohort(deps: RecordsDeps, records: OpenRecords, asked: Aske
     const names = await readConceptNames(cdm, ids);
     // The order in which tables are asked for is no other question; what stands in a definition is one, be it a name.
     const wording = describe.map((one) => documentDigest(one)).toSorted();
-    const key = documentDigest({ dataVersion, circe, wording, year: plan.year ?? null });
+    const key = documentDigest({ dataVersion, optOuts: evidence.state, circe, wording, year: plan.year ?? null });
     return { price: { key, cost: plan.cost }, sets, rules: plan.rules, names, numbering };
   });
   return deps.database.transaction((tx: SiteTx) => releaseCohort(deps, tx, { task, permission, evidence, counted }));
@@ -133,7 +133,7 @@ async function answerConcepts(deps: RecordsDeps, records: OpenRecords, asked: As
       cdm,
       table.cells.map(({ label }) => label),
     );
-    const key = documentDigest({ dataVersion, concepts });
+    const key = documentDigest({ dataVersion, optOuts: evidence.state, concepts });
     return { price: { key, cost: plan.cost }, table, limit: concepts.limit, names, numbering };
   });
   return deps.database.transaction((tx: SiteTx) => releaseConcepts(deps, tx, { task, permission, evidence, counted }));
