@@ -9,6 +9,29 @@ export type JsonObject = Record<string, Json>;
 
 const ABSENT = { url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'unknown' } as const;
 
+/** Elements that the rules of FHIR want beside others, by the type that holds them, and how they are marked as unknown. */
+const COMPANIONS: Readonly<
+  Record<
+    string,
+    { readonly name: string; readonly isWanted: (json: JsonObject) => boolean; readonly absent: JsonObject }
+  >
+> = {
+  // cpt-2: a system is required if a value is provided
+  ContactPoint: { name: 'system', isWanted: (json) => json['value'] !== undefined, absent: { system: 'other' } },
+  // app-1: either the type or actor on the participant shall be specified
+  'Appointment.participant': {
+    name: 'type',
+    isWanted: (json) => json['actor'] === undefined,
+    absent: { type: [{ extension: [ABSENT] }] },
+  },
+  // tim-8: if there's a countMax, there must be a count
+  'Timing.repeat': {
+    name: 'count',
+    isWanted: (json) => json['countMax'] !== undefined,
+    absent: { _count: { extension: [ABSENT] } },
+  },
+};
+
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -29,6 +52,11 @@ export function completed(json: JsonObject, type: string, onAbsent: (path: strin
     const isUnnamed = value === undefined;
     const filled = isUnnamed ? { extension: [ABSENT] } : value;
     result[isUnnamed ? `_${name}` : name] = isList ? [filled] : filled;
+  }
+  const companion = COMPANIONS[type];
+  if (companion?.isWanted(result) === true && !isPresent(result, companion.name, false)) {
+    onAbsent(`${type}.${companion.name}`);
+    Object.assign(result, companion.absent);
   }
   return result;
 }
