@@ -185,7 +185,7 @@ describe('lantern cohort run', () => {
         await rm(path.join(cdm, 'condition_occurrence.csv'));
         return cdm;
       },
-      /lacks what this definition needs: the table condition_occurrence/,
+      /lacks what this question needs: the table condition_occurrence/,
     ],
     'with an empty vocabulary': [
       async (cdm) => {
