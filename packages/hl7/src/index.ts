@@ -30,6 +30,7 @@ export {
 export { canonicalQuantity } from './fhir/units.ts';
 export { validateResource } from './fhir/validator.ts';
 export { Hl7Error, type Hl7ErrorCode } from './hl7-error.ts';
+export { compileView, type View, type ViewRow } from './sql-on-fhir/view.ts';
 export {
   type Acknowledgement,
   type AcknowledgementCode,

@@ -17,6 +17,7 @@ import { type CommandContext, outputOf, withJson } from '../cli/command-context.
 import { requireFile } from '../cli/file-fault.ts';
 import { table } from '../cli/output.ts';
 import { readSettings, serve } from '../cli/serve.ts';
+import { fhirViewCommand } from './fhir-view.ts';
 
 type FolderOptions = { readonly data: string; readonly databaseUrl?: string; readonly json?: boolean };
 type ServeOptions = { readonly host: string; readonly port: string; readonly config?: string; readonly json?: boolean };
@@ -26,7 +27,8 @@ export function fhirCommand(context: CommandContext): Command {
     .description('records as FHIR R4')
     .addCommand(serveCommand(context))
     .addCommand(loadCommand(context))
-    .addCommand(exportCommand(context));
+    .addCommand(exportCommand(context))
+    .addCommand(fhirViewCommand(context));
 }
 
 function serveCommand(context: CommandContext): Command {
