@@ -29,6 +29,8 @@ const OF_SITE: Lifecycles = {
   image_collection: contract.IMAGE_COLLECTION_STATES,
   research_study: contract.RESEARCH_STUDY_STATES,
   image_quarantine: contract.QUARANTINE_STATES,
+  hl7_message: contract.FEED_MESSAGE_STATES,
+  fhir_export: contract.BULK_EXPORT_STATES,
 };
 
 /** The values that the check of each column `state` names, by its table; none where a column has no such check. */

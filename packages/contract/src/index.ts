@@ -330,6 +330,8 @@ export {
 export {
   ARRIVAL_STATES,
   type ArrivalState,
+  BULK_EXPORT_STATES,
+  type BulkExportState,
   COMMITMENT_STATES,
   type CommitmentState,
   DECISION_STATES,

@@ -152,6 +152,13 @@ export const FEED_MESSAGE_STATES = {
   ignored: {},
 } as const satisfies StateTable;
 
+/** A Bulk Data export of FHIR. One that is cancelled or has expired is gone. */
+export const BULK_EXPORT_STATES = {
+  running: { finish: 'done', fail: 'failed' },
+  done: {},
+  failed: {},
+} as const satisfies StateTable;
+
 export type ProjectState = StateOf<typeof PROJECT_STATES>;
 export type DecisionState = StateOf<typeof DECISION_STATES>;
 export type RunState = StateOf<typeof RUN_STATES>;
@@ -168,6 +175,7 @@ export type ImageCollectionState = StateOf<typeof IMAGE_COLLECTION_STATES>;
 export type ResearchStudyState = StateOf<typeof RESEARCH_STUDY_STATES>;
 export type QuarantineState = StateOf<typeof QUARANTINE_STATES>;
 export type FeedMessageState = StateOf<typeof FEED_MESSAGE_STATES>;
+export type BulkExportState = StateOf<typeof BULK_EXPORT_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
 export function nextState<T extends StateTable>(

@@ -84,7 +84,9 @@ async function build(settings: FhirNodeConfig, process: Process): Promise<string
   const database = await openRecordsDatabase(settings, log);
   shutdown.onClose('database', () => database.close());
   const records = await createFhirRecords({ database, clock, log, dataDir });
-  const queue = createQueue({ db: database, tasks: records.jobs, concurrency: settings.jobConcurrency, log });
+  const { jobs: tasks, jobFailed } = records;
+  const concurrency = settings.jobConcurrency;
+  const queue = createQueue({ db: database, tasks, concurrency, log, onFailed: (job) => jobFailed(job) });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());
   const sweeper = startSweeper(records.sweeps, log);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { AppError } from '@lantern/contract';
 import { isJsonObject, parseJson } from '@lantern/hl7';
 import type { AnyTx, Clock, Database, Logger, Principal, QueueTask, Route } from '@lantern/service';
-import { createBulkExport } from './fhir/bulk-export.ts';
+import { type BulkExport, createBulkExport } from './fhir/bulk-export.ts';
 import { FhirFault } from './fhir/fhir-fault.ts';
 import { createFhirStore, type FhirStore, isRepeatable } from './fhir/fhir-store.ts';
 import type { InteractionDeps } from './fhir/interactions.ts';
@@ -23,6 +23,7 @@ export type FhirRecords = {
   readonly store: FhirStore;
   readonly routes: readonly Route[];
   readonly jobs: Readonly<Record<string, QueueTask>>;
+  jobFailed: BulkExport['jobFailed'];
   readonly sweeps: readonly Sweep[];
   /** Access tokens of SMART backend services, beside those of accounts. */
   authenticate(token: string): Promise<Principal | undefined>;
@@ -47,6 +48,7 @@ export async function createFhirRecords(deps: {
     // Paths that name an operation come before those that take any type.
     routes: [...smart.routes, ...bulk.routes, ...fhirRoutes({ ...deps, store })],
     jobs: bulk.jobs,
+    jobFailed: bulk.jobFailed,
     sweeps: [...smart.sweeps, ...bulk.sweeps],
     authenticate: smart.authenticate,
     applyMessage: (tx, bundle, { sequence }) =>

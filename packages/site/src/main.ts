@@ -181,7 +181,10 @@ async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Plan
   return {
     authenticate: records.authenticate,
     jobs: { ...imaging?.jobs, ...records.jobs },
-    jobFailed: async (job) => imaging?.jobFailed(job),
+    async jobFailed(job) {
+      await imaging?.jobFailed(job);
+      await records.jobFailed(job);
+    },
     sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? []), ...records.sweeps],
     routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? []), ...records.routes],
     async listen() {

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { AppError } from '@lantern/contract';
 import { manualClock } from '@lantern/service';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { startTestFhir, type TestFhir } from '../../test/fhir-harness.ts';
+import { createBulkExport } from './bulk-export.ts';
 
 const START = new Date('2026-11-27T12:00:00Z');
 const clock = manualClock(START.toISOString());
@@ -63,6 +68,29 @@ describe('an export', () => {
       ['Organization'],
     );
     assert.deepEqual((await exported('/$export?_since=2027-01-01T00:00:00Z')).output, []);
+  });
+
+  it('that failed for good says so to who polls it, and is not tried again', async () => {
+    const { headers } = await fhir.ask('GET', '/$export', { headers: ASYNC });
+    const statusUrl = headers.get('content-location') ?? '';
+    await finished(statusUrl);
+    const exportId = statusUrl.split('/').at(-1) ?? '';
+    await fhir.database.pool.query(`update fhir_export set state = 'running' where export_id = $1`, [exportId]);
+    const dir = await mkdtemp(path.join(tmpdir(), 'lantern-exports-'));
+    try {
+      const exports = await createBulkExport({ database: fhir.database, clock, dir });
+      await exports.jobFailed({
+        jobId: '1',
+        name: 'fhir-export',
+        payload: { exportId },
+        error: new AppError('internal', 'x'),
+      });
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+    const { status, text } = await fhir.ask('GET', statusUrl);
+    assert.equal(status, 500);
+    assert.equal(JSON.parse(text).resourceType, 'OperationOutcome');
   });
 
   it('is refused where it is not understood, and gone when it was cancelled', async () => {

@@ -21,6 +21,7 @@ import {
   type Database,
   defineRoute,
   enqueue,
+  type FailedJob,
   makePrivateFolder,
   type QueueTask,
   type Route,
@@ -47,6 +48,8 @@ export type BulkExportDeps = { readonly database: Database; readonly clock: Cloc
 export type BulkExport = {
   readonly routes: readonly Route[];
   readonly jobs: Readonly<Record<string, QueueTask>>;
+  /** For the queue: an export that will not be tried again says so to who waits for it. */
+  jobFailed(job: FailedJob): Promise<void>;
   readonly sweeps: readonly Sweep[];
 };
 
@@ -55,6 +58,7 @@ export async function createBulkExport(deps: BulkExportDeps): Promise<BulkExport
   return {
     routes: exportRoutes(deps),
     jobs: { [EXPORT_JOB]: (payload, { signal }) => runExport(deps, payload, signal) },
+    jobFailed: (job) => giveUp(deps, job),
     sweeps: [{ name: 'expired FHIR exports', everyMs: SWEEP_MS, run: () => sweep(deps) }],
   };
 }
@@ -116,13 +120,24 @@ function patientTypes(): string[] {
   return ['Patient', ...Object.keys(patientCompartment())];
 }
 
+function exportIdOf(payload: unknown): string {
+  return typeof payload === 'object' && payload !== null && 'exportId' in payload ? String(payload.exportId) : '';
+}
+
+async function giveUp({ database, clock, dir }: BulkExportDeps, { name, payload }: FailedJob): Promise<void> {
+  if (name !== EXPORT_JOB) return;
+  const exportId = exportIdOf(payload);
+  const expiresAt = new Date(clock.now().getTime() + KEPT_MS);
+  await store.endExport(database, { exportId, event: 'fail', files: [], expiresAt });
+  await rm(path.join(dir, exportId), { recursive: true, force: true });
+}
+
 async function runExport(
   { database, clock, dir }: BulkExportDeps,
   payload: unknown,
   signal: AbortSignal,
 ): Promise<void> {
-  const exportId =
-    typeof payload === 'object' && payload !== null && 'exportId' in payload ? String(payload.exportId) : '';
+  const exportId = exportIdOf(payload);
   const found = await store.findExport(database, exportId);
   if (found === undefined || found.state !== 'running') return;
   const folder = path.join(dir, exportId);
@@ -130,7 +145,7 @@ async function runExport(
   await makePrivateFolder(folder);
   const files = await writeFiles({ database, folder, found, signal });
   const expiresAt = new Date(clock.now().getTime() + KEPT_MS);
-  const isWanted = await store.endExport(database, { exportId, state: 'done', files, expiresAt });
+  const isWanted = await store.endExport(database, { exportId, event: 'finish', files, expiresAt });
   if (!isWanted) await rm(folder, { recursive: true, force: true });
 }
 
@@ -161,6 +176,9 @@ async function ownExport({ database }: BulkExportDeps, exportId: string, caller:
 function statusAnswer(found: store.Export, base: string): FhirAnswer {
   if (found.state === 'running') {
     return answerOf(202, '', { 'x-progress': 'running', 'retry-after': String(RETRY_AFTER_S) });
+  }
+  if (found.state === 'failed') {
+    throw new AppError('internal', 'The export failed and is not tried again; the log of the site says why.');
   }
   const output = (found.files ?? []).map(({ type, name, count }) => ({
     type,

@@ -1,4 +1,5 @@
 /** Rows of Bulk Data exports. */
+import { BULK_EXPORT_STATES, type BulkExportState, type EventOf, nextState } from '@lantern/contract';
 import type { AnyTx, Database } from '@lantern/service';
 import { transactionOf } from '@lantern/service';
 import { sql } from 'kysely';
@@ -7,7 +8,7 @@ export type ExportFile = { readonly type: string; readonly name: string; readonl
 
 export type Export = {
   readonly exportId: string;
-  readonly state: 'running' | 'done' | 'failed';
+  readonly state: BulkExportState;
   readonly request: string;
   readonly types: readonly string[] | null;
   readonly onlyPatients: boolean;
@@ -55,13 +56,14 @@ export async function endExport(
   database: Database,
   ended: {
     readonly exportId: string;
-    readonly state: 'done' | 'failed';
+    readonly event: EventOf<typeof BULK_EXPORT_STATES>;
     readonly files: readonly ExportFile[];
     readonly expiresAt: Date;
   },
 ): Promise<boolean> {
+  const state = nextState(BULK_EXPORT_STATES, 'running', ended.event);
   const { numAffectedRows } = await sql`
-    update fhir_export set state = ${ended.state}, files = ${JSON.stringify(ended.files)}::jsonb, expires_at = ${ended.expiresAt}
+    update fhir_export set state = ${state}, files = ${JSON.stringify(ended.files)}::jsonb, expires_at = ${ended.expiresAt}
     where export_id = ${ended.exportId} and state = 'running'`.execute(database.kysely());
   return Number(numAffectedRows) > 0;
 }
