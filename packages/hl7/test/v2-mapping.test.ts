@@ -196,7 +196,7 @@ function findElement(definition: Definition, base: string, name: string) {
 }
 
 describe('every message of the shared data', {
-  skip: DATA === undefined || !existsSync(path.join(DATA, 'hl7v2')),
+  skip: (DATA === undefined || !existsSync(path.join(DATA, 'hl7v2'))) && 'LANTERN_DATA_DIR names no folder with hl7v2',
 }, () => {
   const folder = path.join(DATA ?? '', 'hl7v2', 'messages');
 

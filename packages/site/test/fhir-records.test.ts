@@ -54,7 +54,9 @@ type Expected = {
   readonly patients_with_condition: Readonly<Record<string, { readonly patients: number }>>;
 };
 
-describe('the synthetic patients', { skip: dataDir === undefined }, () => {
+describe('the synthetic patients', {
+  skip: dataDir === undefined && 'LANTERN_DATA_DIR names no folder with fhir-synthea',
+}, () => {
   for (const hospital of ['hospital-a', 'hospital-b', 'hospital-c']) {
     it(`of ${hospital} are all there after a load, and a second one changes nothing`, async () => {
       const folder = path.join(dataDir ?? '', 'fhir-synthea');
