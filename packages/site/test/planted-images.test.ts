@@ -70,8 +70,8 @@ async function decideOnHalf(): Promise<void> {
   const governance = node.as('governance');
   const { items } = await governance.call(RESEARCH_IMAGES_API.listQuarantine, { query: { state: 'held' } });
   assert.equal(items.length, STUDY_COUNT * collections.length);
-  for (const [index, { quarantineId, collectionId }] of items.entries()) {
-    if (collectionId !== collections[0]) continue;
+  const ofFirst = items.filter(({ collectionId }) => collectionId === collections[0]); // two lists come in any mixture
+  for (const [index, { quarantineId }] of ofFirst.entries()) {
     const params = { quarantineId };
     if (index % 4 === 0)
       await governance.call(RESEARCH_IMAGES_API.releaseQuarantined, { params, body: { kind: 'no-burnt-in-text' } });
@@ -175,7 +175,7 @@ describe(`patients who are planted in studies with LANTERN_SEED=${SEED}`, () => 
     const slices = 3 * STUDY_COUNT * collections.length; // two and a report
     const released = collections.length * Math.floor(STUDY_COUNT / 2);
     assert.ok(files.length >= slices, `${files.length} files`);
-    assert.ok(files.length <= slices + released + collections.length);
+    assert.ok(files.length <= slices + released + collections.length, `${files.length} files`);
     assert.ok(lines.length > STUDY_COUNT);
   });
 });

@@ -195,6 +195,36 @@ describe('the queue', () => {
     assert.equal(seen.length, 2);
   });
 
+  test('a job is not lost when one of its key is taken while it is added', async () => {
+    const job = { name: 'plan', key: 'taken', payload: { version: 1 } };
+    const { jobId } = await add(db, job);
+    const worker = await db.pool.connect();
+    try {
+      await worker.query('begin');
+      await worker.query("update graphile_worker._private_jobs set locked_at = now(), locked_by = 'w' where id = $1", [
+        jobId,
+      ]);
+      const adding = add(db, { ...job, payload: { version: 2 } });
+      await until('the new one waits for the row', async () => {
+        const { rows } = await db.pool.query<{ count: number }>(
+          "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        );
+        return rows[0]?.count === 1;
+      });
+      await worker.query('commit');
+      const added = await adding;
+      assert.ok(added.jobId !== null && added.jobId !== jobId);
+      await db.pool.query('delete from graphile_worker._private_jobs where id = $1', [jobId]); // done
+    } finally {
+      worker.release();
+    }
+    const seen: unknown[] = [];
+    await withQueue(db, { plan: async (payload) => void seen.push(payload) }, () =>
+      until('no job is left', async () => (await countJobs(db)) === 0),
+    );
+    assert.deepEqual(seen, [{ version: 2 }]);
+  });
+
   test('jobs of one named queue never run beside each other', async () => {
     let runningCount = 0;
     let runningCountMax = 0;

@@ -28,6 +28,9 @@ export const JOB_PAYLOAD_BYTES_MAX = 64 * 1024;
 /** With the back-off below, 100 attempts keep a job alive for an hour and a half of trouble. */
 const ATTEMPTS_MAX_DEFAULT = 100;
 
+/** Each further one needs another worker that takes a job of the same key between two statements. */
+const ADD_ATTEMPTS_MAX = 5;
+
 /** How long the job of a dead worker waits at most, besides the smallest age of its mark. */
 const SWEEP_INTERVAL_MS = 1_000;
 
@@ -83,7 +86,17 @@ export async function enqueue(tx: AnyTx, job: NewJob): Promise<{ jobId: string }
   if (Buffer.byteLength(payload) > JOB_PAYLOAD_BYTES_MAX) {
     throw new AppError('input.too-large', `job ${job.name}: payload must have at most ${JOB_PAYLOAD_BYTES_MAX} bytes.`);
   }
-  const { rows } = await sql<{ jobId: string }>`
+  // A job of the same key that a worker takes in this very moment makes add_job give nothing (graphile-worker 0.18, `where
+  // jobs.locked_at is null` after its look for running ones). The next call sees that it runs, and adds another.
+  for (let attempt = 1; attempt <= ADD_ATTEMPTS_MAX; attempt += 1) {
+    const jobId = await addJob(tx, job, payload);
+    if (jobId !== null) return { jobId };
+  }
+  throw new AppError('database.unavailable', `job ${job.name}: was not added; it is taken again and again.`);
+}
+
+async function addJob(tx: AnyTx, job: NewJob, payload: string): Promise<string | null> {
+  const { rows } = await sql<{ jobId: string | null }>`
     select id::text as "jobId" from graphile_worker.add_job(
       identifier => ${job.name}::text,
       payload => ${payload}::json,
@@ -92,9 +105,7 @@ export async function enqueue(tx: AnyTx, job: NewJob): Promise<{ jobId: string }
       max_attempts => ${job.attemptsMax ?? ATTEMPTS_MAX_DEFAULT}::int,
       job_key => ${job.key ?? null}::text
     )`.execute(tx);
-  const [added] = rows;
-  if (added === undefined) throw new AppError('internal', `job ${job.name}: was not added.`);
-  return added;
+  return rows[0]?.jobId ?? null;
 }
 
 function sweepRegularly(locks: PoolLocks, work: Work, log: Logger): () => Promise<void> {
