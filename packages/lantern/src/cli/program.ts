@@ -22,7 +22,7 @@ import type { CommandContext } from './command-context.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { fileFault } from './file-fault.ts';
 
-function buildProgram(context: CommandContext): Command {
+export function buildProgram(context: CommandContext): Command {
   const program = new Command('lantern')
     .description('Takes the algorithm to the data and the result to the bedside.')
     .version('0.1.0')
