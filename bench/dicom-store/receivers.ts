@@ -110,6 +110,23 @@ async function startStorescp(folder: string, more: readonly string[] = []): Prom
   return { ...processOf(child), port, count: () => readdirSync(files).length, completedAt: () => [] };
 }
 
+export type Floor = {
+  readonly port: number;
+  processorMs(): number;
+  stop(): Promise<void>;
+};
+
+/** What receives bytes, and keeps them as safely as we do, without DICOM. */
+export async function startFloor(folder: string, instanceBytes: number): Promise<Floor> {
+  mkdirSync(folder);
+  const program = path.join(import.meta.dirname, 'floor-child.ts');
+  const child = spawn(process.execPath, [program, folder, String(instanceBytes)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  return { ...processOf(child), port: Number(line) };
+}
+
 function processOf(child: ChildProcess): Pick<Receiver, 'stop' | 'peakBytes' | 'processorMs'> {
   const ended = once(child, 'close');
   return {

@@ -8,13 +8,15 @@
  * Also: a CT study of 324 slices until it is handed on as complete; the memory for one instance of 2 GB; a hundred associations at
  * once.
  *
- * Physical bounds, measured in the same run. The ceiling: the same sender to a receiver that keeps nothing, on the same cores. The
- * disk: a loop that writes and syncs the same files. Over one association no instance comes before the last was answered, so nobody
- * who syncs is faster than both one after the other; over several the ceiling alone bounds. Beside each rate stands the processor
- * time of an instance, which a busy machine changes less.
+ * Bounds, measured in the same run. Over one association no instance comes before the last was answered, so nobody who syncs is
+ * faster than the same sender to a receiver that keeps nothing (the ceiling) and a loop that writes and syncs the same files (the
+ * disk), one after the other. Over several, sender and receiver share the cores: what the sender takes for an instance, and what a
+ * receiver in this language takes that hashes, writes, syncs and commits the same bytes without any DICOM (the floor). Beside each
+ * rate stands the processor time of an instance, which a busy machine changes less.
  */
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -28,11 +30,12 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { connect } from 'node:net';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { medianOf, report, summarise } from '../measurement.ts';
-import { endedChildrenMs, type Receiver, type ReceiverName, startReceiver } from './receivers.ts';
+import { endedChildrenMs, type Receiver, type ReceiverName, startFloor, startReceiver } from './receivers.ts';
 import { writeBigInstance, writeSlices } from './slices.ts';
 
 const { values } = parseArgs({
@@ -55,6 +58,7 @@ const BIG_BYTES = 2_000_000_000;
 const MEMORY_BYTES_MAX = 512 * 1024 * 1024;
 const MANY_ASSOCIATIONS = 100;
 const PER_ASSOCIATION = 5;
+const INSTANCE_BYTES = 525_000;
 
 /** Milliseconds until every sender has its last answer and has gone. */
 async function send(port: number, folders: readonly string[]): Promise<number> {
@@ -107,20 +111,42 @@ async function measureStore(root: string): Promise<void> {
       for (const name of RECEIVERS)
         runs[name].push(await over(name, (receiver) => timed(receiver, name, parts(root, count))));
       runs.disk.push((INSTANCES / syncFiles(parts(root, count), path.join(root, 'synced'))) * 1000);
+      runs.floorMs.push(await floorMs(path.join(root, 'floor'), count));
       const said = RECEIVERS.map((name) => `${name} ${runs[name].at(-1)?.rate.toFixed(0)}/s`);
       process.stderr.write(
-        `${count} associations, run ${run + 1}: ${said.join(', ')}, disk alone ${runs.disk.at(-1)?.toFixed(0)}/s\n`,
+        `${count} associations, run ${run + 1}: ${said.join(', ')}, disk alone ${runs.disk.at(-1)?.toFixed(0)}/s, floor ${runs.floorMs.at(-1)?.toFixed(2)} ms\n`,
       );
     }
     reportRates(count, runs);
   }
 }
 
+/** Processor time of an instance at the least receiver [ms]. */
+async function floorMs(folder: string, connectionCount: number): Promise<number> {
+  const floor = await startFloor(folder, INSTANCE_BYTES);
+  const content = randomBytes(INSTANCE_BYTES);
+  const before = floor.processorMs();
+  await Promise.all(
+    Array.from({ length: connectionCount }, async () => {
+      const socket = connect({ port: floor.port, host: '127.0.0.1', noDelay: true });
+      for (let sent = 0; sent < INSTANCES / connectionCount; sent += 1) {
+        socket.write(content);
+        await once(socket, 'data'); // one byte
+      }
+      socket.destroy();
+    }),
+  );
+  const took = floor.processorMs() - before;
+  await floor.stop();
+  rmSync(folder, { recursive: true });
+  return took / INSTANCES;
+}
+
 /** Of one run: instances a second, and processor time of an instance at receiver and sender [ms]. */
 type Run = { readonly rate: number; readonly receiverMs: number; readonly senderMs: number };
-type Runs = Readonly<Record<ReceiverName, Run[]>> & { readonly disk: number[] };
+type Runs = Readonly<Record<ReceiverName, Run[]>> & { readonly disk: number[]; readonly floorMs: number[] };
 
-const emptyRuns = (): Runs => ({ lantern: [], orthanc: [], storescp: [], sink: [], disk: [] });
+const emptyRuns = (): Runs => ({ lantern: [], orthanc: [], storescp: [], sink: [], disk: [], floorMs: [] });
 
 async function timed(receiver: Receiver, name: ReceiverName, folders: readonly string[]): Promise<Run> {
   const before = { receiver: receiver.processorMs(), sender: endedChildrenMs() };
@@ -136,10 +162,15 @@ function reportRates(count: number, runs: Runs): void {
   const ours = median('lantern', 'rate');
   const ceiling = median('sink', 'rate');
   const disk = medianOf(runs.disk);
+  const floor = medianOf(runs.floorMs);
+  const coresMs = 1000 * availableParallelism(); // a second
   const bound =
     count === 1
       ? { why: 'received as by one that keeps nothing, then written and synced', value: 1 / (1 / ceiling + 1 / disk) }
-      : { why: 'the same sender to a receiver that keeps nothing', value: ceiling };
+      : {
+          why: 'the cores, shared by the sender and a receiver without DICOM that hashes, writes, syncs and commits',
+          value: coresMs / (median('lantern', 'senderMs') + floor),
+        };
   for (const [name, min] of [
     ['orthanc', RATIO_TO_ORTHANC_MIN],
     ['storescp', RATIO_TO_STORESCP_MIN],
@@ -154,10 +185,11 @@ function reportRates(count: number, runs: Runs): void {
       target: { text: `at least ${min} x ${name}`, kept: ours / peer >= min },
       facts: {
         instances: INSTANCES,
-        instanceBytes: 525_000,
+        instanceBytes: INSTANCE_BYTES,
         targetThroughBound: rounded((min * peer) / bound.value), // above 1 nobody could keep it
         ceilingPerSecond: Math.round(ceiling),
         diskPerSecond: Math.round(disk),
+        floorProcessorMs: rounded(floor),
         ourProcessorMs: rounded(median('lantern', 'receiverMs')),
         peerProcessorMs: rounded(median(name, 'receiverMs')),
         senderProcessorMs: rounded(median('lantern', 'senderMs')),

@@ -1,0 +1,75 @@
+/**
+ * The least that a receiver in this language does who keeps what is promised, and nothing of DICOM: it takes bytes from sockets,
+ * hashes them, writes and syncs a file, commits a row in batches, and answers with one byte. For the processor time of an instance.
+ *
+ *   node floor-child.ts FOLDER INSTANCE_BYTES        prints its port
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import path from 'node:path';
+import { openTestDatabase } from '@lantern/service';
+
+const [folder = '', instanceBytes = ''] = process.argv.slice(2);
+const BYTES = Number(instanceBytes);
+
+const database = await openTestDatabase('bench-dicom-floor');
+await database.pool.query('create table instance (name text primary key, digest bytea not null)');
+
+type Row = { readonly name: string; readonly digest: string; readonly done: () => void };
+let waiting: Row[] = [];
+let isCommitting = false;
+
+async function commitWaiting(): Promise<void> {
+  isCommitting = true;
+  while (waiting.length > 0) {
+    const rows = waiting;
+    waiting = [];
+    await database.pool.query(
+      "insert into instance select name, decode(digest, 'hex') from unnest($1::text[], $2::text[]) as row (name, digest)",
+      [rows.map(({ name }) => name), rows.map(({ digest }) => digest)],
+    );
+    for (const { done } of rows) done();
+  }
+  isCommitting = false;
+}
+
+function commit(name: string, digest: string): Promise<void> {
+  return new Promise((done) => {
+    waiting.push({ name, digest, done });
+    if (!isCommitting) void commitWaiting();
+  });
+}
+
+async function keep(content: Buffer): Promise<void> {
+  const digest = createHash('sha256').update(content).digest('hex');
+  const name = randomBytes(12).toString('hex');
+  const file = await open(path.join(folder, name), 'wx', 0o600);
+  await file.write(content);
+  await file.datasync();
+  await file.close();
+  await commit(name, digest);
+}
+
+function serve(socket: Socket): void {
+  socket.setNoDelay(true);
+  const content = Buffer.allocUnsafeSlow(BYTES); // one instance after the other, as an association sends them
+  let usedBytes = 0;
+  socket.on('data', (chunk: Buffer) => {
+    usedBytes += chunk.copy(content, usedBytes);
+    if (usedBytes < BYTES) return;
+    usedBytes = 0;
+    void keep(content).then(() => socket.write('.'));
+  });
+  socket.on('error', () => socket.destroy());
+}
+
+const server = createServer(serve);
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address();
+  process.stdout.write(`${typeof address === 'object' ? address?.port : ''}\n`);
+});
+process.once('SIGTERM', () => {
+  server.close();
+  void database.close().then(() => process.exit(0));
+});
