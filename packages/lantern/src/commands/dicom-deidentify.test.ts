@@ -93,6 +93,14 @@ describe('lantern dicom deidentify', () => {
     assert.match((await deidentify(at('in'), at('in', 'out'), '--key-file', at('key'))).err, /must be apart/);
   });
 
+  test('ends with an error where no file came out', async () => {
+    await writeFile(at('letter.txt'), 'no DICOM at all');
+    const { code, out, err } = await deidentify(at('letter.txt'), at('out'), '--key-file', at('key'));
+    assert.equal(code, EXIT.failed);
+    assert.match(out, /letter\.txt: malformed|letter\.txt: truncated/);
+    assert.match(err, /No file was de-identified/);
+  });
+
   test('answers machines with one JSON document', async () => {
     const { out, err } = await deidentify(at('in', 'rtplan.dcm'), at('out'), '--key-file', at('key'), '--json');
     assert.deepEqual(JSON.parse(out), { released: 1, heldBack: [] });

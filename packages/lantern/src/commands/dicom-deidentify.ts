@@ -62,7 +62,9 @@ export function dicomDeidentifyCommand(context: CommandContext): Command {
       const deidentifier = createDeidentifier({ key, profile, tools: textReader(output) });
       const treated = await treatAll(files, { deidentifier, to, output, signal: context.signal });
       if (options.report !== undefined) await writeFile(options.report, reportText(treated, profile), { mode: 0o600 });
-      output.result(summaryOf(treated), resultText(treated, to));
+      const summary = summaryOf(treated);
+      output.result(summary, resultText(treated, to));
+      if (summary.released === 0) throw new AppError('input.invalid', 'No file was de-identified.');
     });
 }
 

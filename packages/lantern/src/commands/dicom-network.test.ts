@@ -274,6 +274,14 @@ describe('lantern dicom send', () => {
     assert.match(out, /MR_small\.dcm: the peer has other content under its UID \(0111H\)/);
     assert.match(err, /1 of 2 files were not taken/);
   });
+
+  test('ends with an error where there is nothing to send', async () => {
+    await writeFile(at('notes.txt'), 'no DICOM at all, though it is longer than a preamble '.repeat(5));
+    const { code, out, err } = await lantern('send', address, at('notes.txt'));
+    assert.equal(code, EXIT.failed);
+    assert.match(out, /notes\.txt: /);
+    assert.match(err, /no DICOM file among them/);
+  });
 });
 
 describe('lantern dicom pull', () => {

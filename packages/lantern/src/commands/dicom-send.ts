@@ -48,6 +48,7 @@ export function dicomSendCommand(context: CommandContext): Command {
       context.signal.throwIfAborted();
       const summary = summaryOf(outcomes, skipped, performance.now() - startMs);
       output.result(summary, textOf(summary));
+      if (sendable.length === 0) throw new AppError('input.invalid', 'There is no DICOM file among them.');
       if (summary.failed.length > 0) {
         throw new AppError('peer.refused', `${summary.failed.length} of ${sendable.length} files were not taken.`);
       }
