@@ -44,7 +44,7 @@ const RETRIEVED = {
 } as const;
 
 const objects = { ...RETRIEVED, responseTypes: [MULTIPART, DICOM] } as const;
-const metadata = { ...RETRIEVED, responseTypes: [DICOM_JSON] } as const;
+const metadata = { ...RETRIEVED, responseTypes: [DICOM_JSON, MULTIPART] } as const;
 
 /** PS3.18 8.3.5.1. */
 const viewport = Type.Optional(

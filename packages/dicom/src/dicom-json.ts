@@ -4,7 +4,7 @@ import { TAGS, type Tag, tagHex } from './tag.ts';
 import { type Vr, vrRule } from './vr.ts';
 
 /** Larger inline values are left out as well: a reader of headers does not want them. */
-const INLINE_BYTES_MAX = 4096;
+export const INLINE_BYTES_MAX = 4096;
 
 export type JsonElement = {
   readonly vr: Vr;
@@ -35,7 +35,7 @@ export function metadataJson(dataSet: DataSet, uriOf: BulkDataUri): JsonDataSet 
 type Links = { readonly uriOf: BulkDataUri; readonly prefix: string };
 
 /** FloatPixelData, DoubleFloatPixelData, PixelData. */
-const PIXEL_TAGS: ReadonlySet<Tag> = new Set([0x7fe00008, 0x7fe00009, TAGS.pixelData]);
+export const PIXEL_TAGS: ReadonlySet<Tag> = new Set([0x7fe00008, 0x7fe00009, TAGS.pixelData]);
 const UTF_8 = { vr: 'CS', Value: ['ISO_IR 192'] } as const;
 
 function jsonOf(dataSet: DataSet, links: Links | undefined): JsonDataSet {
@@ -47,7 +47,7 @@ function jsonOf(dataSet: DataSet, links: Links | undefined): JsonDataSet {
 function jsonElement(element: Element, dataSet: DataSet, links: Links | undefined): JsonElement {
   const { tag, value } = element;
   if (links !== undefined && tag === TAGS.specificCharacterSet) return UTF_8;
-  const vr = jsonVr(element);
+  const vr = shownVr(element);
   const omitted = (bytes: number) =>
     links === undefined ? { omittedBytes: bytes } : { BulkDataURI: links.uriOf(links.prefix + tagHex(tag)) };
   switch (value.kind) {
@@ -69,7 +69,7 @@ function jsonElement(element: Element, dataSet: DataSet, links: Links | undefine
 /** `undefined` where it is too long to be shown. */
 function inlineValue(element: Element, bytes: Buffer, dataSet: DataSet): Omit<JsonElement, 'vr'> | undefined {
   const { littleEndian, characterSets } = dataSet;
-  const vr = jsonVr(element);
+  const vr = shownVr(element);
   if (vr === 'AT') return valuesOf(tagsIn(element, littleEndian).map(tagHex));
   switch (vrRule(vr).kind) {
     case 'text':
@@ -84,7 +84,7 @@ function inlineValue(element: Element, bytes: Buffer, dataSet: DataSet): Omit<Js
 }
 
 /** A sequence that was passed on as UN with a length is bytes still. */
-function jsonVr(element: Element): Vr {
+export function shownVr(element: Element): Vr {
   const vr = effectiveVr(element);
   return vr === 'SQ' && element.value.kind !== 'items' ? 'UN' : vr;
 }

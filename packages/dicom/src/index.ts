@@ -25,6 +25,7 @@ export {
   textElement,
   withElements,
 } from './element-values.ts';
+export { metadataXml } from './native-xml.ts';
 export type { DimseClient, RetrieveResult } from './network/client.ts';
 export { fetchingContexts } from './network/fetching.ts';
 export type {

@@ -9,6 +9,8 @@ import { EXPLICIT_LITTLE_ENDIAN } from '../image-retrieval/pixel-work.ts';
 
 const MULTIPART = 'multipart/related';
 const DICOM = 'application/dicom';
+const DICOM_JSON = 'application/dicom+json';
+const DICOM_XML = 'application/dicom+xml';
 const OCTETS = 'application/octet-stream';
 const ANYTHING: MediaType = { name: '*/*', parameters: new Map() };
 
@@ -136,11 +138,14 @@ export function bulkDataIsMultipart(accepted: readonly MediaType[]): boolean {
   return found.isMultipart;
 }
 
-/** Throws `input.not-acceptable` where metadata are wanted otherwise than in JSON. */
-export function assertJsonAccepted(accepted: readonly MediaType[]): void {
-  const types = ['application/dicom+json', 'application/json'];
-  if (accepted.some(({ name }) => types.some((type) => covers(name, type)))) return;
-  throw notAcceptable('Metadata are given as application/dicom+json.');
+/** Metadata as a list in JSON, or in XML in a part for each instance (PS3.18 8.7.3.2). Throws `input.not-acceptable`. */
+export function metadataForm(accepted: readonly MediaType[]): 'json' | 'xml' {
+  const found = firstOf(accepted.map(wantedBy), ({ isMultipart, type }) => {
+    if (isMultipart) return covers(type, DICOM_XML) ? 'xml' : undefined;
+    return [DICOM_JSON, 'application/json'].some((json) => covers(type, json)) ? 'json' : undefined;
+  });
+  if (found !== undefined) return found;
+  throw notAcceptable(`Metadata are given as ${DICOM_JSON} and as ${MULTIPART}; type="${DICOM_XML}".`);
 }
 
 export type PictureForm = { readonly isMultipart: boolean; readonly format: 'jpeg' | 'png' };

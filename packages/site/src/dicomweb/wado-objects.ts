@@ -3,10 +3,11 @@ import type { WrittenPart } from '@lantern/dicom';
 import type { ByteResponse } from '@lantern/service';
 import type { ImageRetrieval } from '../image-retrieval/image-retrieval.ts';
 import type { StoredInstance } from '../image-retrieval/stored-instance.ts';
-import { assertJsonAccepted, bulkDataIsMultipart, frameForm, objectForm } from './negotiation.ts';
+import { bulkDataIsMultipart, frameForm, metadataForm, objectForm } from './negotiation.ts';
 import { type Asked, acceptedBy, begun, frameIndicesOf, instancesOf, made, multipart, pathOf } from './wado-answer.ts';
 
 const DICOM = 'application/dicom';
+const DICOM_XML = 'application/dicom+xml';
 const OCTETS = 'application/octet-stream';
 
 type Chosen = { readonly instance: StoredInstance; readonly transferSyntax: string };
@@ -70,19 +71,30 @@ async function* partsOf(retrieval: ImageRetrieval, chosen: readonly Chosen[]): A
 }
 
 export async function metadata(retrieval: ImageRetrieval, asked: Asked): Promise<ByteResponse> {
-  assertJsonAccepted(acceptedBy(asked));
+  const format = metadataForm(acceptedBy(asked));
   const instances = await instancesOf(retrieval, asked.params);
   await retrieval.record({ actor: `user:${asked.caller.name}`, form: 'metadata', instances });
+  if (format === 'xml') return { status: 200, ...multipart(DICOM_XML, partPerInstance()) };
   return { status: 200, contentType: 'application/dicom+json', body: listOf() };
+
+  function metadataOf(instance: StoredInstance): Promise<AsyncIterable<Uint8Array>> {
+    const bulkDataRoot = `${asked.origin}${pathOf(instance)}/bulkdata`;
+    return begun(made(retrieval, instance, { kind: 'metadata', format, bulkDataRoot }));
+  }
 
   async function* listOf(): AsyncGenerator<Uint8Array> {
     for (const [index, instance] of instances.entries()) {
-      const bulkDataRoot = `${asked.origin}${pathOf(instance)}/bulkdata`;
-      const body = await begun(made(retrieval, instance, { kind: 'metadata', bulkDataRoot }));
+      const body = await metadataOf(instance);
       yield Buffer.from(index === 0 ? '[' : ',');
       yield* body;
     }
     yield Buffer.from(']');
+  }
+
+  async function* partPerInstance(): AsyncGenerator<WrittenPart> {
+    for (const instance of instances) {
+      yield { contentType: DICOM_XML, location: `${pathOf(instance)}/metadata`, body: await metadataOf(instance) };
+    }
   }
 }
 

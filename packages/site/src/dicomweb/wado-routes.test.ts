@@ -249,11 +249,28 @@ describe('metadata', () => {
     assert.equal((await get(`${compressed.path}/bulkdata/nonsense`)).status, 404);
   });
 
-  it('are in JSON or not at all', async () => {
-    for (const accept of ['multipart/related; type="application/dicom+xml"', 'application/dicom']) {
-      assert.equal((await get(`${STUDY}/metadata`, accept)).status, 406);
-    }
+  it('come in XML, a part for each instance', async () => {
+    const answer = await get(`${STUDY}/metadata`, 'multipart/related; type="application/dicom+xml"');
+    assert.match(answer.headers.get('content-type') ?? '', /^multipart\/related; type="application\/dicom\+xml"/);
+    const parts = await partsOf(answer);
+    const xml = parts.map(({ body }) => body.toString('utf8'));
+    assert.deepEqual(
+      xml.map((text) => /keyword="SOPInstanceUID"><Value number="1">([0-9.]+)</.exec(text)?.[1]),
+      ['2.25.1.1.1.1', '2.25.1.1.1.2', '2.25.1.1.2.1'],
+    );
+    const uri = /keyword="PixelData"><BulkData uri="([^"]+)"/.exec(xml[1] ?? '')?.[1] ?? '';
+    const bulk = await get(uri.slice(`${web.url}/dicom-web`.length));
+    assert.equal((await bulk.arrayBuffer()).byteLength, 200_000);
+  });
+
+  it('are in JSON or XML or not at all, by what is named first', async () => {
+    assert.equal((await get(`${STUDY}/metadata`, 'application/dicom')).status, 406);
+    assert.equal((await get(`${STUDY}/metadata`, 'application/dicom+xml')).status, 406);
     assert.equal((await get(`${STUDY}/metadata`, 'application/json')).status, 200);
+    const both = 'multipart/related; type="application/dicom+xml"; q=0.5, application/dicom+json';
+    const answer = await get(`${STUDY}/metadata`, both);
+    assert.equal(answer.headers.get('content-type'), 'application/dicom+json');
+    await answer.arrayBuffer();
   });
 });
 

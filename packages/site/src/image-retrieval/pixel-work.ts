@@ -9,6 +9,7 @@ import {
   framesIn,
   jpegOf,
   metadataJson,
+  metadataXml,
   openFileSource,
   openPixels,
   pngOf,
@@ -51,7 +52,7 @@ export type PixelTask =
   /** One block for each. */
   | { readonly kind: 'frames'; readonly transferSyntaxUid: string; readonly indices: readonly number[] }
   | { readonly kind: 'bulk-data'; readonly element: string }
-  | { readonly kind: 'metadata'; readonly bulkDataRoot: string }
+  | { readonly kind: 'metadata'; readonly format: 'json' | 'xml'; readonly bulkDataRoot: string }
   | { readonly kind: 'rendered'; readonly frameIndex: number | 'middle'; readonly rendering: Rendering };
 
 /** `path` is a file of PS3.10. */
@@ -83,9 +84,13 @@ export function* performed({ path, task }: PixelJob): Generator<Uint8Array> {
         if (value === undefined) throw new DicomError('value', 'The object has no such element.');
         return yield* gathered(value);
       }
-      case 'metadata':
-        yield Buffer.from(JSON.stringify(metadataJson(object.dataSet, (element) => `${task.bulkDataRoot}/${element}`)));
+      case 'metadata': {
+        const uriOf = (element: string) => `${task.bulkDataRoot}/${element}`;
+        const { dataSet } = object;
+        const isJson = task.format === 'json';
+        yield Buffer.from(isJson ? JSON.stringify(metadataJson(dataSet, uriOf)) : metadataXml(dataSet, uriOf));
         return;
+      }
       case 'rendered':
         yield rendered(object, task);
     }

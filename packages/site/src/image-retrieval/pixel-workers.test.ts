@@ -8,7 +8,7 @@ import { createPixelWorkers, type PixelWorkers } from './pixel-workers.ts';
 const FIXTURES = path.resolve(import.meta.dirname, '../../../../fixtures/dicom');
 const log = createLogger({ name: 'pixels', level: 'silent' });
 const EXPLICIT = '1.2.840.10008.1.2.1';
-const METADATA: PixelTask = { kind: 'metadata', bulkDataRoot: '' };
+const METADATA: PixelTask = { kind: 'metadata', format: 'json', bulkDataRoot: '' };
 
 let workers: PixelWorkers;
 
