@@ -15,7 +15,7 @@ import type { FramingRule } from './mllp-frames.ts';
 
 export type MllpPeer = {
   readonly address: string;
-  /** Counts from 1 in this listener. */
+  /** Counts from 1 in this listener; 0 for one that never came to be, as TLS was not agreed upon. */
   readonly connection: number;
   /** Common name of the certificate that it showed, where TLS asks for one. */
   readonly certificateName: string | undefined;
@@ -27,6 +27,9 @@ export type ServerTls = {
   /** With it, a client must show a certificate of this authority. */
   readonly clientCa?: string;
 };
+
+/** Older ones are broken (RFC 8996); said here, so that no setting of the machine brings them back. */
+export const TLS_VERSION_MIN = 'TLSv1.2';
 
 export type MllpServerOptions = {
   /** 0 for any free one. */
@@ -83,6 +86,10 @@ export async function startMllpServer(options: MllpServerOptions): Promise<MllpS
   server.maxConnections = options.connectionCountMax ?? CONNECTION_COUNT_MAX;
   await listen(server, options);
   server.on('error', (error) => options.onProblem?.(error, undefined)); // a connection that could not be taken; others can
+  server.on('tlsClientError', (cause: Error, socket: TLSSocket) => {
+    const peer = { address: socket.remoteAddress ?? '', connection: 0, certificateName: undefined };
+    options.onProblem?.(new Hl7Error('network', 'TLS was not agreed upon with a sender.', { cause }), peer);
+  });
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,
@@ -105,7 +112,10 @@ function createServer(
   if (tls === undefined) return createTcpServer({ noDelay: true, keepAlive: true }, onConnection);
   const { key, cert, clientCa } = tls;
   const clients = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
-  return createTlsServer({ key, cert, handshakeTimeout, noDelay: true, ...clients }, onConnection);
+  return createTlsServer(
+    { key, cert, minVersion: TLS_VERSION_MIN, handshakeTimeout, noDelay: true, ...clients },
+    onConnection,
+  );
 }
 
 function listen(server: Server, { port, host }: MllpServerOptions): Promise<void> {

@@ -19,9 +19,10 @@ import { Command } from 'commander';
 import { type CommandContext, outputOf, withJson } from '../cli/command-context.ts';
 import { settingNumber } from '../cli/number-option.ts';
 import { printable } from '../cli/output.ts';
+import { type ListenTlsOptions, readListenTls } from './hl7-tls.ts';
 import { type JournalEntry, type MessageJournal, openMessageJournal } from './message-journal.ts';
 
-type ListenOptions = {
+type ListenOptions = ListenTlsOptions & {
   readonly folder: string;
   readonly port: string;
   readonly host: string;
@@ -44,12 +45,16 @@ export function hl7ListenCommand(context: CommandContext): Command {
       collect,
       [],
     )
+    .option('--cert-file <file>', 'listen by TLS with this certificate, PEM (with --key-file)')
+    .option('--key-file <file>', 'its key, PEM')
+    .option('--ca-file <file>', 'with it, a sender must show a certificate of this authority, PEM')
     .action(async (options: ListenOptions) => {
       const { folder, host } = options;
       const port = settingNumber(options.port);
       if (!Number.isInteger(port) || port < 0 || port > 65_535) {
         throw new AppError('input.invalid', '--port: must be a whole number from 0 to 65535.', { field: 'port' });
       }
+      const tls = await readListenTls(options);
       const hosts = hostList([...LOOPBACK, ...options.from], '--from');
       await makePrivateFolder(folder);
       const journal = await openMessageJournal(path.join(folder, JOURNAL));
@@ -58,6 +63,7 @@ export function hl7ListenCommand(context: CommandContext): Command {
       const server = await startMllpServer({
         host,
         port,
+        ...(tls === undefined ? {} : { tls }),
         admit: ({ address }) => isListed(hosts, address),
         receive: listener.receive,
         receiveBroken: ({ rule, head }) => listener.refuse(head, `The frame is broken: ${rule}.`),

@@ -18,13 +18,12 @@ import { type CommandContext, outputOf, withJson } from '../cli/command-context.
 import { requireFile } from '../cli/file-fault.ts';
 import { settingNumber } from '../cli/number-option.ts';
 import { type Progress, printable } from '../cli/output.ts';
+import { readSendTls, type SendTlsOptions } from './hl7-tls.ts';
 
-type SendOptions = {
+type SendOptions = SendTlsOptions & {
   readonly to: string;
   readonly attempts: string;
   readonly timeout: string;
-  readonly tls?: boolean;
-  readonly caFile?: string;
   readonly json?: boolean;
 };
 
@@ -40,7 +39,10 @@ export function hl7SendCommand(context: CommandContext): Command {
     .option('--attempts <count>', 'how often each is sent at most', '5')
     .option('--timeout <seconds>', 'how long an acknowledgement is waited for', '30')
     .option('--tls', 'by TLS')
-    .option('--ca-file <file>', 'certificate authority of the receiver, PEM (with --tls)')
+    .option('--ca-file <file>', 'certificate authority of the receiver, PEM; without it, those that the system trusts')
+    .option('--cert-file <file>', 'certificate to show, where the receiver asks for one, PEM (with --key-file)')
+    .option('--key-file <file>', 'its key, PEM')
+    .option('--server-name <name>', "name in the receiver's certificate, where it is not the host of --to")
     .action(async (files: string[], options: SendOptions) => {
       const destination = await destinationOf(options);
       const { messages, unread } = await messagesIn(files);
@@ -65,16 +67,16 @@ export function hl7SendCommand(context: CommandContext): Command {
     });
 }
 
-async function destinationOf({ to, attempts, timeout, tls, caFile }: SendOptions) {
+async function destinationOf(options: SendOptions) {
+  const { to, attempts, timeout } = options;
   const { host = '', port = '' } = ADDRESS.exec(to)?.groups ?? {};
   if (host === '' || Number(port) < 1 || Number(port) > 65_535) {
     throw new AppError('input.invalid', '--to: must be host:port, such as 10.1.2.3:2575.', { field: 'to' });
   }
   const attemptsMax = wholeNumber(attempts, { name: '--attempts', most: ATTEMPTS_MAX });
   const answerMs = wholeNumber(timeout, { name: '--timeout', most: TIMEOUT_SECONDS_MAX }) * 1000;
-  if (caFile !== undefined) await requireFile(caFile);
-  const identity = caFile === undefined ? {} : { ca: await readFile(caFile, 'utf8') };
-  const secure = tls === true || caFile !== undefined ? { tls: identity } : {};
+  const tls = await readSendTls(options);
+  const secure = tls === undefined ? {} : { tls };
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port), attemptsMax, answerMs, ...secure };
 }
 
