@@ -43,7 +43,7 @@ Messages are mapped by the tables that HL7 publishes ("HL7 Version 2 to FHIR"), 
 
 Of ${names.length} tables of segments and data types: ${counts['row'] ?? 0} rows are carried out, ${counts['unmapped'] ?? 0} map nothing by HL7's own decision, ${counts['alternative'] ?? 0} are the other of two alternatives (an assigning authority becomes the system of an identifier, not an organisation), ${counts['not-understood'] ?? 0} are not carried out. Of ${Object.keys(MESSAGE_MAPS).length} structures of messages ${rowCount} rows are carried out, ${unread.reduce((sum, one) => sum + one.unreadCount, 0)} not${unread.length === 0 ? '' : `: ${unread.map(({ identifier }) => identifier).join(', ')}`}.
 
-What we add: identifiers without a system get one of their sender's; records that name no patient belong to the only one of the message; what FHIR needs and the message does not say is marked as unknown; merges and links of patients (A18, A24, A30, A34, A36, A37, A39, A40), which have no table. Structures without a table borrow: OMG, RDE and RDS that of ORM_O01, all others patient and visit of ADT_A01; the message then says so.
+What we add: identifiers without a system get one of their sender's; records that name no patient belong to the only one of the message; what FHIR needs and the message does not say is marked as unknown; what events of ADT do beyond their segments, which has no table (packages/hl7/src/v2/mapping/adt-events.ts). Structures without a table borrow: OMG, RDE and RDS that of ORM_O01, all others patient and visit of ADT_A01; the message then says so.
 
 | table | row (source · condition · narrative · target · data type · codes · value) | why not |
 | --- | --- | --- |

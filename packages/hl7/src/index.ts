@@ -42,6 +42,8 @@ export {
 export { type Header, readHeader } from './v2/header.ts';
 export type { Bundle } from './v2/mapping/bundle.ts';
 export { type MappedMessage, type MappingOptions, mapMessage } from './v2/mapping/message-mapping.ts';
+export type { RecordChange } from './v2/mapping/record-change.ts';
+export { mergedRecord } from './v2/mapping/record-merge.ts';
 export {
   firstSegment,
   type Message,

@@ -1,14 +1,10 @@
 /** From an HL7 message on a socket to a resource that is found: the feed and the records of a site, wired as `main.ts` wires them. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { splitMessages } from '@lantern/hl7';
-import { createLogger, systemClock } from '@lantern/service';
-import { admission, startTestFeed, type TestFeed } from '../test/feed-harness.ts';
-import { createFhirRecords, type FhirRecords } from './fhir-records.ts';
+import { admission, startTestRecordsFeed, type TestFeed } from '../test/feed-harness.ts';
 
 const COLLECTION = path.join(
   process.env['LANTERN_DATA_DIR'] ?? path.resolve(import.meta.dirname, '../../../../shared/data'),
@@ -16,30 +12,15 @@ const COLLECTION = path.join(
 );
 
 describe('HL7 messages become records', () => {
-  let folder: string;
   let feed: TestFeed;
-  let records: FhirRecords | undefined;
 
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'lantern-feed-records-'));
-    feed = await startTestFeed({
+    feed = await startTestRecordsFeed({
       name: 'feed-records',
       settings: { senders: [], openHosts: ['127.0.0.1'], processingIds: ['P', 'T', 'D'] },
-      applyBundle: async (tx, bundle, source) => {
-        records ??= await createFhirRecords({
-          database: feed.database,
-          clock: systemClock,
-          log: createLogger({ name: 'feed-records', level: 'silent' }),
-          dataDir: folder,
-        });
-        await records.applyMessage(tx, bundle, source);
-      },
     });
   });
-  after(async () => {
-    await feed.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => feed.close());
 
   const count = async (sql: string): Promise<unknown[]> => (await feed.database.pool.query(sql)).rows;
 
@@ -52,6 +33,45 @@ describe('HL7 messages become records', () => {
       { state: 'mapped', n: 4 },
     ]);
     assert.deepEqual(await count(`select count(*)::int as n from fhir_resource where type = 'Patient'`), [{ n: 2 }]);
+  });
+
+  it('and leave what others wrote of him, but for what a message says or deletes', async () => {
+    const sender = feed.sender();
+    const more = ['NK1|1|Doe^Ann|SPO^Spouse^HL70063'];
+    await sender.send(admission({ controlId: '5', patient: 'P3', more }));
+    await feed.sweep();
+    const [known] = await count(`select id from fhir_resource where type = 'Patient' and body like '%"P3"%'`);
+    const { id } = known as { id: string };
+    const read = async (): Promise<Record<string, unknown>> => {
+      const { rows } = await feed.database.pool.query(
+        `select body from fhir_resource where type = 'Patient' and id = $1`,
+        [id],
+      );
+      return JSON.parse(`{${rows[0].body.replace(/^,/, '')}`);
+    };
+    // As a client of the FHIR server wrote it meanwhile.
+    await feed.database.pool.query(
+      `update fhir_resource set body = ',"communication":[{"language":{"text":"Gaelic"}}],"maritalStatus":{"text":"married"}' || body
+       where type = 'Patient' and id = $1`,
+      [id],
+    );
+    const update = (controlId: string, born: string, rest: string) =>
+      Buffer.from(
+        `MSH|^~\\&|ADT|NORTH|LANTERN|SITE|20260204||ADT^A08^ADT_A01|${controlId}|P|2.5.1\rPID|1||P3^^^NORTH^MR||Doe^Jo||${born}|F||||||||${rest}\r`,
+      );
+    await sender.send(update('6', '19700102', ''));
+    await feed.sweep();
+    const kept = await read();
+    assert.deepEqual(kept['communication'], [{ language: { text: 'Gaelic' } }]);
+    assert.deepEqual([kept['maritalStatus'], kept['birthDate']], [{ text: 'married' }, '1970-01-02']);
+    await sender.send(update('7', '""', '""'));
+    await feed.sweep();
+    const deleted = await read();
+    assert.deepEqual(
+      [deleted['maritalStatus'], deleted['birthDate'], deleted['gender']],
+      [undefined, undefined, 'female'],
+    );
+    assert.deepEqual(deleted['communication'], [{ language: { text: 'Gaelic' } }]);
   });
 
   it('and no message of the collection fails without saying which element and which rule', async (t) => {

@@ -4,16 +4,16 @@
  */
 import path from 'node:path';
 import { AppError } from '@lantern/contract';
-import { isJsonObject, parseJson } from '@lantern/hl7';
+import { isJsonObject, parseJson, type RecordChange } from '@lantern/hl7';
 import type { AnyTx, Clock, Database, Logger, Principal, QueueTask, Route } from '@lantern/service';
 import { type BulkExport, createBulkExport } from './fhir/bulk-export.ts';
 import { FhirFault } from './fhir/fhir-fault.ts';
 import { createFhirStore, type FhirStore, isRepeatable } from './fhir/fhir-store.ts';
 import type { InteractionDeps } from './fhir/interactions.ts';
 import { FHIR_JSON_LIMITS } from './fhir/limits.ts';
+import { applyMessageUpdate, type UpdateWarning } from './fhir/message-update.ts';
 import { fhirRoutes } from './fhir/routes.ts';
 import { createSmart } from './fhir/smart.ts';
-import { applyBundle } from './fhir/transaction.ts';
 import type { ApplyBundle } from './hl7-feed/processing.ts';
 import type { Sweep } from './sweeper.ts';
 
@@ -51,20 +51,20 @@ export async function createFhirRecords(deps: {
     jobFailed: bulk.jobFailed,
     sweeps: [...smart.sweeps, ...bulk.sweeps],
     authenticate: smart.authenticate,
-    applyMessage: (tx, bundle, { sequence }) =>
-      applyMessage({ ...deps, store }, tx, { bundle, source: `urn:lantern:hl7-feed:${sequence}` }),
+    applyMessage: (tx, bundle, { sequence, changes }) =>
+      applyMessage({ ...deps, store }, tx, { bundle, changes, source: `urn:lantern:hl7-feed:${sequence}` }),
   };
 }
 
 async function applyMessage(
   deps: InteractionDeps,
   tx: AnyTx,
-  { bundle, source }: { bundle: unknown; source: string },
-): Promise<void> {
+  { bundle, changes, source }: { bundle: unknown; changes: readonly RecordChange[]; source: string },
+): Promise<readonly UpdateWarning[]> {
   const parsed = parseJson(JSON.stringify(bundle), FHIR_JSON_LIMITS);
   if (!isJsonObject(parsed)) throw new AppError('internal', 'What was made of a message is no bundle.');
   try {
-    await applyBundle(deps, tx, { bundle: parsed, base: NO_SERVER, source });
+    return await applyMessageUpdate(deps, tx, { bundle: parsed, changes, base: NO_SERVER, source });
   } catch (caught) {
     if (isRepeatable(caught)) {
       throw new AppError('database.unavailable', 'Another writer was at the same records.', { cause: caught });

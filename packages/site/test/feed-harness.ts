@@ -1,4 +1,7 @@
 /** The feed alone: real database and sockets, with whoever applies bundles in the test's hand. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createMllpSender, type MllpSender } from '@lantern/hl7';
 import {
@@ -11,6 +14,7 @@ import {
   openTestDatabase,
   systemClock,
 } from '@lantern/service';
+import { createFhirRecords, type FhirRecords } from '../src/fhir-records.ts';
 import { FeedSettingsSchema } from '../src/hl7-feed/feed-settings.ts';
 import { createHl7Feed, type Hl7Feed } from '../src/hl7-feed/hl7-feed.ts';
 import type { ApplyBundle } from '../src/hl7-feed/processing.ts';
@@ -69,6 +73,25 @@ export async function startTestFeed({ name, settings, applyBundle, clock = syste
       await database.close();
     },
   };
+}
+
+/** The feed and the records of a site, wired as `main.ts` wires them. */
+export async function startTestRecordsFeed(options: Omit<Options, 'applyBundle'>): Promise<TestFeed> {
+  const dataDir = await mkdtemp(path.join(tmpdir(), 'lantern-feed-records-'));
+  let records: FhirRecords | undefined;
+  const feed = await startTestFeed({
+    ...options,
+    applyBundle: async (tx, bundle, source) => {
+      const log = createLogger({ name: 'feed-records', level: 'silent' });
+      records ??= await createFhirRecords({ database: feed.database, clock: systemClock, log, dataDir });
+      return records.applyMessage(tx, bundle, source);
+    },
+  });
+  const close = async () => {
+    await feed.close();
+    await rm(dataDir, { recursive: true, force: true });
+  };
+  return { ...feed, close };
 }
 
 export type Admission = {

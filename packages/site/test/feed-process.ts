@@ -20,6 +20,7 @@ const feed = await createHl7Feed({
   settings: loadConfig({ schema: FeedSettingsSchema, env: {}, prefix: '', overrides }),
   applyBundle: async (tx, _, { sequence }) => {
     await sql`insert into applied_bundle (sequence) values (${sequence}::bigint)`.execute(tx);
+    return [];
   },
 });
 startSweeper(feed.sweeps, log);

@@ -172,6 +172,16 @@ export async function readReferring(
   return rows.map(storedVersion);
 }
 
+/** The current versions that refer to `target` anywhere a search looks, locked until the transaction ends. */
+export async function lockReferring(tx: AnyTx, target: string, count: number): Promise<StoredVersion[]> {
+  const { rows } = await sql<Row>`
+    select ${COLUMNS} from fhir_resource r
+    where r.body is not null and r.version_key in (
+      select version_key from fhir_reference where term in (select place_id || '|' || ${target}::text from fhir_place))
+    order by r.type, r.id limit ${count} for update`.execute(transactionOf(tx));
+  return rows.map(storedVersion);
+}
+
 export type ExportPage = {
   readonly types: readonly string[] | undefined;
   readonly after: string;

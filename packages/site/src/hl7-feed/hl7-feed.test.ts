@@ -142,6 +142,7 @@ describe('messages that are mapped', () => {
         const fault = failing(sequence);
         if (fault !== undefined) throw fault;
         applied.push({ sequence, bundle: bundle as Bundle });
+        return [];
       },
     });
     access = createFeedAccess({ database: feed.database, clock: systemClock }, () => {});

@@ -10,18 +10,23 @@
  * stops no other; when it is tried again later, it says so if younger ones of its patient were applied before.
  */
 import { AppError, ERROR_TABLE, type FeedReason } from '@lantern/contract';
-import { mapMessage, parseMessage } from '@lantern/hl7';
+import { mapMessage, parseMessage, type RecordChange } from '@lantern/hl7';
 import { type AnyTx, type Clock, type Database, faultPoint, type Logger, type Tx } from '@lantern/service';
 import type { FeedSenders } from './senders.ts';
 import { changeMessage, type FeedTables, nextWaiting, recordPatient, type WaitingMessage } from './store.ts';
 
-/** Who applies a bundle to the records of the site, inside the transaction that marks its message as mapped. */
-export type ApplyBundle = (tx: AnyTx, bundle: unknown, source: BundleSource) => Promise<void>;
+/**
+ * Who applies a bundle to the records of the site, inside the transaction that marks its message as mapped. Gives what a person should
+ * know about it.
+ */
+export type ApplyBundle = (tx: AnyTx, bundle: unknown, source: BundleSource) => Promise<readonly FeedReason[]>;
 
 export type BundleSource = {
   /** Of the message in the feed. */
   readonly sequence: number;
   readonly receivedAt: Date;
+  /** What the message does to records beside bringing them. */
+  readonly changes: readonly RecordChange[];
 };
 
 export type Processing = {
@@ -117,7 +122,7 @@ async function processOne(deps: ProcessingDeps, tx: Tx<FeedTables>, message: Wai
   const [name = ''] = connection.split('/', 1);
   const sender = deps.senders.named(name);
   if (content === null) throw new AppError('internal', 'A message that waits has no content.');
-  const { bundle, account } = mapMessage(parseMessage(content), {
+  const { bundle, changes, account } = mapMessage(parseMessage(content), {
     timeZone: sender?.timeZone ?? 'Z',
     identifierSystem: sender?.identifierSystem ?? `urn:lantern:hl7-feed:${encodeURIComponent(name)}`,
   });
@@ -130,7 +135,7 @@ async function processOne(deps: ProcessingDeps, tx: Tx<FeedTables>, message: Wai
   if (history.birthDiffers)
     reasons.unshift({ rule: 'the number of its patient came before with another date of birth', place: 'PID-7' });
   if (history.laterIsMapped) reasons.unshift({ rule: 'younger messages of its patient were applied before it' });
-  await deps.applyBundle(tx, bundle, { sequence, receivedAt: message.received_at });
+  reasons.unshift(...(await deps.applyBundle(tx, bundle, { sequence, receivedAt: message.received_at, changes })));
   const event = reasons.length === 0 ? 'map' : 'warn';
   await changeMessage(tx, sequence, { event, reasons: reasons.slice(0, REASON_COUNT_MAX), at });
 }

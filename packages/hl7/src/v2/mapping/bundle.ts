@@ -10,9 +10,11 @@
  * An identifier without a system gets one of its sender's, so that equal numbers of two hospitals never meet.
  */
 import { createHash } from 'node:crypto';
+import type { AdtEvent } from './adt-events.ts';
 import { completed, isJsonObject, type JsonObject } from './completion.ts';
 import { elementOf } from './fhir-model.ts';
 import type { MappingAccount } from './mapping-account.ts';
+import type { Pending, RecordChange } from './record-change.ts';
 import { jsonOf, type Resource } from './resource-tree.ts';
 
 export type BundleEntry = {
@@ -37,12 +39,21 @@ const UPDATED: ReadonlySet<string> = new Set(
 /** Types of identifiers (HL7 table 0203) by which a resource is known best. */
 const PREFERRED: ReadonlySet<string> = new Set(['MR', 'PI', 'VN', 'FILL', 'FGN']);
 
-type BundleOptions = { readonly identifierSystem: string; readonly seed: string; readonly account: MappingAccount };
+type BundleOptions = {
+  readonly identifierSystem: string;
+  readonly seed: string;
+  readonly account: MappingAccount;
+  readonly pending: readonly Pending[];
+  /** How the message parts or changes what is there, of resources by their type. */
+  readonly event: AdtEvent | undefined;
+};
 
-/** `undefined` where there is nothing to record. */
-export function bundleOf(resources: readonly Resource[], options: BundleOptions): Bundle | undefined {
+type Bundled = { readonly bundle: Bundle | undefined; readonly changes: readonly RecordChange[] };
+
+/** No bundle where there is nothing to record. */
+export function bundleOf(resources: readonly Resource[], options: BundleOptions): Bundled {
   const kept = reachable(resources);
-  if (kept.length === 0) return undefined;
+  if (kept.length === 0) return { bundle: undefined, changes: [] };
   const identities = new Identities(options);
   const entries = new Map<string, { fullUrl: string; resource: Resource; identity: Identity }>();
   const urls = new Map<Resource, string>();
@@ -53,11 +64,64 @@ export function bundleOf(resources: readonly Resource[], options: BundleOptions)
     urls.set(resource, fullUrl);
     if (known === undefined) entries.set(identity.key ?? fullUrl, { fullUrl, resource, identity });
   }
+  const changes: RecordChange[] = [];
   const entry = [...entries.values()].map(({ fullUrl, resource, identity }) => {
     const json = jsonOf(resource.root, (target) => urls.get(target) ?? '');
-    return entryOf({ fullUrl, type: resource.type, json: withoutNowhere(json), identity }, options);
+    const absent: string[] = [];
+    const unfinished = { fullUrl, type: resource.type, json: withoutNowhere(json), identity };
+    const made = entryOf(unfinished, options, (path) => absent.push(path));
+    changes.push(...changesOf(made, { resource, absent, event: options.event }));
+    return made;
   });
-  return { resourceType: 'Bundle', type: 'transaction', entry };
+  for (const change of options.pending) changes.push(...resolved(change, identities, entries, options));
+  if (options.event?.patients === 'part') {
+    const patients = entry.filter(({ resource }) => resource['resourceType'] === 'Patient');
+    changes.push({ kind: 'part', fullUrls: patients.map(({ fullUrl }) => fullUrl) });
+  }
+  return { bundle: { resourceType: 'Bundle', type: 'transaction', entry }, changes };
+}
+
+/** What the message says of the elements of one record that it does not bring. */
+function changesOf(
+  { fullUrl, request }: BundleEntry,
+  { resource, absent, event }: { resource: Resource; absent: readonly string[]; event: AdtEvent | undefined },
+): RecordChange[] {
+  if (request.method !== 'PUT') return [];
+  const { type, deleted } = resource;
+  const isVisit = type === 'Encounter';
+  const paths = [...deleted, ...(isVisit ? (event?.visitLoses ?? []) : [])];
+  const own = absent.filter((path) => path.split('.', 2)[0] === type && path.split('.').length === 2);
+  const elements = own.map((path) => path.slice(type.length + 1));
+  if (isVisit && event?.visit === 'kept') elements.push('status');
+  return [
+    ...(paths.length === 0 ? [] : [{ kind: 'remove', fullUrl, paths } as const]),
+    ...(elements.length === 0 ? [] : [{ kind: 'placeholder', fullUrl, elements } as const]),
+  ];
+}
+
+/** The resource of the message that a change means has the same number. */
+function resolved(
+  change: Pending,
+  identities: Identities,
+  entries: ReadonlyMap<string, { readonly fullUrl: string }>,
+  { account, identifierSystem }: BundleOptions,
+): RecordChange[] {
+  const fullUrl = entries.get(identities.of(change.target).key ?? '')?.fullUrl;
+  if (fullUrl === undefined) {
+    account.problem({ rule: 'the message names nobody by the number to which an old one goes', place: 'MRG' });
+    return [];
+  }
+  if (change.kind === 'take-along') return [{ kind: 'take-along', fullUrl }];
+  const { of: type, prior } = change;
+  const { query } = identities.of(prior);
+  const { identifier } = withSystems(
+    jsonOf(prior.root, () => ''),
+    type,
+    identifierSystem,
+  );
+  const first = Array.isArray(identifier) ? identifier[0] : identifier;
+  if (query === undefined || !isJsonObject(first)) return [];
+  return [{ kind: 'take-over', fullUrl, type, query, identifier: { ...first, use: 'old' } }];
 }
 
 /** Those that stand for themselves, and what they lead to. */
@@ -160,14 +224,19 @@ type Unfinished = {
   readonly identity: Identity;
 };
 
-function entryOf({ fullUrl, type, json, identity: { query, made } }: Unfinished, options: BundleOptions): BundleEntry {
+function entryOf(
+  { fullUrl, type, json, identity: { query, made } }: Unfinished,
+  options: BundleOptions,
+  onAbsent: (path: string) => void,
+): BundleEntry {
   const named = withSystems(json, type, options.identifierSystem);
   const isList = elementOf(type, 'identifier')?.isList === true;
   const given = Array.isArray(named['identifier']) ? named['identifier'] : [];
   const identified = made === undefined ? named : { ...named, identifier: isList ? [...given, made] : made };
-  const whole = completed(identified, type, (path) =>
-    options.account.problem({ rule: `${path} is needed in FHIR and not said` }),
-  );
+  const whole = completed(identified, type, (path) => {
+    options.account.problem({ rule: `${path} is needed in FHIR and not said` });
+    onAbsent(path);
+  });
   const resource = { resourceType: type, ...whole };
   if (query === undefined) return { fullUrl, resource, request: { method: 'POST', url: type } };
   const isUpdated = UPDATED.has(type) && made === undefined;

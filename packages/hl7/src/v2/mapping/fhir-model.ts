@@ -54,6 +54,11 @@ export function isComplex(type: string): boolean {
   return FHIR_ELEMENTS[type] !== undefined;
 }
 
+/** Whether its parts stand for themselves: a period or a group of elements, and not a value such as a code or a quantity. */
+export function isMergedInside(type: string): boolean {
+  return type === 'Period' || (type.includes('.') && isComplex(type));
+}
+
 export function elementOf(type: string, name: string): ElementModel | undefined {
   for (const line of linesOf(type)) {
     if (!line.isChoice && line.name === name) return modelOf(line, line.types[0] ?? '');

@@ -4,20 +4,22 @@
  *
  *   message ──► places of its structure ──► rows per place ──► resources ──► references ──► bundle, account
  *
- * Structures for which there is no table (BAR, DFT, RDE, …) borrow the rows for patient, visit and next of kin of ADT_A01; merges and
- * links of patients, which the tables leave out, are made in `patient-links.ts`. Both stand in the account.
+ * Structures for which there is no table (BAR, DFT, RDE, …) borrow the rows for patient, visit and next of kin of ADT_A01. What an event
+ * of ADT does beyond its segments, which the tables leave out, stands in `adt-events.ts`.
  */
 
 import { createHash } from 'node:crypto';
 import { type Header, readHeader } from '../header.ts';
 import { type Message, repetitionsOf, type Segment } from '../message.ts';
+import { type AdtEvent, adtEventOf, isNothingToRecord } from './adt-events.ts';
 import { type Bundle, bundleOf } from './bundle.ts';
 import { holds, type Name } from './condition.ts';
 import { mapTable } from './map-tables.ts';
 import { type Account, MappingAccount } from './mapping-account.ts';
 import { addPatient, applyRules, type Instances, ResourceSet } from './message-resources.ts';
 import { type MessageRow, type Place, type Structure, StructureWalk, structureOf } from './message-structure.ts';
-import { linkPatients, patientLinkOf } from './patient-links.ts';
+import { linkPatients, set } from './patient-links.ts';
+import { pendingChanges, type RecordChange } from './record-change.ts';
 import { type Execution, executeSegment } from './row-execution.ts';
 
 export type MappingOptions = {
@@ -34,6 +36,8 @@ export type MappingOptions = {
 export type MappedMessage = {
   /** A transaction; `undefined` where there is nothing to record. */
   readonly bundle: Bundle | undefined;
+  /** What the message does to records beside bringing them. */
+  readonly changes: readonly RecordChange[];
   readonly account: Account;
 };
 
@@ -55,6 +59,19 @@ const ALIASES: Readonly<Record<string, string>> = {
   ADT_A26: 'ADT_A01',
   ADT_A27: 'ADT_A01',
   ADT_A29: 'ADT_A01',
+  ADT_A21: 'ADT_A09',
+  ADT_A22: 'ADT_A09',
+  ADT_A23: 'ADT_A09',
+  ADT_A32: 'ADT_A09',
+  ADT_A33: 'ADT_A09',
+  ADT_A38: 'ADT_A01',
+  ADT_A52: 'ADT_A09',
+  ADT_A53: 'ADT_A09',
+  ADT_A54: 'ADT_A01',
+  ADT_A55: 'ADT_A01',
+  ADT_A60: 'ADT_A01',
+  ADT_A61: 'ADT_A01',
+  ADT_A62: 'ADT_A01',
   MDM_T01: 'MDM_T02',
   MDM_T04: 'MDM_T02',
   MDM_T06: 'MDM_T02',
@@ -99,17 +116,30 @@ export function mapMessage(message: Message, options: MappingOptions): MappedMes
   const account = new MappingAccount(structure?.name ?? '', borrowed !== 'no');
   const resources = new ResourceSet();
   if (structure !== undefined) mapSegments({ message, options, structure, borrowed, account, resources });
-  const link = patientLinkOf(header);
+  const event = adtEventOf(header);
   const execution = executionOf({ message, options, account, resources }, message.segments.length);
-  if (link !== undefined) linkPatients(execution, link, resources.touched());
-  if (borrowed !== 'no' && link === undefined) account.problem({ rule: BORROWING[borrowed], place: 'MSH-9' });
+  if (event !== undefined) applyEvent(execution, event, resources);
+  const pending = event === undefined ? [] : pendingChanges(execution, event);
+  if (event?.unmapped !== undefined) {
+    account.problem({ rule: `not mapped: ${header.triggerEvent}: ${event.unmapped}`, place: 'MSH-9' });
+  } else if (borrowed !== 'no' && event === undefined) account.problem({ rule: BORROWING[borrowed], place: 'MSH-9' });
   addPatient(resources.touched());
-  const bundle = bundleOf(resources.touched(), {
-    identifierSystem: options.identifierSystem,
-    seed: seedOf(message),
-    account,
+  const { identifierSystem } = options;
+  const bundled = bundleOf(isNothingToRecord(header) ? [] : resources.touched(), {
+    ...{ identifierSystem, seed: seedOf(message), account, pending, event },
   });
-  return { bundle, account: account.close(message) };
+  return { ...bundled, account: account.close(message) };
+}
+
+/** Adds to what the tables made of the segments. */
+function applyEvent(execution: Execution, event: AdtEvent, resources: ResourceSet): void {
+  const made = resources.touched();
+  if (event.patients !== undefined) linkPatients(execution, event.patients, made);
+  const { visit = 'kept', endsPatient = false } = event;
+  for (const { type, root } of made) {
+    if (type === 'Encounter' && visit !== 'kept') set(root, 'status', visit);
+    if (type === 'Patient' && endsPatient) set(root, 'active', false);
+  }
 }
 
 /** The same message gives the same bundle. */

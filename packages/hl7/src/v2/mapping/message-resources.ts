@@ -6,7 +6,7 @@
 import { RESOURCE_TYPES } from '../generated/fhir-elements.ts';
 import { elementOf } from './fhir-model.ts';
 import type { MessageRow, Place, ReferenceRule, Structure } from './message-structure.ts';
-import { childOf, newNode, type Resource, type TreeNode } from './resource-tree.ts';
+import { childOf, newResource, type Resource, type TreeNode } from './resource-tree.ts';
 import type { Step, Target } from './target-path.ts';
 
 /** Bounds what a message of very many repetitions makes; a genome report has some thousands. */
@@ -17,8 +17,7 @@ export class ResourceSet {
 
   /** `isPrimary`: it stands for itself; others are there because one of those refers to them. */
   add(type: string, { isPrimary = false } = {}): Resource {
-    const number = this.#resources.length;
-    const resource: Resource = { type, number, isPrimary, root: newNode(type), isTouched: false };
+    const resource = newResource(type, this.#resources.length, isPrimary);
     if (this.#resources.length < RESOURCE_COUNT_MAX) this.#resources.push(resource);
     return resource;
   }

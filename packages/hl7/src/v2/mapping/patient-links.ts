@@ -6,44 +6,14 @@
  *   link    A24: two patients are one person, or belong together: each sees the other.
  *   part    A37: what A24, or a merge by mistake, put together is taken apart: both are active and refer to nobody.
  *
- * Visits and accounts that are moved (A35, A38, A41 to A50) stay where they were: the account says so.
+ * Which event does which stands in adt-events.ts.
  */
 
+import type { PatientLink } from './adt-events.ts';
 import { elementOf } from './fhir-model.ts';
 import { MRG_FIELDS, pidOfMrg } from './merge-segment.ts';
 import { childOf, type Json, type Resource, type TreeNode } from './resource-tree.ts';
 import { type Execution, executeSegment } from './row-execution.ts';
-
-export type PatientLink = 'merge' | 'link' | 'part' | 'move';
-
-const EVENTS: Readonly<Record<string, PatientLink>> = {
-  A18: 'merge',
-  A30: 'merge',
-  A34: 'merge',
-  A36: 'merge',
-  A39: 'merge',
-  A40: 'merge',
-  A24: 'link',
-  A37: 'part',
-  A35: 'move',
-  A38: 'move',
-  A41: 'move',
-  A42: 'move',
-  A43: 'move',
-  A44: 'move',
-  A45: 'move',
-  A46: 'move',
-  A47: 'move',
-  A48: 'move',
-  A49: 'move',
-  A50: 'move',
-};
-
-type Event = { readonly messageCode: string; readonly triggerEvent: string };
-
-export function patientLinkOf({ messageCode, triggerEvent }: Event): PatientLink | undefined {
-  return messageCode === 'ADT' ? EVENTS[triggerEvent] : undefined;
-}
 
 /** Adds to what the tables made of the message. */
 export function linkPatients(execution: Execution, link: PatientLink, made: readonly Resource[]): void {
@@ -62,8 +32,6 @@ export function linkPatients(execution: Execution, link: PatientLink, made: read
     case 'part':
       for (const { root } of patients) set(root, 'active', true);
       return;
-    case 'move':
-      execution.onProblem('MRG-1', 'accounts, visits and numbers that are moved are not mapped');
   }
 }
 
@@ -101,7 +69,8 @@ function addLink(from: Resource, to: Resource, type: 'replaces' | 'replaced-by' 
   set(link, 'type', type);
 }
 
-function set(node: TreeNode, name: string, value: Json): void {
+/** Whatever a table put there gives way. */
+export function set(node: TreeNode, name: string, value: Json): void {
   const child = at(node, name, '');
   if (child !== undefined) child.value = value;
 }

@@ -29,9 +29,15 @@ export type Resource = {
   readonly isPrimary: boolean;
   /** Whether a value of the message is in it, and not only what tables and we add. */
   isTouched: boolean;
+  /** Elements that the message deletes by two quotation marks, as `RecordChange` writes them. */
+  readonly deleted: Set<string>;
 };
 
-export function newNode(type: string, codes: readonly string[] = []): TreeNode {
+export function newResource(type: string, number: number, isPrimary = false): Resource {
+  return { type, number, isPrimary, root: newNode(type), isTouched: false, deleted: new Set() };
+}
+
+function newNode(type: string, codes: readonly string[] = []): TreeNode {
   return { type, codes, value: undefined, slots: new Map(), resource: undefined };
 }
 

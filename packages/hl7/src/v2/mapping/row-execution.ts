@@ -8,7 +8,7 @@
 import { decodeValue, type Message, partOf, repetitionsOf, type Segment } from '../message.ts';
 import { codeSystemUrl } from './code-systems.ts';
 import { holds, type Name } from './condition.ts';
-import { elementOf, isComplex } from './fhir-model.ts';
+import { elementOf, isComplex, isMergedInside } from './fhir-model.ts';
 import { mapTable, type PathStep, type Row, TEXT_PLACES } from './map-tables.ts';
 import { primitiveOf } from './primitive-value.ts';
 import { childOf, type Resource, type TreeNode } from './resource-tree.ts';
@@ -80,13 +80,43 @@ export function executeSegment(
     };
     const place = field === undefined ? segment.name : `${segment.name}-${field}`;
     const scope: Scope = { execution, segment, key, place, touch, isAuthority: false };
+    if (field !== undefined && segment.fields[field] === DELETED) markDeleted(resource, one.row, place);
     const isDone = executeSegmentRow(scope, one.row, resource.root, eachCount);
     if (isDone && field !== undefined) execution.onField(segment, field, 'mapped');
   }
 }
 
+const DELETED = '""';
+
 function isSaid(raw: string): boolean {
-  return raw !== '' && raw !== '""';
+  return raw !== '' && raw !== DELETED;
+}
+
+/** Fields that speak of one occurrence of a list, by what tells it apart (see record-merge.ts). */
+const OCCURRENCES: Readonly<Record<string, string>> = {
+  'PID-13': 'telecom:home',
+  'PID-14': 'telecom:work',
+  'PV1-3': 'location:active',
+  'PV1-6': 'location:completed',
+  'PV1-42': 'location:reserved',
+  'PV1-7': 'participant:ATND',
+  'PV1-8': 'participant:REF',
+  'PV1-9': 'participant:CON',
+  'PV1-17': 'participant:ADM',
+};
+
+/** Numbers are never deleted so: a record without one could not be found again. */
+function markDeleted(resource: Resource, { path }: Row, place: string): void {
+  const names: string[] = [];
+  for (const step of path) {
+    if (step.kind !== 'element') break;
+    names.push(step.element.name);
+    if (step.element.isList || !isMergedInside(step.element.type)) break;
+  }
+  const [first] = names;
+  if (first === undefined || first === 'identifier') return;
+  const occurrence = OCCURRENCES[place];
+  resource.deleted.add(occurrence?.startsWith(`${first}:`) === true ? occurrence : names.join('.'));
 }
 
 /** `component[each]`: as many as the field has repetitions that has most of them. */
