@@ -35,7 +35,7 @@ const FeedMessageSchema = Type.Object(
     reasons: Type.Array(FeedReasonSchema),
     attemptCount: count,
     duplicateCount: Type.Integer({ minimum: 0, description: 'how often it came again' }),
-    conflictCount: Type.Integer({ minimum: 0, description: 'how often other content came under its control id' }),
+    conflictCount: Type.Integer({ minimum: 0, description: 'how many other messages have its control id' }),
     changedAt: Type.String({ format: 'date-time' }),
   },
   { additionalProperties: false },

@@ -124,9 +124,7 @@ function listenerFor(journal: MessageJournal, onStored: (entry: JournalEntry) =>
     const facts = { sendingApplication, sendingFacility, controlId, messageCode, triggerEvent };
     const kept = await journal.add({ receivedAt: new Date().toISOString(), address, ...facts, bytes });
     if (kept.outcome === 'stored') onStored(kept.entry);
-    if (kept.outcome !== 'conflict') return answers(header, { kind: 'accepted' });
-    const reason = 'MSH-10: this control id came before, with other content.';
-    return answers(header, { kind: 'error', code: '205', reason });
+    return answers(header, { kind: 'accepted' });
   };
   return { receive, refuse };
 }

@@ -25,9 +25,8 @@ export type JournalEntry = {
 };
 
 export type NewEntry = Omit<JournalEntry, 'sequence' | 'digest' | 'byteCount' | 'content'> & { readonly bytes: Buffer };
-export type Kept =
-  | { readonly outcome: 'stored'; readonly entry: JournalEntry }
-  | { readonly outcome: 'duplicate' | 'conflict' };
+type Named = Pick<JournalEntry, 'sendingApplication' | 'sendingFacility' | 'controlId' | 'digest'>;
+export type Kept = { readonly outcome: 'stored'; readonly entry: JournalEntry } | { readonly outcome: 'duplicate' };
 
 export type MessageJournal = {
   /** Resolves when it is durable. */
@@ -39,7 +38,7 @@ type Waiting = { readonly line: string } & PromiseWithResolvers<void>;
 
 export async function openMessageJournal(file: string): Promise<MessageJournal> {
   const handle = await open(file, 'a+', 0o600);
-  const { digests, wholeBytes, count } = await readJournal(handle);
+  const { names, wholeBytes, count } = await readJournal(handle);
   await handle.truncate(wholeBytes);
   let sequence = count;
   let waiting: Waiting[] = [];
@@ -61,16 +60,15 @@ export async function openMessageJournal(file: string): Promise<MessageJournal> 
   };
   return {
     async add({ bytes, ...message }) {
-      const name = nameOf(message);
       const digest = createHash('sha256').update(bytes).digest('hex');
-      const known = digests.get(name);
-      if (known !== undefined) {
+      const name = nameOf({ ...message, digest });
+      if (names.has(name)) {
         await durable.get(name); // the first one may still be on its way
-        return { outcome: known === digest ? 'duplicate' : 'conflict' };
+        return { outcome: 'duplicate' };
       }
       sequence += 1;
       const entry = { sequence, ...message, digest, byteCount: bytes.byteLength, content: bytes.toString('base64') };
-      digests.set(name, digest);
+      names.add(name);
       const deferred = Promise.withResolvers<void>();
       waiting.push({ line: `${JSON.stringify(entry)}\n`, ...deferred });
       durable.set(name, deferred.promise);
@@ -78,7 +76,7 @@ export async function openMessageJournal(file: string): Promise<MessageJournal> 
       try {
         await deferred.promise;
       } catch (caught) {
-        digests.delete(name);
+        names.delete(name);
         throw caught;
       } finally {
         durable.delete(name);
@@ -92,13 +90,14 @@ export async function openMessageJournal(file: string): Promise<MessageJournal> 
   };
 }
 
-function nameOf({ sendingApplication, sendingFacility, controlId }: Omit<NewEntry, 'bytes'>): string {
-  return JSON.stringify([sendingApplication, sendingFacility, controlId]);
+/** By which a message is known again: a sender may count anew, so its control id alone does not tell. */
+function nameOf({ sendingApplication, sendingFacility, controlId, digest }: Named): string {
+  return JSON.stringify([sendingApplication, sendingFacility, controlId, digest]);
 }
 
-/** Names and digests of what is there, and how many bytes are whole lines. */
+/** Names of what is there, and how many bytes are whole lines. */
 async function readJournal(handle: FileHandle) {
-  const digests = new Map<string, string>();
+  const names = new Set<string>();
   const { size } = await handle.stat();
   let wholeBytes = 0;
   let count = 0;
@@ -107,11 +106,11 @@ async function readJournal(handle: FileHandle) {
     const end = wholeBytes + Buffer.byteLength(line) + 1;
     if (end > size) break; // the last line has no end
     const entry: JournalEntry = parseLine(line, count + 1);
-    digests.set(nameOf(entry), entry.digest);
+    names.add(nameOf(entry));
     wholeBytes = end;
     count = entry.sequence;
   }
-  return { digests, wholeBytes, count };
+  return { names, wholeBytes, count };
 }
 
 function parseLine(line: string, number: number): JournalEntry {

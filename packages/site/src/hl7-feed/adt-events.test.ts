@@ -11,7 +11,7 @@ before(async () => {
 });
 beforeEach(async () => {
   await feed.database.pool.query(
-    'truncate hl7_message, hl7_conflict, hl7_patient, fhir_resource, fhir_history, fhir_token, fhir_reference, fhir_string, fhir_date, fhir_quantity',
+    'truncate hl7_message, hl7_patient, fhir_resource, fhir_history, fhir_token, fhir_reference, fhir_string, fhir_date, fhir_quantity',
   );
 });
 after(() => feed.close());

@@ -17,7 +17,7 @@ async function rows(columns = 'sequence, control_id, state, duplicate_count'): P
 }
 
 async function emptied(): Promise<void> {
-  await feed.database.pool.query('truncate hl7_message, hl7_conflict, hl7_patient restart identity');
+  await feed.database.pool.query('truncate hl7_message, hl7_patient restart identity');
 }
 
 describe('a feed of HL7 v2 messages', () => {
@@ -60,18 +60,20 @@ describe('a feed of HL7 v2 messages', () => {
     assert.deepEqual(await rows(), [{ sequence: 1, control_id: '1', state: 'received', duplicate_count: 2 }]);
   });
 
-  it('refuses other content under a control id that is taken, and records that it came', async () => {
+  it('takes other content under a control id for another message, and both for themselves when they come again', async () => {
     const sender = feed.sender();
-    await sender.send(admission({ controlId: '1' }));
-    const other = admission({ controlId: '1', patient: 'P2' });
-    for (const _ of [1, 2]) {
-      const answer = await sender.send(other);
-      assert.equal(answer?.code, 'AE');
-      assert.match(answer?.reason ?? '', /came before, with other content/);
-    }
-    assert.equal((await rows()).length, 1);
-    const { rows: conflicts } = await feed.database.pool.query('select sequence, times from hl7_conflict');
-    assert.deepEqual(conflicts, [{ sequence: 1, times: 2 }]);
+    const [first, other] = [admission({ controlId: '1' }), admission({ controlId: '1', patient: 'P2' })];
+    for (const message of [first, other, first, other]) assert.equal((await sender.send(message))?.code, 'AA');
+    const counted = await rows('control_id, duplicate_count, repeats_control_id');
+    assert.deepEqual(counted, [
+      { control_id: '1', duplicate_count: 1, repeats_control_id: false },
+      { control_id: '1', duplicate_count: 1, repeats_control_id: true },
+    ]);
+    await feed.database.pool.query("update hl7_message set received_at = received_at - interval '61 minutes'");
+    await sender.send(admission({ controlId: '1', patient: 'P3' })); // as one that counts anew comes to it
+    assert.equal((await rows('repeats_control_id'))[2]?.['repeats_control_id'], false);
+    const all = createFeedAccess({ database: feed.database, clock: systemClock }, () => {});
+    assert.equal((await all.read(1)).conflictCount, 2);
   });
 
   it('tells senders apart by application and facility: one control id of two is two messages', async () => {
@@ -197,6 +199,15 @@ describe('messages that are mapped', () => {
       applied.map(({ sequence }) => sequence),
       [2, 1],
     );
+  });
+
+  it('say so where another one had their control id shortly before', async () => {
+    const sender = feed.sender();
+    for (const patient of ['P1', 'P2']) await sender.send(admission({ controlId: 'same', patient }));
+    await feed.sweep();
+    assert.deepEqual(await states(), ['mapped', 'mapped-with-warning']);
+    assert.match((await access.read(2)).reasons[0]?.rule ?? '', /another message came under its control id/);
+    assert.equal(applied.length, 2);
   });
 
   it('wait all together while what applies them is away, and lose nothing', async () => {

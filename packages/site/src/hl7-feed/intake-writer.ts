@@ -2,8 +2,8 @@
  * Stores messages in batches: while one transaction commits, what arrives on all connections waits and goes into the next, so that
  * eight senders that each wait for their answer cost one sync of the database's log.
  *
- * Batches follow one another, each in the order of arrival: so sequence numbers grow along every connection. Two messages of one name
- * never share a batch, since the second is judged by the first.
+ * Batches follow one another, each in the order of arrival: so sequence numbers grow along every connection. Two messages of one
+ * control id never share a batch, since the second is judged by the first.
  */
 import { AppError } from '@lantern/contract';
 import type { Database } from '@lantern/service';

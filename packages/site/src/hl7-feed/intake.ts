@@ -2,8 +2,11 @@
  * Takes messages in, and says so only of what will still be there after the power fails.
  *
  *   frame ──► sender admitted ──► readable, of a known processing id ──► stored, committed ──► AA or CA
- *               │                     │                                   ├── known already ──► AA or CA again, nothing else
- *               └── AR or CR          └── AR or CR                        └── other content under its name ──► AE or CE
+ *               │                     │                                   └── known already ──► AA or CA again, nothing else
+ *               └── AR or CR          └── AR or CR
+ *
+ * A message is known again by its sender, its control id and its bytes. Other bytes under the id are another message, for senders count
+ * anew; whether that was shortly before is kept with it.
  *
  * Where the disk is full or the database away, nothing is said and the connection is closed: a sender that has no answer sends
  * again, one that is refused may not.
@@ -88,9 +91,8 @@ export function createIntake(deps: IntakeDeps): Intake {
       ...deps.hashPatient(message, sender),
     });
     faultPoint('feed.message.stored');
-    if (outcome === 'conflict') log.warn({ sender: sender.name }, 'an HL7 control id came with other content');
     if (outcome === 'stored') deps.onStored();
-    return answers(header, outcome === 'conflict' ? CONFLICT : { kind: 'accepted' });
+    return answers(header, { kind: 'accepted' });
   }
 
   return {
@@ -111,12 +113,6 @@ const NOT_ADMITTED: Verdict & { kind: 'rejected' } = {
   kind: 'rejected',
   code: '207',
   reason: 'MSH-3, MSH-4: this sender is not admitted here.',
-};
-
-const CONFLICT: Verdict = {
-  kind: 'error',
-  code: '205',
-  reason: 'MSH-10: this control id came before, with other content.',
 };
 
 function unwanted(

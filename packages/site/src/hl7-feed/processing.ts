@@ -106,6 +106,11 @@ async function processNext(deps: ProcessingDeps): Promise<boolean> {
   }
 }
 
+const REPEATED: FeedReason = {
+  rule: 'another message came under its control id within the hour before',
+  place: 'MSH-10',
+};
+
 function isTransient(caught: unknown): boolean {
   return caught instanceof AppError && ERROR_TABLE[caught.code].failureClass === 'transient';
 }
@@ -134,6 +139,7 @@ async function processOne(deps: ProcessingDeps, tx: Tx<FeedTables>, message: Wai
   const reasons: FeedReason[] = [...account.problems];
   if (history.birthDiffers)
     reasons.unshift({ rule: 'the number of its patient came before with another date of birth', place: 'PID-7' });
+  if (message.repeats_control_id) reasons.unshift(REPEATED);
   if (history.laterIsMapped) reasons.unshift({ rule: 'younger messages of its patient were applied before it' });
   reasons.unshift(...(await deps.applyBundle(tx, bundle, { sequence, receivedAt: message.received_at, changes })));
   const event = reasons.length === 0 ? 'map' : 'warn';

@@ -1,4 +1,4 @@
-/** Rows of the feed: messages as they came, and what came under a name that was taken. */
+/** Rows of the feed: messages as they came. */
 import {
   AppError,
   type EventOf,
@@ -11,7 +11,7 @@ import {
 import type { Database } from '@lantern/service';
 import { CompiledQuery, type Kysely, sql } from 'kysely';
 
-/** The mirror of `migrations/022-hl7-feed.sql`. */
+/** The mirror of `migrations/022-hl7-feed.sql` and `027-hl7-control-ids.sql`. */
 export type FeedTables = {
   hl7_message: {
     /** Below 2^53 for longer than anybody sends. */
@@ -33,15 +33,9 @@ export type FeedTables = {
     reasons: FeedReason[];
     attempt_count: number;
     duplicate_count: number;
+    /** Another message had its control id shortly before. */
+    repeats_control_id: boolean;
     changed_at: Date;
-  };
-  hl7_conflict: {
-    sequence: number;
-    content_digest: Buffer;
-    byte_count: number;
-    first_at: Date;
-    last_at: Date;
-    times: number;
   };
 };
 export type FeedDb = Kysely<FeedTables>;
@@ -61,7 +55,10 @@ export type NewMessage = {
   readonly birthKey: Buffer | undefined;
 };
 
-export type IntakeOutcome = 'stored' | 'duplicate' | 'conflict';
+export type IntakeOutcome = 'stored' | 'duplicate';
+
+/** A sender that sends again under the id of a message does it soon; one that counts anew comes to it later. */
+const CONTROL_ID_WINDOW = '1 hour';
 
 /**
  * One text, so that it is compiled once here and planned once there: at eight messages a commit, that is most of the work. Contents and
@@ -69,10 +66,13 @@ export type IntakeOutcome = 'stored' | 'duplicate' | 'conflict';
  */
 const INSERT = `
   insert into hl7_message (sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
-    received_at, content, content_digest, byte_count, patient_key, birth_key, changed_at)
+    received_at, content, content_digest, byte_count, patient_key, birth_key, changed_at, repeats_control_id)
   select sending_application, sending_facility, control_id, message_code, trigger_event, version, connection, received_at,
     substring($8::bytea from first_byte for byte_count), substring($9::bytea from (place::int - 1) * 32 + 1 for 32), byte_count,
-    decode(patient, 'hex'), decode(birth, 'hex'), received_at
+    decode(patient, 'hex'), decode(birth, 'hex'), received_at, exists (
+      select from hl7_message known where known.sending_application = given.sending_application
+        and known.sending_facility = given.sending_facility and known.control_id = given.control_id
+        and known.received_at > given.received_at - interval '${CONTROL_ID_WINDOW}')
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $10::timestamptz[], $11::int[],
     $12::int[], $13::text[], $14::text[]) with ordinality as given(sending_application, sending_facility, control_id, message_code,
     trigger_event, version, connection, received_at, first_byte, byte_count, patient, birth, place)
@@ -80,13 +80,12 @@ const INSERT = `
   on conflict on constraint hl7_message_named do nothing
   returning sending_application, sending_facility, control_id`;
 
-/** In the order of `entries`, of which no two have one name; what is new is committed together. */
+/** In the order of `entries`, of which no two have one control id; what is new is committed together. */
 export async function insertMessages(database: Database, entries: readonly NewMessage[]): Promise<IntakeOutcome[]> {
   const added = await insertNew(database, entries);
   const outcomes: IntakeOutcome[] = [];
   for (const entry of entries) {
-    // Its name was taken before this statement ended: what stands there is committed, and never changes.
-    outcomes.push(added.has(nameOf(entry)) ? 'stored' : await recordRepeated(database, entry));
+    outcomes.push(added.has(nameOf(entry)) ? 'stored' : await countDuplicate(database, entry));
   }
   return outcomes;
 }
@@ -128,31 +127,21 @@ function starts(entries: readonly NewMessage[]): number[] {
   });
 }
 
-/** Counts a message that is here already, or keeps that other content came under its name. */
-async function recordRepeated(database: Database, entry: NewMessage): Promise<IntakeOutcome> {
-  const { sendingApplication, sendingFacility, controlId, contentDigest, content, receivedAt } = entry;
-  const { rows } = await sql<{ isSame: boolean }>`
-    with known as (
-      select sequence, content_digest = ${contentDigest}::bytea as is_same from hl7_message
-      where sending_application = ${sendingApplication} and sending_facility = ${sendingFacility} and control_id = ${controlId}
-    ), repeated as (
-      update hl7_message message set duplicate_count = duplicate_count + 1
-      from known where known.sequence = message.sequence and known.is_same
-    ), refused as (
-      insert into hl7_conflict (sequence, content_digest, byte_count, first_at, last_at)
-      select sequence, ${contentDigest}::bytea, ${content.byteLength}::int, ${receivedAt}::timestamptz, ${receivedAt}::timestamptz
-      from known where not is_same
-      on conflict (sequence, content_digest) do update set times = hl7_conflict.times + 1, last_at = excluded.last_at
-    )
-    select is_same as "isSame" from known`.execute(database.kysely<FeedTables>());
-  const [known] = rows;
-  if (known === undefined) throw new AppError('internal', 'A message whose name is taken is not there.');
-  return known.isSame ? 'duplicate' : 'conflict';
+/** Counts a message that is here already: what stands there is committed, and never changes. */
+async function countDuplicate(database: Database, entry: NewMessage): Promise<IntakeOutcome> {
+  const { sendingApplication, sendingFacility, controlId, contentDigest } = entry;
+  const { rows } = await sql`
+    update hl7_message set duplicate_count = duplicate_count + 1
+    where sending_application = ${sendingApplication} and sending_facility = ${sendingFacility} and control_id = ${controlId}
+      and content_digest = ${contentDigest}::bytea
+    returning sequence`.execute(database.kysely<FeedTables>());
+  if (rows.length !== 1) throw new AppError('internal', 'A message whose name is taken is not there.');
+  return 'duplicate';
 }
 
 export type WaitingMessage = Pick<
   FeedTables['hl7_message'],
-  'sequence' | 'content' | 'patient_key' | 'birth_key' | 'attempt_count' | 'received_at' | 'sending_application'
+  'sequence' | 'content' | 'patient_key' | 'birth_key' | 'attempt_count' | 'received_at' | 'repeats_control_id'
 > & { readonly connection: string };
 
 /**
@@ -169,7 +158,7 @@ export function nextWaiting(tx: FeedDb, count: number): Promise<WaitingMessage[]
       'birth_key',
       'attempt_count',
       'received_at',
-      'sending_application',
+      'repeats_control_id',
       'connection',
     ])
     .where('state', '=', 'received')
@@ -219,7 +208,10 @@ export async function changeMessage(tx: FeedDb, sequence: number, { event, reaso
   return rows.length > 0;
 }
 
-export type MessageRow = Omit<FeedTables['hl7_message'], 'content' | 'patient_key' | 'birth_key'> & {
+export type MessageRow = Omit<
+  FeedTables['hl7_message'],
+  'content' | 'patient_key' | 'birth_key' | 'repeats_control_id'
+> & {
   readonly is_kept: boolean;
   readonly conflict_count: number;
 };
@@ -263,7 +255,8 @@ function messageQuery(db: FeedDb) {
     ])
     .select(sql<boolean>`content is not null`.as('is_kept'))
     .select(
-      sql<number>`(select coalesce(sum(times), 0)::int from hl7_conflict where hl7_conflict.sequence = hl7_message.sequence)`.as(
+      sql<number>`(select count(*)::int - 1 from hl7_message other where other.sending_application = hl7_message.sending_application
+        and other.sending_facility = hl7_message.sending_facility and other.control_id = hl7_message.control_id)`.as(
         'conflict_count',
       ),
     );
