@@ -2,6 +2,13 @@
 import { AppError } from '@lantern/contract';
 import { type Static, Type } from 'typebox';
 
+/** An identifier system of FHIR is a URI (R4 datatypes.html#Identifier). */
+const AuthoritiesSchema = Type.Record(
+  Type.String({ minLength: 1, maxLength: 200 }),
+  Type.String({ pattern: '^[A-Za-z][A-Za-z0-9+.-]*:[^\\s]+$', maxLength: 500 }),
+  { description: 'URIs of identifier systems, by the name that messages have for their assigning authority (CX.4.1)' },
+);
+
 const FeedSenderSchema = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 64, description: 'as the feed is called here' }),
@@ -19,6 +26,7 @@ const FeedSenderSchema = Type.Object(
     identifierSystem: Type.Optional(
       Type.String({ minLength: 1, description: 'URI of patient numbers that come without an assigning authority' }),
     ),
+    authorities: Type.Optional(AuthoritiesSchema),
   },
   { additionalProperties: false },
 );
@@ -32,6 +40,7 @@ export const FeedSettingsSchema = Type.Object(
       default: [],
       description: 'addresses or networks from which anybody may send, under any name; for trials alone',
     }),
+    authorities: Type.Optional(AuthoritiesSchema),
     processingIds: Type.Array(Type.String({ minLength: 1, maxLength: 1 }), {
       default: ['P'],
       description: 'MSH-11.1 that is taken: P production, T training, D debugging',

@@ -271,6 +271,43 @@ describe('messages that are mapped', () => {
     ]);
   });
 
+  it('have the identifier systems that the settings name for authorities, those of a sender before those of all', async () => {
+    const bundles: Bundle[] = [];
+    const named = await startTestFeed({
+      name: 'hl7-feed-authorities',
+      settings: {
+        authorities: { NORTH: 'https://north.example/mrn', NHS: 'https://fhir.nhs.uk/Id/nhs-number' },
+        senders: [{ name: 'adt', hosts: ['127.0.0.1'], authorities: { NORTH: 'urn:oid:2.16.840.1.113883.19' } }],
+      },
+      applyBundle: async (_, bundle) => {
+        bundles.push(bundle as Bundle);
+        return [];
+      },
+    });
+    try {
+      const message = admission({ controlId: '1', patient: 'P1' }).toString();
+      const both = message.replace('P1^^^NORTH^MR', 'P1^^^NORTH^MR~9434765919^^^NHS^NH~7^^^ELSE^PI');
+      await named.sender().send(Buffer.from(both));
+      await named.sweep();
+      const [{ resource } = { resource: {} }] = bundles[0]?.entry ?? [];
+      const { identifier = [] } = resource as { identifier?: { system: string; value: string }[] };
+      assert.deepEqual(
+        identifier.map(({ system, value }) => [system, value]),
+        [
+          ['urn:oid:2.16.840.1.113883.19', 'P1'],
+          ['https://fhir.nhs.uk/Id/nhs-number', '9434765919'],
+          ['urn:lantern:hl7-feed:adt:ELSE', '7'],
+        ],
+      );
+    } finally {
+      await named.close();
+    }
+    await assert.rejects(
+      startTestFeed({ name: 'hl7-feed-authorities-no', settings: { authorities: { NHS: 'nhs number' } } }),
+      (caught) => caught instanceof AppError && caught.code === 'config.invalid',
+    );
+  });
+
   it('are forgotten but for their name once they were kept long enough', async () => {
     const sender = feed.sender();
     await sender.send(admission({ controlId: '1' }));

@@ -12,6 +12,7 @@
 import { AppError, ERROR_TABLE, type FeedReason } from '@lantern/contract';
 import { mapMessage, parseMessage, type RecordChange } from '@lantern/hl7';
 import { type AnyTx, type Clock, type Database, faultPoint, type Logger, type Tx } from '@lantern/service';
+import type { FeedSettings } from './feed-settings.ts';
 import type { FeedSenders } from './senders.ts';
 import { changeMessage, type FeedTables, nextWaiting, recordPatient, type WaitingMessage } from './store.ts';
 
@@ -42,6 +43,7 @@ export type ProcessingDeps = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly senders: Pick<FeedSenders, 'named'>;
+  readonly settings: Pick<FeedSettings, 'authorities'>;
   readonly applyBundle: ApplyBundle;
 };
 
@@ -129,6 +131,7 @@ async function processOne(deps: ProcessingDeps, tx: Tx<FeedTables>, message: Wai
   if (content === null) throw new AppError('internal', 'A message that waits has no content.');
   const { bundle, changes, account } = mapMessage(parseMessage(content), {
     timeZone: sender?.timeZone ?? 'Z',
+    authorities: { ...deps.settings.authorities, ...sender?.authorities },
     identifierSystem: sender?.identifierSystem ?? `urn:lantern:hl7-feed:${encodeURIComponent(name)}`,
   });
   if (bundle === undefined) {

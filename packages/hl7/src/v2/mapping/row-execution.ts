@@ -451,7 +451,7 @@ function setPlain(scope: Scope, node: TreeNode, text: string, { isFixed }: { isF
 function uriOf({ execution, place, isAuthority }: Scope, text: string): string {
   const { authorities, local } = execution;
   const trimmed = text.trim();
-  const authority = authorities.get(trimmed);
+  const authority = isAuthority ? authorities.get(trimmed) : undefined;
   if (authority !== undefined) return authority;
   if (/^(?:OBX-5|TXA|MSH)/.test(place) || /^[a-z][a-z0-9+.-]*:\S/i.test(trimmed)) return trimmed;
   return isAuthority ? `${local}:${encodeURIComponent(trimmed)}` : codeSystemUrl(trimmed, local);
