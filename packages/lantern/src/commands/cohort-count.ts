@@ -38,7 +38,7 @@ export function cohortCountCommand(context: CommandContext): Command {
     .requiredOption('--definition <file>', 'JSON, as ATLAS exports it')
     .option(
       '--describe <list>',
-      'sex,age:10,year,top-conditions:10,top-drugs:10,modality,crossing:sex+age',
+      'sex,age:10,year,top-conditions:10,top-drugs:10,modality,crossing:sex+age,measurement:CONCEPT/UNIT/BOUND/BOUND…',
       describeOption,
     )
     .option('--dataset <name>', 'under which the sites keep their records', RECORDS_DATASET_DEFAULT)
