@@ -11,7 +11,7 @@ import {
 import type { Database } from '@lantern/service';
 import { CompiledQuery, type Kysely, sql } from 'kysely';
 
-/** The mirror of `migrations/022-hl7-feed.sql` and `027-hl7-control-ids.sql`. */
+/** The mirror of `migrations/022-hl7-feed.sql` and `024-hl7-control-ids.sql`. */
 export type FeedTables = {
   hl7_message: {
     /** Below 2^53 for longer than anybody sends. */
