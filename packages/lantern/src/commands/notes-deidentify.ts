@@ -64,7 +64,9 @@ export function notesDeidentifyCommand(context: CommandContext): Command {
         treated.push({ input, output: name, findings: read?.findings });
       }
       if (options.report !== undefined) await writeFile(options.report, reportText(treated), { mode: 0o600 });
-      output.result(summaryOf(treated), resultText(treated, to));
+      const summary = summaryOf(treated);
+      output.result(summary, resultText(treated, to));
+      if (summary.written.length === 0) throw new AppError('input.invalid', 'No file was de-identified.');
     });
 }
 

@@ -1,5 +1,5 @@
 /** Ways to reach people: e-mail and web addresses, postcodes, streets. Of anybody; they are found by their form. */
-import type { Found } from './finding.ts';
+import { type Found, TAKEN, TAKEN_NAME } from './finding.ts';
 
 /** Areas of the United Kingdom's postcodes (Royal Mail), and those of the islands and the forces. */
 const POSTCODE_AREAS: ReadonlySet<string> = new Set(
@@ -55,8 +55,10 @@ export function findEmails(text: string): Found[] {
   return found;
 }
 
+const URL_FORM = new RegExp(`\\b(?:https?://|ftp://|www\\.)[^\\s${TAKEN}${TAKEN_NAME}<>"']+`, 'gi');
+
 export function findUrls(text: string): Found[] {
-  return [...text.matchAll(/\b(?:https?:\/\/|ftp:\/\/|www\.)[^\s\0<>"']+/gi)].map(({ index, 0: url }) => {
+  return [...text.matchAll(URL_FORM)].map(({ index, 0: url }) => {
     const trimmed = url.replace(/[.,;:!?)\]]{1,8}$/, '');
     return { kind: 'url', start: index, end: index + trimmed.length };
   });

@@ -33,7 +33,7 @@ type Form = { readonly pattern: RegExp; readonly read: (parts: Parts, shift: Shi
 type Reading = { readonly replacement: string; readonly day?: Day };
 type Shifting = { readonly days: number; readonly year: number };
 
-const MONTH = `(?<month>${MONTH_PATTERN})\\.?`;
+const MONTH = `(?<month>${MONTH_PATTERN})(?<dot>\\.?)`;
 const UNIT = '(?:mg|mcg|ml|g|kg|units?|tabs?|tablets?|mmol|%|iu|puffs?|days?|weeks?|months?|hours?|hrs?)\\b';
 const YEAR_DEFAULT = 2020; // of a note that names no year; only its leap day shows
 
@@ -140,7 +140,7 @@ const FORMS: readonly Form[] = [
   {
     // since 2018, (2018)
     pattern:
-      /(?<before>\b(?:in|since|from|until|till|during|early|late|mid|spring|summer|autumn|winter|year|circa|around) (?:the )?(?:early |late |mid[- ])?|\()(?<year>19\d{2}|20[0-4]\d)(?=[\s.,;:)]|$)(?![.,]\d|\s?(?:mg|ml|mcg|g|units?|kcal|cells|copies|steps|ng|pg|iu|l|cc)\b)/gi,
+      /(?<before>(?<!\d )\b(?:in|since|from|until|till|during|early|late|mid|spring|summer|autumn|winter|year|circa|around) (?:the )?(?:early |late |mid[- ])?|\()(?<year>19\d{2}|20[0-4]\d)(?=[\s.,;:)]|$)(?![.,]\d|\s?(?:mg|ml|mcg|g|units?|patients|people|women|men|births|cases|kcal|cells|copies|steps|ng|pg|iu|l|cc)\b)/gi,
     read: (p, { days }) => {
       const to = moved({ year: Number(p['year']), month: 7, day: 2 }, days);
       return { replacement: `${p['before']}${to.year}` };
@@ -244,7 +244,7 @@ function readRange(p: Parts, shift: Shifting): Reading | undefined {
 }
 
 function monthText(p: Parts, { month }: Day): string {
-  return monthNameLike(month, p['month'] ?? '');
+  return `${monthNameLike(month, p['month'] ?? '')}${p['dot'] ?? ''}`;
 }
 
 function yearText(p: Parts, { year }: Day): string {

@@ -102,6 +102,7 @@ describe('a date', () => {
       ['12-14 March 2021, 9-14 March 2021', '2-4 March 2021, 27 February 2021 to 4 March 2021'],
       ['Friday 12/3 at 14:30', 'Friday 02/3 at 14:30'],
       ['31/12/99', '21/12/99'],
+      ['since 2018, on 14 Feb. Well', 'since 2018, on 4 Feb. Well'],
     ]));
 
   it('of no year is moved as a day of the year that stood last', () =>
@@ -137,6 +138,8 @@ describe('a name of anybody', () => {
       ['son John, wife (Mary Evans), GP: Patel', 'son [NAME], wife ([NAME]), GP: [NAME]'],
       ['Dictated by Jane Doe MBBS', 'Dictated by [NAME] MBBS'],
       ['Yours sincerely,\n\nJane Doe\nConsultant', 'Yours sincerely,\n\n[NAME]\nConsultant'],
+      ['Zoë and Susan came. Mei Ng & Tomasz', '[NAME] and [NAME] came. [NAME] & [NAME]'],
+      ['her daughter Susan. Zoe says', 'her daughter [NAME]. [NAME] says'],
       ['d/w Okonkwo, spoke to Hannah', 'd/w [NAME], spoke to [NAME]'],
     ]));
 
@@ -147,6 +150,19 @@ describe('a name of anybody', () => {
       'Sister Mary Joseph nodule',
       'Miss doses',
       'Father Alzheimer disease',
+    ];
+    for (const note of kept) assert.equal(read(note).text, note);
+  });
+});
+
+describe('what stays, as docs/free-text.md says', () => {
+  it('is a name that nothing tells, a year or a month alone, a feast, and a name written as a word', () => {
+    const kept = [
+      'Susan phoned',
+      'her son gary phoned',
+      'ex-smoker, stopped 2011, died in November, seen at Easter 2020',
+      'a young woman of Otleyville',
+      'the procedure on 3/12',
     ];
     for (const note of kept) assert.equal(read(note).text, note);
   });

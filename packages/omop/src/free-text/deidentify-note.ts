@@ -11,7 +11,7 @@
 import { findAges } from './ages.ts';
 import { findEmails, findPostcodes, findStreets, findUrls } from './contacts.ts';
 import { findDates } from './dates.ts';
-import { type Finding, type Found, PLACEHOLDERS } from './finding.ts';
+import { type Finding, type Found, PLACEHOLDERS, TAKEN, TAKEN_NAME } from './finding.ts';
 import { findKnown, type KnownPerson, knownIdentifiers } from './known-identifiers.ts';
 import { findNumbers } from './numbers.ts';
 import { findPeople } from './people.ts';
@@ -61,24 +61,24 @@ export function createNoteDeidentifier(subject: NoteSubject): (note: string) => 
   };
 }
 
-/** Of the same length, so that places stay those of the note; no search takes it for a letter, a digit or a blank. */
+/** Of the same length, so that places stay those of the note. */
 function blank(text: string): string {
-  return '\0'.repeat(text.length);
+  return (text === PLACEHOLDERS.name ? TAKEN_NAME : TAKEN).repeat(text.length);
 }
 
 const ROUNDS_MAX = 6;
 
 /** What is taken out may leave a neighbour that stands alone only then: again, until there is nothing. Dates stay where they are. */
 function searchUntilNothing(note: string, search: (text: string) => Found[]): Found[] {
-  const taken: Found[] = [];
+  let taken: readonly Found[] = [];
   let text = note;
   for (let round = 0; ; round += 1) {
     const found = joinOverlaps(search(text));
     const dates = found.filter(isMoved);
     const others = found.filter((one) => !isMoved(one));
-    taken.push(...others);
+    taken = taken.concat(others);
     if (others.length === 0 || round === ROUNDS_MAX) return [...taken, ...dates].toSorted((a, b) => a.start - b.start);
-    text = replaced(text, others, ({ start, end }) => '\0'.repeat(end - start));
+    text = replaced(text, others, ({ kind, start, end }) => (kind === 'name' ? TAKEN_NAME : TAKEN).repeat(end - start));
   }
 }
 
@@ -110,7 +110,13 @@ function joinOverlaps(found: readonly Found[]): Found[] {
   return joined;
 }
 
-const BETWEEN_NAMES = /^[ ,.'’-]{0,3}$/;
+const BETWEEN_NAMES = /^[ ,'’-]{0,3}$/;
+const AFTER_INITIAL = /(?<!\p{L})\p{L}$/u;
+
+function isJoint(note: string, from: number, to: number): boolean {
+  const between = note.slice(from, to);
+  return BETWEEN_NAMES.test(between) || (/^\. ?$/.test(between) && AFTER_INITIAL.test(note.slice(from - 2, from)));
+}
 
 /** Margaret [and] Smith beside each other are one name. */
 function joinNames(note: string, found: readonly Found[]): Found[] {
@@ -118,7 +124,7 @@ function joinNames(note: string, found: readonly Found[]): Found[] {
   for (const next of found) {
     const last = joined.at(-1);
     const isBeside = last?.kind === 'name' && next.kind === 'name' && next.start - last.end <= 3;
-    if (last !== undefined && isBeside && BETWEEN_NAMES.test(note.slice(last.end, next.start))) {
+    if (last !== undefined && isBeside && isJoint(note, last.end, next.start)) {
       joined[joined.length - 1] = { kind: 'name', start: last.start, end: next.end };
     } else joined.push(next);
   }

@@ -36,3 +36,8 @@ export const PLACEHOLDERS: Readonly<Record<FindingKind, string>> = {
   date: '[DATE]',
   age: '[AGE 90+]',
 };
+
+/** What stands in a text that is searched where something was found already: no letter, no digit, no blank. */
+export const TAKEN = '\0';
+/** The same where it was a name. */
+export const TAKEN_NAME = '\u0001';

@@ -124,7 +124,7 @@ const OF_CALLING: ReadonlySet<string> = new Set(
   'no nos num number numbers nr id ident identifier is on of the was code ref pin contact home work'.split(' '),
 );
 const CALLS_NUMBER: ReadonlySet<string> = new Set(
-  'no nos num number numbers nr id identifier code ref mrn pin gmc nmc crn urn'.split(' '),
+  'no nos num number numbers nr id identifier code ref mrn pin gmc nmc crn urn accession'.split(' '),
 );
 const CALLING_WORDS_MAX = 4;
 const CALLING_GAP = ' \t\u00a0.:#=()-';

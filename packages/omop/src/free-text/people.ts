@@ -3,7 +3,7 @@
  * was told (dictated by, discussed with, Dear, Yours sincerely). A name without any of these is not found; see docs/free-text.md.
  */
 import { isEponymUse } from './eponyms.ts';
-import type { Found } from './finding.ts';
+import { type Found, TAKEN_NAME } from './finding.ts';
 import { isOrdinaryWord } from './ordinary-words.ts';
 import { isGap, type Word } from './words.ts';
 
@@ -76,7 +76,19 @@ export function findPeople(note: Note): Found[] {
       free = last + 1;
     }
   }
-  return found;
+  return [...found, ...besideNames(note)];
+}
+
+const AND_AFTER_NAME = new RegExp(`${TAKEN_NAME}(?: ?[&+] ?| and )(?=\\p{Lu})`, 'gu');
+
+/** Doreen and Susan, once Doreen is known. */
+function besideNames(note: Note): Found[] {
+  const ends = new Set([...note.text.matchAll(AND_AFTER_NAME)].map(({ index, 0: joint }) => index + joint.length));
+  if (ends.size === 0) return [];
+  return note.words.flatMap(({ start }, index): Found[] => {
+    const span = ends.has(start) ? freeName(note, index) : undefined;
+    return span === undefined ? [] : [{ kind: 'name', start, end: note.words[span[1]]?.end ?? start }];
+  });
 }
 
 type Span = readonly [first: number, last: number];
@@ -84,7 +96,7 @@ type Span = readonly [first: number, last: number];
 function namesAt(note: Note, index: number): Span[] {
   const word = note.words[index];
   if (word === undefined || word.isNumber || isNodule(note.words, index)) return [];
-  if (TITLES.has(word.folded)) {
+  if (TITLES.has(word.folded) && !isMeasure(note, index)) {
     const names = afterTitle(note, index);
     if (names.length > 0) return names;
   }
@@ -98,6 +110,13 @@ function namesAt(note: Note, index: number): Span[] {
 function isNodule(words: readonly Word[], index: number): boolean {
   if (words[index]?.folded !== 'sister' || words[index + 1]?.folded !== 'mary') return false;
   return words.slice(index + 2, index + 5).some(({ folded }) => folded.startsWith('nodul'));
+}
+
+/** 442 ms, and the end of a postcode: after a number, in small letters. */
+function isMeasure({ text, words }: Note, index: number): boolean {
+  const [before, word] = [words[index - 1], words[index]];
+  if (before === undefined || word === undefined || !before.isNumber) return false;
+  return before.end === word.start || (word.shape === 'lower' && isGap(text, [before.end, word.start], ' \u00a0', 1));
 }
 
 function one(span: Span | undefined): Span[] {

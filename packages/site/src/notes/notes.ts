@@ -74,7 +74,7 @@ async function page(deps: NotesDeps, wanted: Wanted): Promise<ResearchNotesPage>
       continue;
     }
     const read = await notesOf(deps.records, patient, { pseudonyms, shiftDaysMax, places, signal: wanted.signal });
-    notes.push(...read.notes);
+    for (const note of read.notes) notes.push(note);
     account.unread += read.unread;
   }
   account.notes = notes.length;
