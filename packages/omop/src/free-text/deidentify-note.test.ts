@@ -63,6 +63,7 @@ describe('what identifies by its form', () => {
   it('is an NHS number with its check digit, or one that is called so', () =>
     becomes([
       ['943 476 5919 and 9434765919', '[NHS NUMBER] and [NHS NUMBER]'],
+      ['9434765918 of a barcode', '[NUMBER] of a barcode'],
       ['NHS No. 9434765918', 'NHS No. [NHS NUMBER]'],
       ['NHS number is 94347 65918', 'NHS number is [NHS NUMBER]'],
     ]));
@@ -91,6 +92,19 @@ describe('what identifies by its form', () => {
     becomes([
       ['kestrel ward, Glasgow Royal Infirmary, Glasgow Coma Scale 15', '[PLACE], [PLACE], Glasgow Coma Scale 15'],
     ]));
+});
+
+describe('a town or a place that is also a word', () => {
+  it('takes no word out of a note', () => {
+    const near = createNoteDeidentifier({
+      ...SUBJECT,
+      patient: { ...SUBJECT.patient, addressLines: ['Bath'] },
+      places: ['Radiology', '12', 'Bed'],
+    });
+    const note = 'bath seat, radiology on 12 beds; bed 12';
+    assert.equal(near(note).text, note);
+    assert.equal(near('moved to Bath').text, 'moved to [ADDRESS]');
+  });
 });
 
 describe('a date', () => {

@@ -31,7 +31,7 @@ type Phrase = { readonly kind: FindingKind; readonly isPatients: boolean };
 export type KnownIdentifiers = {
   /** Every beginning of a phrase; the phrase itself has what it stands for. */
   readonly phrases: ReadonlyMap<string, Phrase | undefined>;
-  /** Names of one word that everyday language or medicine has too: found only where they are written as names. */
+  /** Names and towns of one word that everyday language or medicine has too: found only where they are written as names. */
   readonly ambiguous: ReadonlySet<string>;
   /** Names long enough to be known with one letter wrong, by length. */
   readonly long: ReadonlyMap<number, readonly string[]>;
@@ -57,8 +57,16 @@ export function knownIdentifiers(people: {
   const builder = createBuilder();
   builder.person(people.patient, true);
   for (const other of people.others) builder.person(other, false);
-  for (const place of people.places) builder.phrase(place, { kind: 'place', isPatients: false });
+  for (const place of people.places) if (isTelling(place)) builder.phrase(place, { kind: 'place', isPatients: false });
   return builder.found;
+}
+
+const PLACE_LENGTH_MIN = 4;
+
+/** Not Radiology, nor a bed that is called 12: those would take words and numbers out of every note. */
+function isTelling(place: string): boolean {
+  const compact = fold(place);
+  return compact.length >= PLACE_LENGTH_MIN && /\p{L}/u.test(compact) && !isOrdinaryWord(compact);
 }
 
 function createBuilder() {
@@ -88,7 +96,7 @@ function createBuilder() {
       if (folded.length >= MISSPELT_LENGTH_MIN) long.set(folded.length, [...(long.get(folded.length) ?? []), folded]);
     }
   };
-  const add = { phrase, compactPhrase, nameWord, monograms };
+  const add = { phrase, compactPhrase, nameWord, monograms, ambiguous };
   return {
     found: { phrases, ambiguous, long, initials, monograms },
     phrase,
@@ -109,6 +117,7 @@ type Adding = {
   readonly compactPhrase: (compact: string, of: Phrase) => void;
   readonly nameWord: (word: string) => void;
   readonly monograms: Set<string>;
+  readonly ambiguous: Set<string>;
 };
 
 const NAME: Phrase = { kind: 'name', isPatients: false };
@@ -157,11 +166,19 @@ function addNumber(number: string, isPatients: boolean, add: Adding): void {
   if (/^\d{6,}$/.test(unpadded)) add.compactPhrase(unpadded, { kind, isPatients });
 }
 
-/** The line, without its house number where it has words enough, and its words that are no words of everybody. */
+/** Found where they have a capital. */
+const TOWNS_ALSO_WORDS: ReadonlySet<string> = new Set(
+  'bath sale deal bury ware settle rugby wells battle beer box eye hook lancing leek mold rye sandwich slough crook dent'.split(
+    ' ',
+  ),
+);
+
+/** The line, and without its house number where it has words enough. */
 function addAddressLine(line: string, add: Adding): void {
   const of: Phrase = { kind: 'address', isPatients: false };
   const compact = fold(line);
-  if (compact.length >= ADDRESS_WORD_LENGTH_MIN && !isOrdinaryWord(compact)) add.phrase(line, of);
+  if (isOrdinaryWord(compact) || TOWNS_ALSO_WORDS.has(compact)) add.ambiguous.add(compact);
+  if (compact.length >= ADDRESS_WORD_LENGTH_MIN) add.phrase(line, of);
   const street = line.replace(/^\s*(flat|apartment|unit)?\s*\d+\s*[a-z]?\b[\s,/-]*/i, '');
   if (fold(street).length >= 2 * ADDRESS_WORD_LENGTH_MIN && !isOrdinaryWord(fold(street))) add.phrase(street, of);
 }
@@ -201,8 +218,9 @@ export function findKnown(
     const phrase = longestPhrase({ text, words }, index, known);
     if (phrase !== undefined) {
       const { kind, isPatients, last } = phrase;
-      const isOnlyInitials = kind === 'name' && last === index && !isWrittenAsName({ text, words }, index, known);
-      if (!isOnlyInitials && !isEponymUse({ text, words }, [index, last], OF_DISEASE)) {
+      const isOnlyWord =
+        (kind === 'name' || kind === 'address') && last === index && !isWrittenAsName({ text, words }, index, known);
+      if (!isOnlyWord && !isEponymUse({ text, words }, [index, last], OF_DISEASE)) {
         const place = kind === 'name' ? withInitials({ text, words }, { first: index, last }, known) : undefined;
         const start = place?.start ?? word.start;
         const end = place?.end ?? words[last]?.end ?? word.end;
