@@ -18,9 +18,18 @@ const RunCountMaxSchema = Type.Integer({
   description: 'runs that may be prepared under this decision',
 });
 
+const FreeTextSchema = Type.Union([Type.Literal('none'), Type.Literal('deidentified')], {
+  description:
+    'free text of records: none, or notes without what was found to tell who they are about, inside this site',
+});
+/** What a project may have of free text. */
+export type FreeText = Static<typeof FreeTextSchema>;
+export const FREE_TEXT_KINDS: readonly FreeText[] = ['none', 'deidentified'];
+export const FREE_TEXT_DEFAULT: FreeText = 'none';
+
 /**
  * What an approval allows. Never more than the project asked; may be less. `runCountMax` is absent in decisions from before
- * there was such a limit; the default holds for them.
+ * there was such a limit; the default holds for them. So is `freeText`: those allow none.
  */
 export const ConditionsSchema = Type.Object(
   {
@@ -30,6 +39,7 @@ export const ConditionsSchema = Type.Object(
     counts: CountPolicySchema,
     runStatistics: RunStatisticsPolicySchema,
     runCountMax: Type.Optional(RunCountMaxSchema),
+    freeText: Type.Optional(FreeTextSchema),
   },
   { additionalProperties: false },
 );
@@ -65,6 +75,7 @@ export const NewDecisionSchema = Type.Object(
     counts: Type.Optional(Type.Partial(CountPolicySchema, { additionalProperties: false })),
     runStatistics: Type.Optional(Type.Partial(RunStatisticsPolicySchema, { additionalProperties: false })),
     runCountMax: Type.Optional(RunCountMaxSchema),
+    freeText: Type.Optional(FreeTextSchema),
   },
   { additionalProperties: false },
 );

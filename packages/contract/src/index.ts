@@ -84,6 +84,9 @@ export {
   ConditionsSchema,
   type Decision,
   DecisionSchema,
+  FREE_TEXT_DEFAULT,
+  FREE_TEXT_KINDS,
+  type FreeText,
   type NewDecision,
   NewDecisionSchema,
   RUN_COUNT_MAX_DEFAULT,
@@ -248,6 +251,7 @@ export {
   type Retirement,
   RetirementSchema,
 } from './model-version.ts';
+export { NOTES_API, type NoteAccount, type ResearchNote, type ResearchNotesPage } from './notes-api.ts';
 export { matches, parse } from './parse.ts';
 export {
   EGRESS_KINDS,

@@ -10,6 +10,7 @@ export {
   PROFILE_DEFAULT,
   parseDeidentificationProfile,
 } from './deidentify/profile.ts';
+export { createPseudonyms, type Pseudonyms } from './deidentify/pseudonyms.ts';
 export type { DeidentificationReport, ReportedAction } from './deidentify/report.ts';
 export { findTesseract } from './deidentify/tesseract-reader.ts';
 export type { TextReader } from './deidentify/text-reader.ts';

@@ -16,6 +16,7 @@ export { joinHub } from './hub-link/join.ts';
 export { KEY_FILE, readLinkFile, requireLink } from './hub-link/link-file.ts';
 export { ImageNodeConfigSchema, startImageNode } from './image-node.ts';
 export { type RunningSite, type SiteOptions, startSite } from './main.ts';
+export { contactsOf, knownPersonOf, numberOfPatient } from './notes/known-person.ts';
 export { fhirFileSource, fhirFilesBelow } from './omop-etl/bundle-source.ts';
 export { type CdmDatabase, openCdmDatabase } from './omop-etl/cdm-database.ts';
 export { type EtlResult, type RowAccount, readAccount, runEtl } from './omop-etl/etl.ts';

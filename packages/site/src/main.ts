@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppError, SERVER_TITLES, SITE_ROLES } from '@lantern/contract';
+import { AppError, type ProjectId, SERVER_TITLES, SITE_ROLES } from '@lantern/contract';
 import { createGraphExecutor, type GraphExecutor } from '@lantern/runner';
 import {
   accountRoutes,
@@ -32,6 +32,7 @@ import {
   openBlobStore,
   openDatabase,
   publicKeyFromPem,
+  type Route,
   readSecretFile,
   systemClock,
   writeSecretFile,
@@ -39,6 +40,7 @@ import {
 import { createCdsClientVerifier } from './bedside/cds-client.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
+import { createPatientRecords } from './fhir/patient-records.ts';
 import { createFhirRecords, type FhirRecords } from './fhir-records.ts';
 import { createHl7Feed, type Hl7Feed } from './hl7-feed/hl7-feed.ts';
 import type { ApplyBundle } from './hl7-feed/processing.ts';
@@ -46,9 +48,14 @@ import { startHubLink } from './hub-link/hub-link.ts';
 import { KEY_FILE, type LinkFile, requireLink } from './hub-link/link-file.ts';
 import { createOutbound, type Outbound } from './hub-link/outbound.ts';
 import { hubLinkRoutes } from './hub-link/routes.ts';
+import { projectShiftDaysMax } from './image-selection/project-shift.ts';
 import { createImaging, type Imaging } from './imaging.ts';
 import { queueTasks } from './jobs.ts';
+import { createNotes } from './notes/notes.ts';
+import { noteRoutes } from './notes/routes.ts';
+import { createOptOuts, OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
 import { researchSettings } from './research-images/research-settings.ts';
+import { createResearchKeys } from './research-keys/research-keys.ts';
 import { VOUCHED_ROLES } from './roles.ts';
 import type { SiteContext } from './site-context.ts';
 import { startSweeper } from './sweeper.ts';
@@ -107,7 +114,8 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
   const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
   await site.openRecords();
   shutdown.onClose('tasks', () => site.close());
-  const planes = await openPlanes(settings, { ...process, database, keyPair, projectStands: site.projectStands });
+  const { projectStands, freeTextOf } = site;
+  const planes = await openPlanes(settings, { ...process, database, keyPair, projectStands, freeTextOf });
   await startJobs(settings, { ...process, database, site, planes });
   const sweeper = startSweeper([...site.sweeps, ...planes.sweeps], log);
   shutdown.onClose('sweeper', () => sweeper.close());
@@ -155,7 +163,7 @@ type Planes = Pick<Imaging, 'jobs' | 'jobFailed' | 'sweeps' | 'routes'> & {
   listen(): Promise<{ dicomPort?: number; hl7Port?: number }>;
 };
 
-type PlaneDeps = Process & { database: Database; keyPair: KeyPair; projectStands: Wired['projectStands'] };
+type PlaneDeps = Process & { database: Database; keyPair: KeyPair } & Pick<Wired, 'projectStands' | 'freeTextOf'>;
 
 async function startJobs(
   settings: SiteConfig,
@@ -186,13 +194,31 @@ async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Plan
       await records.jobFailed(job);
     },
     sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? []), ...records.sweeps],
-    routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? []), ...records.routes],
+    routes: [
+      ...(imaging?.routes ?? []),
+      ...(feed?.routes ?? []),
+      ...notesOf(settings, opened, records),
+      ...records.routes,
+    ],
     async listen() {
       const dicomPort = await imaging?.listen();
       const hl7Port = await feed?.listen();
       return { ...(dicomPort === undefined ? {} : { dicomPort }), ...(hl7Port === undefined ? {} : { hl7Port }) };
     },
   };
+}
+
+/** Notes of the records, for projects that may have them; the lists of opt-outs are those of every other use. */
+function notesOf(
+  { optOuts: rules = OPT_OUTS_DEFAULT }: SiteConfig,
+  { database, clock, freeTextOf: permissionOf }: PlaneDeps,
+  { store }: FhirRecords,
+): Route[] {
+  const keys = createResearchKeys({ database, clock });
+  const optOuts = createOptOuts({ database, clock, keys, settings: rules, onLoaded: async () => undefined });
+  const shiftDaysMaxOf = (projectId: ProjectId) => projectShiftDaysMax(database, projectId);
+  const records = createPatientRecords(store);
+  return noteRoutes(createNotes({ database, clock, records, optOuts, keys, permissionOf, shiftDaysMaxOf }));
 }
 
 async function openFeed(

@@ -21,6 +21,8 @@ export const GOVERNANCE: RoleAccess = { kind: 'roles', roles: ['governance'] };
 export const OVERSIGHT: RoleAccess = { kind: 'roles', roles: ['admin', 'governance'] };
 /** Tables and what runs on them. */
 export const DATA: RoleAccess = { kind: 'roles', roles: ['admin', 'data-engineer'] };
+/** Notes of records, de-identified for a project. */
+export const RESEARCH_NOTES: RoleAccess = { kind: 'roles', roles: ['data-engineer'] };
 /** Lists that both sides of the house bring: opt-outs, profiles to try. */
 export const RESEARCH_DATA: RoleAccess = { kind: 'roles', roles: ['governance', 'data-engineer'] };
 /** Whoever works with projects, without deciding. */

@@ -22,7 +22,7 @@ import { createExchange } from './exchange/exchange.ts';
 import type { Performer } from './exchange/performer.ts';
 import { createDecisionWatch } from './governance/decision-watch.ts';
 import { createGovernance } from './governance/governance.ts';
-import { isApproved } from './governance/policy.ts';
+import { allowsFreeText, type FreeTextPermission, isApproved, type Refusal } from './governance/policy.ts';
 import { governanceRoutes } from './governance/routes.ts';
 import { createAuditAnchor } from './hub-link/audit-anchor.ts';
 import { hubCallsOf } from './hub-link/hub-calls.ts';
@@ -59,6 +59,8 @@ export type Wired = {
   readonly deployments: Deployments;
   /** Whether this site's approval of a project stands now. */
   readonly projectStands: (projectId: ProjectId) => Promise<boolean>;
+  /** Whether a project may have notes now. */
+  readonly freeTextOf: (projectId: ProjectId) => Promise<FreeTextPermission | Refusal>;
   /** Makes ready what questions about records need. Throws `config.invalid`. */
   readonly openRecords: () => Promise<void>;
   /** Stops the work on tasks. */
@@ -77,6 +79,7 @@ export function wire(deps: WiringDeps): Wired {
   return {
     deployments,
     projectStands: async (projectId) => isApproved(await research.governance.standingOf(projectId), deps.clock.now()),
+    freeTextOf: async (projectId) => allowsFreeText(await research.governance.standingOf(projectId), deps.clock.now()),
     openRecords: () => openRecords(deps.settings, datasets),
     close: () => exchange.close(),
     routes: [
@@ -156,14 +159,14 @@ function wireRecords(
   governance: Pick<Parameters<typeof createRecords>[0], 'standingOf' | 'questionsGranted'>,
 ): { records: Records; routes: Route[] } {
   const { dataDir, records: settings, optOuts: rules = OPT_OUTS_DEFAULT, dicom } = deps.settings;
-  if (settings === undefined)
-    return { records: createRecords({ ...deps, ...governance, records: undefined }), routes: [] };
   const optOuts = createOptOuts({
     ...deps,
     keys: createResearchKeys(deps),
     settings: rules,
     onLoaded: async () => undefined, // the next question looks
   });
+  const routes = dicom === undefined ? optOutRoutes(optOuts) : [];
+  if (settings === undefined) return { records: createRecords({ ...deps, ...governance, records: undefined }), routes };
   const bounds = {
     memoryMiB: deps.settings.duckdbMemoryMiB,
     threads: deps.settings.duckdbThreads,
@@ -179,7 +182,7 @@ function wireRecords(
       optOuts,
     },
   });
-  return { records, routes: dicom === undefined ? optOutRoutes(optOuts) : [] };
+  return { records, routes };
 }
 
 async function openRecords(

@@ -12,6 +12,7 @@ import { hl7Command } from '../commands/hl7.ts';
 import { hubCommand } from '../commands/hub.ts';
 import { imagesCommand } from '../commands/images.ts';
 import { modelCommand } from '../commands/model.ts';
+import { notesCommand } from '../commands/notes.ts';
 import { omopCommand } from '../commands/omop.ts';
 import { projectCommand } from '../commands/project.ts';
 import { runCommand } from '../commands/run.ts';
@@ -50,6 +51,7 @@ export function buildProgram(context: CommandContext): Command {
     hl7Command(context),
     cohortCommand(context),
     omopCommand(context),
+    notesCommand(context),
     demoCommand(context),
     doctorCommand(context),
   ];

@@ -5,6 +5,9 @@ import {
   type Digest,
   EGRESS_KINDS,
   type EgressKind,
+  FREE_TEXT_DEFAULT,
+  FREE_TEXT_KINDS,
+  type FreeText,
   type NewDecision,
   RUN_COUNT_MAX_DEFAULT,
   RUN_STATISTICS_POLICY_DEFAULT,
@@ -34,6 +37,7 @@ type DecideOptions = CommonOptions & {
   parameterRowRatioMax?: number;
   categoryPatientCountMin?: number;
   runCountMax?: number;
+  freeText?: string;
 };
 
 const COUNTS = COUNT_POLICY_DEFAULT;
@@ -55,9 +59,10 @@ export function decideCommand(context: CommandContext): Command {
       '--egress <kinds...>',
       `allow only these kinds of message to leave, of those the project asks: ${EGRESS_KINDS.join(', ')}`,
     )
+    .option('--bundle <digests...>', 'allow only these bundles: digest, its first characters, or name of the algorithm')
     .option(
-      '--bundle <digests...>',
-      'allow only these bundles: digest, its first characters, or name of the algorithm',
+      '--free-text <kind>',
+      `notes of records for this project, inside this site: ${FREE_TEXT_KINDS.join(' or ')} (default ${FREE_TEXT_DEFAULT}); read docs/free-text.md before allowing them`,
     );
   return withPolicy(command).action(
     connected<DecideOptions>(context, async ({ api }, { output, options, args: [text] }) => {
@@ -129,6 +134,7 @@ function newDecision(options: DecideOptions): NewDecision {
     ...(counts === undefined ? {} : { counts }),
     ...(runStatistics === undefined ? {} : { runStatistics }),
     ...(options.runCountMax === undefined ? {} : { runCountMax: options.runCountMax }),
+    ...(options.freeText === undefined ? {} : { freeText: freeTextKind(options.freeText) }),
   };
 }
 
@@ -148,6 +154,12 @@ function egressKind(text: string): EgressKind {
   const kind = EGRESS_KINDS.find((known) => known === text);
   if (kind !== undefined) return kind;
   throw new AppError('input.invalid', `--egress: "${text}" is none of ${EGRESS_KINDS.join(', ')}.`);
+}
+
+function freeTextKind(text: string): FreeText {
+  const kind = FREE_TEXT_KINDS.find((known) => known === text);
+  if (kind !== undefined) return kind;
+  throw new AppError('input.invalid', `--free-text: "${text}" is none of ${FREE_TEXT_KINDS.join(', ')}.`);
 }
 
 const DIGEST_PREFIX_LENGTH_MIN = 8; // as shown in lists; two bundles of one project do not share it by chance

@@ -4,19 +4,20 @@
  * Fields that need a sentence have one; every other field of the document is printed by its name. So a field that the
  * contract gains is shown without a change here, and nothing that is signed is left out.
  */
-import type {
-  BundleManifest,
-  Conditions,
-  Decision,
-  Digest,
-  Feature,
-  FeatureSpec,
-  Filter,
-  GraphManifest,
-  ModelSpec,
-  ProjectAlgorithm,
-  ProjectSpec,
-  TrainingBounds,
+import {
+  type BundleManifest,
+  type Conditions,
+  type Decision,
+  type Digest,
+  type Feature,
+  type FeatureSpec,
+  type Filter,
+  FREE_TEXT_DEFAULT,
+  type GraphManifest,
+  type ModelSpec,
+  type ProjectAlgorithm,
+  type ProjectSpec,
+  type TrainingBounds,
 } from '@lantern/contract';
 import { printable } from '../cli/output.ts';
 
@@ -160,7 +161,15 @@ export function decisionText(decision: Decision): string {
 }
 
 function conditionLines(conditions: Conditions): Line[] {
-  const { datasets, bundleDigests, egress, counts, runStatistics, ...others } = conditions;
+  const {
+    datasets,
+    bundleDigests,
+    egress,
+    counts,
+    runStatistics,
+    freeText = FREE_TEXT_DEFAULT,
+    ...others
+  } = conditions;
   const named = (value: object) =>
     otherFields(value)
       .map(([name, text]) => `${name} ${text}`)
@@ -171,6 +180,7 @@ function conditionLines(conditions: Conditions): Line[] {
     ['may leave', egress.length === 0 ? 'nothing' : egress.join(', ')],
     ['counts', named(counts)],
     ['run statistics', named(runStatistics)],
+    ['free text', freeText],
     ...otherFields(others),
   ];
 }

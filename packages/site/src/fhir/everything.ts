@@ -8,7 +8,7 @@ import { PAGE_COUNT_MAX } from './limits.ts';
 import { nameText, readCurrent, readReferring, type StoredVersion } from './store.ts';
 
 /** Where resources say which patient they belong to. */
-function compartmentPlaces(): string[] {
+export function compartmentPlaces(): string[] {
   const places = Object.entries(patientCompartment()).flatMap(([type, codes]) =>
     codes.flatMap((code) => (searchParametersOf(type)[code]?.sources ?? []).map((source) => placeOf(type, source))),
   );

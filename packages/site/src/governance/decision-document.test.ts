@@ -53,8 +53,15 @@ describe('an approval', () => {
         counts: COUNT_POLICY_DEFAULT,
         runStatistics: RUN_STATISTICS_POLICY_DEFAULT,
         runCountMax: 100,
+        freeText: 'none',
       },
     });
+  });
+
+  it('allows notes only where the lead says so, and a refusal says nothing of them', () => {
+    const document = decisionDocument(approve({ freeText: 'deidentified' }), spec, head);
+    assert.equal(document.conditions?.freeText, 'deidentified');
+    assert.equal(refusedField({ verdict: 'refused', reason: 'no', freeText: 'deidentified' }), '/freeText');
   });
 
   it('may allow less: fewer bundles, fewer kinds of message, a nearer end', () => {

@@ -4,7 +4,8 @@
  * Invariant: an approval never allows more than the project asked. Conditions that are not typed are those the project asked
  * for, with the gate's defaults. The rules for counts may only be made stricter, since they are shared by everybody who asks:
  * more questions are granted one by one, after a person looked;
- * the rules for statistics of this project's runs may be relaxed, in the open, inside the signed document.
+ * the rules for statistics of this project's runs may be relaxed, in the open, inside the signed document. Free text, which stays in the
+ * hospital and no project asks for, is none unless the lead types it.
  */
 import {
   AppError,
@@ -15,6 +16,7 @@ import {
   type Decision,
   type DecisionId,
   type Digest,
+  FREE_TEXT_DEFAULT,
   type NewDecision,
   type ProjectId,
   type ProjectSpec,
@@ -48,13 +50,23 @@ export function decisionDocument(typed: NewDecision, spec: ProjectSpec, head: De
   if (typed.verdict === 'approved') {
     return { ...common, conditions: conditionsOf(typed, spec), expiresAt: expiryOf(typed, spec, decidedAt) };
   }
-  for (const field of ['expiresAt', 'egress', 'bundleDigests', 'counts', 'runStatistics', 'runCountMax'] as const) {
+  for (const field of OF_APPROVALS) {
     if (typed[field] !== undefined) {
       throw new AppError('input.invalid', `Field /${field} belongs to an approval only.`, { field: `/${field}` });
     }
   }
   return common;
 }
+
+const OF_APPROVALS = [
+  'expiresAt',
+  'egress',
+  'bundleDigests',
+  'counts',
+  'runStatistics',
+  'runCountMax',
+  'freeText',
+] as const;
 
 function expiryOf(typed: NewDecision, spec: ProjectSpec, now: Date): string {
   const expiresAt = typed.expiresAt ?? spec.expiresAt;
@@ -79,6 +91,7 @@ function conditionsOf(typed: NewDecision, spec: ProjectSpec): Conditions {
     counts: countPolicyOf(typed.counts ?? {}),
     runStatistics: { ...RUN_STATISTICS_POLICY_DEFAULT, ...typed.runStatistics },
     runCountMax: typed.runCountMax ?? RUN_COUNT_MAX_DEFAULT,
+    freeText: typed.freeText ?? FREE_TEXT_DEFAULT,
   };
   return parse(ConditionsSchema, conditions, { what: 'Conditions of the decision' });
 }

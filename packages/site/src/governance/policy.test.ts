@@ -4,7 +4,14 @@ import { COUNT_POLICY_DEFAULT, EGRESS_KINDS, type RoundTask, type Step } from '@
 import { bundleDigest } from '@lantern/runner';
 import { documentDigest, newId } from '@lantern/service';
 import { approvalOf, conditionsOf, MOMENTS, projectSpec, REGRESSION, roundTask } from '../../test/documents.ts';
-import { allowsQuestion, allowsRound, egressOfAnswer, type Standing, type VerifiedStanding } from './policy.ts';
+import {
+  allowsFreeText,
+  allowsQuestion,
+  allowsRound,
+  egressOfAnswer,
+  type Standing,
+  type VerifiedStanding,
+} from './policy.ts';
 
 const ids = { siteId: newId('SiteId'), projectId: newId('ProjectId') };
 const spec = projectSpec(ids.siteId, { expiresAt: '2026-06-01T00:00:00.000Z' });
@@ -246,6 +253,29 @@ describe('whether a dataset may be counted', () => {
       standing({ decision: approvalOf(spec, ids, { conditions: conditionsOf(spec, change) }) });
     assert.ok(!allowsQuestion(narrowed({ egress: ['moments'] }), open).allowed);
     assert.ok(!allowsQuestion(narrowed({ datasets: ['another'] }), open).allowed);
+  });
+});
+
+describe('whether a project may have notes', () => {
+  const allowed = (change: Parameters<typeof conditionsOf>[1]) =>
+    allowsFreeText(standing({ decision: approvalOf(spec, ids, { conditions: conditionsOf(spec, change) }) }), now);
+
+  it('is allowed by a signed approval that says so, and by no other', () => {
+    assert.ok(allowed({ freeText: 'deidentified' }).allowed);
+    for (const change of [{}, { freeText: 'none' as const }]) {
+      const outcome = allowed(change);
+      assert.ok(!outcome.allowed && outcome.code === 'policy.refused' && /free text/.test(outcome.message));
+    }
+  });
+
+  it('is refused without an approval that stands', () => {
+    const decision = approvalOf(spec, ids, { conditions: conditionsOf(spec, { freeText: 'deidentified' }) });
+    for (const state of ['asked', 'refused', 'withdrawn', 'expired', 'lapsed'] as const) {
+      const outcome = allowsFreeText(standing({ state, decision }), now);
+      assert.ok(!outcome.allowed && outcome.code === 'policy.not-approved', state);
+    }
+    assert.ok(!allowsFreeText(standing({ decision }), new Date(spec.expiresAt)).allowed);
+    assert.ok(!allowsFreeText(undefined, now).allowed);
   });
 });
 

@@ -20,6 +20,7 @@ import {
   EGRESS_TABLE,
   type EgressKind,
   type FeasibilityPolicy,
+  FREE_TEXT_DEFAULT,
   type ProjectAlgorithm,
   type ProjectSpec,
   type RoundTask,
@@ -122,6 +123,18 @@ export function allowsQuestion(
   }
   if (!conditions.egress.includes('counts')) return refused('This site\'s decision does not allow "counts" to leave.');
   return { allowed: true, counts: conditions.counts, decisionDigest };
+}
+
+export type FreeTextPermission = { readonly allowed: true; readonly decisionDigest: Digest };
+
+/** May this project have notes? Only a signed approval that says so allows it; one that says nothing allows none. */
+export function allowsFreeText(standing: Standing | undefined, now: Date): FreeTextPermission | Refusal {
+  const approval = approvalOf(standing, now);
+  if (!approval.allowed) return approval;
+  const { conditions, decisionDigest } = approval;
+  if ((conditions.freeText ?? FREE_TEXT_DEFAULT) !== 'deidentified')
+    return refused("This site's decision does not allow free text for the project.");
+  return { allowed: true, decisionDigest };
 }
 
 type Approval = {

@@ -1,7 +1,6 @@
 /** Numbers by which a patient may stand in a list of opt-outs, in one spelling each. */
 import { type DataSet, itemsOf, tagOfKeyword, textOf, textsIn } from '@lantern/dicom';
-
-const NHS_NUMBER_LENGTH = 10;
+import { isNhsNumber } from '@lantern/omop';
 
 /** A local patient number, as it is compared: case and blanks say nothing. */
 export function patientIdOf(text: string): string | undefined {
@@ -12,12 +11,7 @@ export function patientIdOf(text: string): string | undefined {
 /** Ten digits with a valid check digit (NHS Data Dictionary, NHS NUMBER: modulus 11), without blanks and dashes; else `undefined`. */
 export function nhsNumberOf(text: string): string | undefined {
   const digits = text.replaceAll(/[\s-]+/g, '');
-  if (!/^\d{10}$/.test(digits)) return undefined;
-  let sum = 0;
-  for (let index = 0; index < NHS_NUMBER_LENGTH - 1; index += 1)
-    sum += Number(digits[index]) * (NHS_NUMBER_LENGTH - index);
-  const check = (11 - (sum % 11)) % 11;
-  return check === Number(digits[NHS_NUMBER_LENGTH - 1]) ? digits : undefined;
+  return isNhsNumber(digits) ? digits : undefined;
 }
 
 const OTHER_PATIENT_IDS_SEQUENCE = tagOfKeyword('OtherPatientIDsSequence') ?? 0;
