@@ -35,6 +35,7 @@ export {
   type TensorShape,
 } from './bundle.ts';
 export { canonicalJson } from './canonical-json.ts';
+export { CDM_PASS_API, type CdmPass, type RowAccount } from './cdm-passes.ts';
 export {
   type CdsCard,
   CdsCardSchema,
@@ -332,6 +333,8 @@ export {
   type ArrivalState,
   BULK_EXPORT_STATES,
   type BulkExportState,
+  CDM_PASS_STATES,
+  type CdmPassState,
   COMMITMENT_STATES,
   type CommitmentState,
   DECISION_STATES,

@@ -37,6 +37,8 @@ import {
   writeSecretFile,
 } from '@lantern/service';
 import { createCdsClientVerifier } from './bedside/cds-client.ts';
+import { type CdmPasses, createCdmPasses } from './cdm-passes/cdm-passes.ts';
+import { cdmPassRoutes } from './cdm-passes/routes.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
 import { createFhirRecords, type FhirRecords } from './fhir-records.ts';
@@ -53,7 +55,7 @@ import { VOUCHED_ROLES } from './roles.ts';
 import type { SiteContext } from './site-context.ts';
 import { startSweeper } from './sweeper.ts';
 import type { SiteTables } from './tables.ts';
-import { type Wired, wire } from './wiring.ts';
+import { recordBounds, type Wired, wire } from './wiring.ts';
 
 const VERSION = '0.1.0';
 const NOISE_SECRET_FILE = 'noise.key';
@@ -178,21 +180,35 @@ async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Plan
   const records = await createFhirRecords({ ...opened, dataDir: settings.dataDir });
   const imaging = await openImaging(settings, opened);
   const feed = await openFeed(settings, { ...opened, applyBundle: records.applyMessage });
+  const passes = openPasses(settings, opened);
   return {
     authenticate: records.authenticate,
-    jobs: { ...imaging?.jobs, ...records.jobs },
+    jobs: { ...imaging?.jobs, ...records.jobs, ...passes?.jobs },
     async jobFailed(job) {
       await imaging?.jobFailed(job);
       await records.jobFailed(job);
+      await passes?.jobFailed(job);
     },
-    sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? []), ...records.sweeps],
-    routes: [...(imaging?.routes ?? []), ...(feed?.routes ?? []), ...records.routes],
+    sweeps: [imaging, feed, passes, records].flatMap((plane) => plane?.sweeps ?? []),
+    routes: [
+      ...(imaging?.routes ?? []),
+      ...(feed?.routes ?? []),
+      ...(passes === undefined ? [] : cdmPassRoutes(passes)),
+      ...records.routes,
+    ],
     async listen() {
       const dicomPort = await imaging?.listen();
       const hl7Port = await feed?.listen();
       return { ...(dicomPort === undefined ? {} : { dicomPort }), ...(hl7Port === undefined ? {} : { hl7Port }) };
     },
   };
+}
+
+/** A CDM of its own only where the settings say so. */
+function openPasses(settings: SiteConfig, opened: PlaneDeps): CdmPasses | undefined {
+  const { records } = settings;
+  if (records?.etl === undefined) return undefined;
+  return createCdmPasses({ ...opened, file: records.cdm, settings: records.etl, bounds: recordBounds(settings) });
 }
 
 async function openFeed(

@@ -169,6 +169,8 @@ const MAPPING_TABLES = {
     target_domain_id: 'varchar',
   },
   code_system: { system: 'varchar', vocabulary_id: 'varchar' },
+  /** How far each source was read, and what else whoever runs the passes has to know: written in the transaction of a pass. */
+  source_state: { name: 'varchar', value: 'varchar' },
 } as const satisfies Record<string, Record<string, ColumnType>>;
 
 /** The Medical Imaging extension (Park et al. 2024), which CDM 5.4 does not hold itself. */
@@ -203,12 +205,16 @@ const IMAGING_EXTENSION = {
   },
 } as const;
 
-/** Makes what is missing of the staging schema and the imaging extension; harmless when all is there. */
-export function stagingStatements(): string[] {
+/**
+ * Makes what is missing of the staging schema and the imaging extension; harmless when all is there.
+ *
+ * firstNumber  number of the first resource of a CDM that is new, where numbers below it were given before
+ */
+export function stagingStatements(firstNumber = 1n): string[] {
   const tables = { ...STAGED, ...MAPPING_TABLES };
   return [
     `CREATE SCHEMA IF NOT EXISTS ${STAGING_SCHEMA}`,
-    `CREATE SEQUENCE IF NOT EXISTS ${STAGING_SCHEMA}.resource_numbers`,
+    `CREATE SEQUENCE IF NOT EXISTS ${STAGING_SCHEMA}.resource_numbers START ${firstNumber}`,
     ...Object.entries(tables).map(([table, columns]) => createTable(`${STAGING_SCHEMA}.${table}`, columns)),
     ...Object.entries(IMAGING_EXTENSION).map(([table, columns]) => createTable(table, columns)),
   ];

@@ -45,6 +45,14 @@ SELECT r.resource_number AS person_id, r.resource_key AS person_key
   ];
 }
 
+/** Before the take-over of a source that was read whole: what is kept and was not read is gone. */
+export function absentStatements(): string[] {
+  return [
+    `INSERT INTO ${incoming('resource')} (position, resource_key, resource_type, content_hash, is_deleted)
+SELECT 0, resource_key, resource_type, '', true FROM ${RESOURCE} ANTI JOIN ${incoming('resource')} USING (resource_key)`,
+  ];
+}
+
 /** After the rows were made: forgets deleted resources and the tables of this pass. */
 export function finishStatements(): string[] {
   return [

@@ -12,6 +12,8 @@ import { cdmTableStatements, STAGED, type StagedTable, stagingStatements } from 
 export type CdmDatabase = {
   /** Runs `work` in one transaction: all of it is kept, or nothing. */
   transaction<T>(work: (session: CdmSession) => Promise<T>): Promise<T>;
+  /** Writes all that was committed into the file, so that nothing is left in a log beside it. */
+  checkpoint(): Promise<void>;
   close(): void;
 };
 
@@ -34,6 +36,8 @@ export type CdmDatabaseOptions = {
   readonly threads: number;
   /** An error when nothing is there. */
   readonly mustExist?: boolean;
+  /** Where the file is new: the number of its first resource. */
+  readonly firstNumber?: bigint;
 };
 
 /** Opens the file, or makes an empty CDM of it. */
@@ -63,21 +67,22 @@ export async function openCdmDatabase(options: CdmDatabaseOptions): Promise<CdmD
         throw caught;
       }
     },
+    checkpoint: () => session.run('FORCE CHECKPOINT'),
     close() {
       connection.closeSync();
       instance.closeSync();
     },
   };
-  await database.transaction(makeTables);
+  await database.transaction((opened) => makeTables(opened, options.firstNumber));
   return database;
 }
 
-async function makeTables(session: CdmSession): Promise<void> {
+async function makeTables(session: CdmSession, firstNumber: bigint | undefined): Promise<void> {
   const [found] = await session.rows(
     "SELECT count(*)::varchar AS tables FROM information_schema.tables WHERE table_schema = 'main' AND table_name = 'person'",
   );
   if (found?.['tables'] === '0') for (const statement of cdmTableStatements()) await session.run(statement);
-  for (const statement of stagingStatements()) await session.run(statement);
+  for (const statement of stagingStatements(firstNumber)) await session.run(statement);
 }
 
 function sessionOf(connection: DuckDBConnection): CdmSession {
