@@ -92,7 +92,7 @@ export {
   SiteProjectSchema,
 } from './decision.ts';
 export { DICOMWEB_SEARCH_API } from './dicomweb-search-api.ts';
-export { DICOMWEB_TRANSFER_API } from './dicomweb-transfer-api.ts';
+export { DICOMWEB_STUDIES_PATH, DICOMWEB_TRANSFER_API } from './dicomweb-transfer-api.ts';
 export {
   COUNT_POLICY_DEFAULT,
   type CountPolicy,

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CdmPass, SITE_API } from '@lantern/contract';
 import { systemClock } from '@lantern/service';
 import { openCdm } from '../src/cdm/cdm.ts';
+import type { PassSettings } from '../src/cdm-passes/pass-settings.ts';
 import type { SiteConfig } from '../src/config.ts';
 import { createFhirStore } from '../src/fhir/fhir-store.ts';
 import { loadFiles } from '../src/fhir/loader.ts';
@@ -36,15 +37,18 @@ export type CdmPassSite = {
 
 export async function startCdmPassSite(
   name: string,
-  change: Partial<SiteConfig> & { readonly vocabulary?: string } = {},
+  change: Partial<SiteConfig> & { readonly vocabulary?: string; readonly etl?: Partial<PassSettings> } = {},
 ): Promise<CdmPassSite> {
-  const { vocabulary = VOCABULARY, ...settings } = change;
+  const { vocabulary = VOCABULARY, etl: changed, ...settings } = change;
   const folder = await mkdtemp(path.join(tmpdir(), 'lantern-pass-'));
   const file = path.join(folder, 'cdm.duckdb');
   const hub = await startScriptedHub();
-  const etl = { vocabulary, everyMinutes: 10_080, memoryMiB: 512, threads: 1 };
+  const etl = { vocabulary, everyMinutes: 10_080, patientNumbers: [], memoryMiB: 512, threads: 1, ...changed };
   const records = { cdm: file, dataset: 'records', feasibility: 'any-project' as const, etl };
-  const site = await startTestSite(hub, name, { records, ...settings });
+  const site = await startTestSite(hub, name, { records, ...settings }).catch(async (caught: unknown) => {
+    await hub.close();
+    throw caught;
+  });
   const api = () => site.as('data-engineer');
   const settle = async () => {
     for (;;) {

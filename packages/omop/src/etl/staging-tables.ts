@@ -98,7 +98,9 @@ export const STAGED = {
     system: 'varchar',
     code: 'varchar',
   },
-  /** One series of images. */
+  /** Identifiers of procedures and reports, of which one may be the accession number of a study. */
+  event_identifier: { resource_key: 'varchar', value: 'varchar' },
+  /** One series of images, as a record system speaks of it or as an archive has it; of the archive's the patient is looked up. */
   image: {
     resource_key: 'varchar',
     ordinal: 'integer',
@@ -109,6 +111,14 @@ export const STAGED = {
     modality: 'varchar',
     start_date: 'varchar',
     wadors_uri: 'varchar',
+    is_archived: 'boolean',
+    patient_id: 'varchar',
+    /** The system of identifiers that its authority means. */
+    patient_id_system: 'varchar',
+    accession_number: 'varchar',
+    procedure_key: 'varchar',
+    body_site_system: 'varchar',
+    body_site_code: 'varchar',
   },
   /** What a reader found: `severity` is warning, unmapped or refused. */
   reading_finding: {
@@ -216,6 +226,10 @@ export function stagingStatements(firstNumber = 1n): string[] {
     `CREATE SCHEMA IF NOT EXISTS ${STAGING_SCHEMA}`,
     `CREATE SEQUENCE IF NOT EXISTS ${STAGING_SCHEMA}.resource_numbers START ${firstNumber}`,
     ...Object.entries(tables).map(([table, columns]) => createTable(`${STAGING_SCHEMA}.${table}`, columns)),
+    // Of a CDM that was made when a series had fewer columns; they stand at the end.
+    ...Object.entries(STAGED.image).map(
+      ([column, type]) => `ALTER TABLE ${STAGING_SCHEMA}.image ADD COLUMN IF NOT EXISTS ${column} ${type}`,
+    ),
     ...Object.entries(IMAGING_EXTENSION).map(([table, columns]) => createTable(table, columns)),
   ];
 }

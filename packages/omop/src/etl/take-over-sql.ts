@@ -3,6 +3,7 @@
  * deleted takes its old rows away, and the patients concerned, before and after, are listed in `affected_person`. Everything
  * after this step rebuilds these patients and nobody else.
  */
+import { imageMatchStatements } from './image-match-sql.ts';
 import { INCOMING_RESOURCE, incoming, STAGED, STAGING_SCHEMA } from './staging-tables.ts';
 
 const RESOURCE = `${STAGING_SCHEMA}.resource`;
@@ -39,6 +40,7 @@ SELECT DISTINCT i.* FROM ${incoming(table)} i SEMI JOIN changed c ON c.resource_
     `INSERT INTO ${RESOURCE}
 SELECT nextval('${STAGING_SCHEMA}.resource_numbers'), resource_key, resource_type, person_key, content_hash, 0
   FROM (SELECT * FROM changed ANTI JOIN ${RESOURCE} USING (resource_key) ORDER BY position)`,
+    ...imageMatchStatements(AFFECTED),
     `CREATE OR REPLACE TEMP TABLE affected_person_number AS
 SELECT r.resource_number AS person_id, r.resource_key AS person_key
   FROM ${RESOURCE} r WHERE r.resource_key IN (SELECT person_key FROM ${AFFECTED})`,

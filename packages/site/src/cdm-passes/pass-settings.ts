@@ -13,6 +13,18 @@ export const PassSettingsSchema = Type.Object(
       maximum: 10_080,
       description: 'how long after the end of a pass the next one begins',
     }),
+    patientNumbers: Type.Array(
+      Type.Object(
+        {
+          issuer: Type.Optional(
+            Type.String({ minLength: 1, description: 'IssuerOfPatientID of images; absent: of images that name none' }),
+          ),
+          system: Type.String({ minLength: 1, description: 'system of the identifiers of Patient that it means' }),
+        },
+        { additionalProperties: false },
+      ),
+      { default: [], description: 'whose patient numbers images carry; those of no authority here match nobody' },
+    ),
     memoryMiB: Type.Integer({
       default: 1024,
       minimum: 128,

@@ -1,22 +1,30 @@
 /**
  * One pass of the ETL from the records of this site to its CDM.
  *
- *   FHIR store ──► what changed since the state that the CDM names ──► copy of the CDM ──► in the place of the CDM
+ *   FHIR store, image index ──► what changed since the state that the CDM names ──► copy of the CDM ──► in the place of the CDM
  *
  * Invariants: how far the records were read stands in the CDM and is committed with the rows made of them, so a pass that is cut off
  * anywhere is as if it had not been, and nothing is mapped twice; whoever asks the CDM meanwhile finds it as the pass before left it.
  */
 import { nextNumberSql, writeSourceStateStatements } from '@lantern/omop';
-import { type Database, faultPoint, openReadOnlyConnection, type ReadOnlyConnection } from '@lantern/service';
+import {
+  type Database,
+  documentDigest,
+  faultPoint,
+  openReadOnlyConnection,
+  type ReadOnlyConnection,
+} from '@lantern/service';
+import { INSTANCE_KEYS } from '../archive/changed-studies.ts';
 import type { SessionBounds } from '../cdm/duckdb-session.ts';
 import { VERSION_KEYS } from '../fhir/changed-resources.ts';
 import { type CdmDatabase, openCdmDatabase } from '../omop-etl/cdm-database.ts';
 import { type EtlResult, runEtl, type SourceResource } from '../omop-etl/etl.ts';
 import { loadVocabulary } from '../omop-etl/vocabulary-files.ts';
 import { beginPart, discardPart, publishPart, readPublishedState, type SourceState } from './cdm-file.ts';
+import { imageSource } from './image-source.ts';
 import type { PassSettings } from './pass-settings.ts';
 import { recordSource } from './record-source.ts';
-import { settledKey } from './settled-key.ts';
+import { type KeyedTable, settledKey } from './settled-key.ts';
 import { raiseNextNumber, readNextNumber } from './store.ts';
 import { vocabularyName } from './vocabulary-name.ts';
 
@@ -38,11 +46,14 @@ export type PassResult =
 
 /** Names in the state of a CDM. */
 const RECORDS = 'records';
+const IMAGES = 'images';
+const AUTHORITIES = 'patient-numbers';
 const VOCABULARY = 'vocabulary';
 
 type Plan = {
-  /** Key after which records are read. */
-  readonly after: string;
+  /** Keys after which records and images are read. */
+  readonly recordsAfter: string;
+  readonly imagesAfter: string;
   readonly isWhole: boolean;
   readonly isRebuild: boolean;
   readonly loadsVocabulary: boolean;
@@ -72,23 +83,40 @@ async function planPass(
 ): Promise<Plan | undefined> {
   const known = await readPublishedState(file, { bounds, signal });
   const vocabulary = await vocabularyName(settings.vocabulary);
-  const settled = await settledKey(database, VERSION_KEYS, { waitMs: SETTLE_MS_MAX, signal });
-  const read = known?.get(RECORDS);
-  // Records that end before what was read are those of an older backup.
-  const isOlder = read !== undefined && settled !== undefined && BigInt(settled) < BigInt(read);
-  const isWhole = isRebuild || read === undefined || isOlder;
+  const authorities = documentDigest(settings.patientNumbers);
+  const records = await rangeOf(database, VERSION_KEYS, { read: known?.get(RECORDS), signal });
+  const images = await rangeOf(database, INSTANCE_KEYS, { read: known?.get(IMAGES), signal });
+  const isWhole = isRebuild || records.isWhole || images.isWhole;
   const loadsVocabulary = known?.get(VOCABULARY) !== vocabulary;
-  if (!isWhole && !loadsVocabulary && settled === read) return undefined;
+  const asksImagesAnew = known?.get(AUTHORITIES) !== authorities;
+  const isSame = records.isSame && images.isSame;
+  if (!isWhole && !loadsVocabulary && !asksImagesAnew && isSame) return undefined;
   return {
-    after: isWhole ? '0' : read,
+    recordsAfter: isWhole ? '0' : records.after,
+    imagesAfter: isWhole || asksImagesAnew ? '0' : images.after,
     isWhole,
     isRebuild: isRebuild || (loadsVocabulary && known !== undefined),
     loadsVocabulary,
     state: new Map([
-      [RECORDS, settled ?? (isWhole ? '0' : read)],
+      [RECORDS, records.until],
+      [IMAGES, images.until],
       [VOCABULARY, vocabulary],
+      [AUTHORITIES, authorities],
     ]),
   };
+}
+
+/** `read`: up to which key the CDM has it; undefined: it has nothing of it. */
+async function rangeOf(
+  database: Database,
+  table: KeyedTable,
+  { read, signal }: { readonly read: string | undefined; readonly signal: AbortSignal },
+): Promise<{ after: string; until: string; isWhole: boolean; isSame: boolean }> {
+  const settled = await settledKey(database, table, { waitMs: SETTLE_MS_MAX, signal });
+  // Keys that end before what was read are those of an older backup.
+  const isOlder = read !== undefined && settled !== undefined && BigInt(settled) < BigInt(read);
+  const after = isOlder ? '0' : (read ?? '0');
+  return { after, until: settled ?? after, isWhole: read === undefined || isOlder, isSame: settled === read };
 }
 
 async function makePart({ database, file, settings }: PassDeps, plan: Plan, signal: AbortSignal): Promise<EtlResult> {
@@ -99,7 +127,7 @@ async function makePart({ database, file, settings }: PassDeps, plan: Plan, sign
   const cdm = await openCdmDatabase({ file: part, memoryMiB, threads, firstNumber });
   try {
     if (plan.loadsVocabulary) await loadVocabulary(cdm, vocabulary);
-    const result = await readInto(cdm, { database, plan, signal });
+    const result = await readInto(cdm, { database, settings, plan, signal });
     faultPoint('cdm.pass.committed');
     // Before anybody can see a number of this pass: a CDM that replaces a lost one must not give it to another person.
     await raiseNextNumber(database, await nextNumberOf(cdm));
@@ -111,14 +139,21 @@ async function makePart({ database, file, settings }: PassDeps, plan: Plan, sign
   }
 }
 
+type Reading = { readonly plan: Plan; readonly signal: AbortSignal };
+
 async function readInto(
   cdm: CdmDatabase,
-  { database, plan, signal }: { database: Database; plan: Plan; signal: AbortSignal },
+  {
+    database,
+    settings: { patientNumbers: authorities },
+    plan,
+    signal,
+  }: Pick<PassDeps, 'database' | 'settings'> & Reading,
 ): Promise<EtlResult> {
   const applicationName = 'lantern-cdm-pass';
   const connection = await openReadOnlyConnection({ url: database.url, applicationName, signal });
   try {
-    return await runEtl(cdm, changes(connection, plan), {
+    return await runEtl(cdm, changes(connection, { ...plan, authorities }), {
       isRebuild: plan.isRebuild,
       isWhole: plan.isWhole,
       signal,
@@ -136,8 +171,12 @@ async function readInto(
 }
 
 /** All within one state of the database. */
-async function* changes(connection: ReadOnlyConnection, { after }: Plan): AsyncGenerator<SourceResource> {
-  yield* recordSource(connection, after);
+async function* changes(
+  connection: ReadOnlyConnection,
+  { recordsAfter, imagesAfter, authorities }: Plan & { readonly authorities: PassSettings['patientNumbers'] },
+): AsyncGenerator<SourceResource> {
+  yield* recordSource(connection, recordsAfter);
+  yield* imageSource(connection, { after: imagesAfter, authorities });
 }
 
 async function nextNumberOf(cdm: CdmDatabase): Promise<string> {
