@@ -81,6 +81,7 @@ export { nextNumberSql, sourceStateSql, writeSourceStateStatements } from './etl
 export {
   INCOMING_RESOURCE,
   incoming,
+  incomingColumns,
   incomingStatements,
   STAGED,
   type StagedRow,

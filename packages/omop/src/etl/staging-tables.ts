@@ -237,11 +237,21 @@ export function stagingStatements(firstNumber = 1n): string[] {
 /** Empty tables for one pass of reading, dropped when it has been taken over. */
 export function incomingStatements(): string[] {
   return [
-    ...Object.entries({ ...STAGED, resource: INCOMING_RESOURCE }).flatMap(([table, columns]) => [
+    ...Object.entries({ ...incomingTables(), resource: INCOMING_RESOURCE }).flatMap(([table, columns]) => [
       `DROP TABLE IF EXISTS ${incoming(table)}`,
       createTable(incoming(table), columns),
     ]),
   ];
+}
+
+/** Columns of what is read for a staged table: at the end its place in the order of reading, which tells two readings of a resource. */
+export function incomingColumns(table: StagedTable): Readonly<Record<string, ColumnType>> {
+  return { ...STAGED[table], reading: 'bigint' };
+}
+
+function incomingTables(): Readonly<Record<string, Readonly<Record<string, ColumnType>>>> {
+  const tables = Object.keys(STAGED) as StagedTable[];
+  return Object.fromEntries(tables.map((table) => [table, incomingColumns(table)]));
 }
 
 /** Name of the table that holds what one pass has read for `table`. */

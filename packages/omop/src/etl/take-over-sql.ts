@@ -33,7 +33,7 @@ SELECT DISTINCT person_key FROM (
     ...staged.flatMap((table) => [
       `DELETE FROM ${STAGING_SCHEMA}.${table} WHERE resource_key IN (SELECT resource_key FROM changed)`,
       `INSERT INTO ${STAGING_SCHEMA}.${table}
-SELECT DISTINCT i.* FROM ${incoming(table)} i SEMI JOIN changed c ON c.resource_key = i.resource_key AND NOT c.is_deleted`,
+SELECT i.* EXCLUDE (reading) FROM ${incoming(table)} i SEMI JOIN changed c ON c.position = i.reading AND NOT c.is_deleted`,
     ]),
     `UPDATE ${RESOURCE} SET content_hash = c.content_hash, person_key = c.person_key
   FROM changed c WHERE c.resource_key = resource.resource_key`,

@@ -407,6 +407,14 @@ describe('a second pass', () => {
     assert.deepEqual(await query(cdm, accountByTypeSql()), ['Condition mapped 2', 'Patient mapped 2']);
   });
 
+  it('takes the later of two readings of one resource, and nothing of the earlier', async () => {
+    const cdm = await emptyCdm();
+    const readings = [bronchitis('1', 'p', '2012-05-16'), bronchitis('1', 'p', '2013-06-17'), patient('p')];
+    const { readCount, repeatedCount } = await runEtl(cdm, sourceOf(readings));
+    assert.deepEqual([readCount, repeatedCount], [3, 1]);
+    assert.deepEqual(await query(cdm, 'SELECT condition_start_date FROM condition_occurrence'), ['2013-06-17']);
+  });
+
   it('does not mix with patients that were loaded from elsewhere', async () => {
     const cdm = await emptyCdm();
     await cdm.transaction((session) =>

@@ -123,7 +123,7 @@ async function readAll(session: CdmSession, source: AsyncIterable<SourceResource
     if (seen.get(resourceKey) === contentHash) continue;
     seen.set(resourceKey, contentHash);
     const staged = content === undefined ? undefined : stageResource(resourceType, resourceKey, content);
-    for (const { table, row } of staged?.rows ?? []) await writer.append(table, row);
+    for (const { table, row } of staged?.rows ?? []) await writer.append(table, row, BigInt(readCount));
     resources.append({
       position: BigInt(readCount),
       resource_key: resourceKey,
