@@ -83,7 +83,6 @@ export {
   incoming,
   incomingColumns,
   incomingStatements,
-  STAGED,
   type StagedRow,
   type StagedTable,
   stagingStatements,
