@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 
 type Nullable<T> = ColumnType<T | null, T | null | undefined, T | null>;
 
-/** The mirror of `migrations/026-cdm-passes.sql`. */
+/** The mirror of `migrations/025-cdm-passes.sql`. */
 export type PassTables = {
   cdm_pass: {
     pass_id: Generated<number>;
