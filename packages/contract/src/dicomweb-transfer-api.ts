@@ -21,7 +21,9 @@ const SERIES_PARAMS = Type.Object(series);
 const INSTANCE_PARAMS = Type.Object(instance);
 const FRAMES_PARAMS = Type.Object(frames);
 
-const STUDIES = '/dicom-web/studies';
+/** Of a site: where its studies are. */
+export const DICOMWEB_STUDIES_PATH = '/dicom-web/studies';
+const STUDIES = DICOMWEB_STUDIES_PATH;
 const STUDY = `${STUDIES}/:study` as const;
 const SERIES = `${STUDY}/series/:series` as const;
 const INSTANCE = `${SERIES}/instances/:instance` as const;

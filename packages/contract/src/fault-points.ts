@@ -25,6 +25,12 @@ export const FAULT_POINTS = [
   'feed.message.stored',
   'feed.message.mapped',
   'feed.message.committed',
+  'cdm.pass.copied',
+  'cdm.pass.read',
+  'cdm.pass.mapped',
+  'cdm.pass.committed',
+  'cdm.pass.numbered',
+  'cdm.pass.published',
 ] as const;
 
 export type FaultPoint = (typeof FAULT_POINTS)[number];

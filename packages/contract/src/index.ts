@@ -35,6 +35,7 @@ export {
   type TensorShape,
 } from './bundle.ts';
 export { canonicalJson } from './canonical-json.ts';
+export { CDM_PASS_API, type CdmPass, type RowAccount } from './cdm-passes.ts';
 export {
   type CdsCard,
   CdsCardSchema,
@@ -94,7 +95,7 @@ export {
   SiteProjectSchema,
 } from './decision.ts';
 export { DICOMWEB_SEARCH_API } from './dicomweb-search-api.ts';
-export { DICOMWEB_TRANSFER_API } from './dicomweb-transfer-api.ts';
+export { DICOMWEB_STUDIES_PATH, DICOMWEB_TRANSFER_API } from './dicomweb-transfer-api.ts';
 export {
   COUNT_POLICY_DEFAULT,
   type CountPolicy,
@@ -336,6 +337,8 @@ export {
   type ArrivalState,
   BULK_EXPORT_STATES,
   type BulkExportState,
+  CDM_PASS_STATES,
+  type CdmPassState,
   COMMITMENT_STATES,
   type CommitmentState,
   DECISION_STATES,

@@ -1,6 +1,7 @@
 /** Every operation of a site: for its own people (tokens) and for its EHR (CDS Hooks). Nothing here is reachable for the hub. */
 import { type Static, Type } from 'typebox';
 import { BundleManifestSchema } from './bundle.ts';
+import { CDM_PASS_API } from './cdm-passes.ts';
 import { CdsFeedbackSchema, CdsRequestSchema, CdsResponseSchema, CdsServiceSchema } from './cds-hooks.ts';
 import { COMMON_API, OkSchema } from './common-api.ts';
 import { DatasetNameSchema, DatasetOfferSchema, DatasetSchemaSchema, FeasibilityPolicySchema } from './dataset.ts';
@@ -169,6 +170,7 @@ export const SITE_API = {
   ...COMMON_API,
   ...STUDY_PULL_API,
   ...HL7_FEED_API,
+  ...CDM_PASS_API,
   readHubLink: endpoint({
     method: 'GET',
     path: '/api/v1/hub-link',

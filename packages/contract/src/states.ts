@@ -106,6 +106,14 @@ export const PULL_ENTRY_STATES = {
   'not-found': { retry: 'waiting' },
 } as const satisfies StateTable;
 
+/** A pass of the ETL from the records of a site to its CDM. One that a crash cut off begins anew. */
+export const CDM_PASS_STATES = {
+  waiting: { start: 'running', fail: 'failed' },
+  running: { start: 'running', finish: 'done', fail: 'failed' },
+  done: {},
+  failed: {},
+} as const satisfies StateTable;
+
 /**
  * A version of a collection of de-identified images. A newer version that is approved takes its place: it keeps its copies and gets no
  * more. Withdrawn, its copies are removed.
@@ -175,6 +183,7 @@ export type ImageCollectionState = StateOf<typeof IMAGE_COLLECTION_STATES>;
 export type ResearchStudyState = StateOf<typeof RESEARCH_STUDY_STATES>;
 export type QuarantineState = StateOf<typeof QUARANTINE_STATES>;
 export type FeedMessageState = StateOf<typeof FEED_MESSAGE_STATES>;
+export type CdmPassState = StateOf<typeof CDM_PASS_STATES>;
 export type BulkExportState = StateOf<typeof BULK_EXPORT_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */

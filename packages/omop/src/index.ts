@@ -75,12 +75,14 @@ export {
 export { GATHERED_COLUMNS } from './discovery/gathered-rows.ts';
 export { type EtlStep, etlSteps } from './etl/etl-plan.ts';
 export { ROWS_PER_RESOURCE_MAX } from './etl/event-sql.ts';
+export { BODY_PART_CODES } from './etl/imaging-codes.ts';
 export { accountByTypeSql, accountFindingsSql } from './etl/row-account.ts';
+export { nextNumberSql, sourceStateSql, writeSourceStateStatements } from './etl/source-state.ts';
 export {
   INCOMING_RESOURCE,
   incoming,
+  incomingColumns,
   incomingStatements,
-  STAGED,
   type StagedRow,
   type StagedTable,
   stagingStatements,

@@ -19,6 +19,6 @@ export { type RunningSite, type SiteOptions, startSite } from './main.ts';
 export { contactsOf, knownPersonOf, numberOfPatient } from './notes/known-person.ts';
 export { fhirFileSource, fhirFilesBelow } from './omop-etl/bundle-source.ts';
 export { type CdmDatabase, openCdmDatabase } from './omop-etl/cdm-database.ts';
-export { type EtlResult, type RowAccount, readAccount, runEtl } from './omop-etl/etl.ts';
+export { type EtlResult, readAccount, runEtl } from './omop-etl/etl.ts';
 export { loadVocabulary } from './omop-etl/vocabulary-files.ts';
 export { checkQuality, type QualityReport } from './omop-quality/quality.ts';

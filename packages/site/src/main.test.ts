@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { SITE_API, type SiteRole } from '@lantern/contract';
 import { accessTable, assertRouteAuthorisation, loadConfig } from '@lantern/service';
+import { VOCABULARY } from '../test/cdm-pass-site.ts';
 import { type ScriptedHub, startScriptedHub } from '../test/scripted-hub.ts';
 import { settingsFor, startTestSite, type TestSite } from '../test/site-harness.ts';
 import { SiteConfigSchema } from './config.ts';
@@ -12,7 +13,7 @@ import { DicomSettingsSchema } from './dimse/dicom-settings.ts';
 import { FeedSettingsSchema } from './hl7-feed/feed-settings.ts';
 import { startSite } from './main.ts';
 
-/** With a place in the DICOM network, so that every operation is there. */
+/** With a place in the DICOM network, and a CDM of its own, so that every operation is there. */
 const DICOM = loadConfig({
   schema: DicomSettingsSchema,
   env: {},
@@ -24,15 +25,21 @@ const HL7 = loadConfig({ schema: FeedSettingsSchema, env: {}, prefix: '', overri
 
 let hub: ScriptedHub;
 let site: TestSite;
+let folder: string;
 
 before(async () => {
   hub = await startScriptedHub();
-  site = await startTestSite(hub, 'site-main', { dicom: DICOM, hl7: HL7 });
+  folder = await mkdtemp(path.join(tmpdir(), 'lantern-site-main-'));
+  const etl = { vocabulary: VOCABULARY, everyMinutes: 10_080, patientNumbers: [], memoryMiB: 256, threads: 1 };
+  const cdm = path.join(folder, 'cdm.duckdb');
+  const records = { cdm, dataset: 'records', feasibility: 'approved-projects' as const, etl };
+  site = await startTestSite(hub, 'site-main', { dicom: DICOM, hl7: HL7, records });
 });
 
 after(async () => {
   await site?.close();
   await hub?.close();
+  await rm(folder, { recursive: true, force: true });
 });
 
 describe('the routes of a site', () => {

@@ -38,6 +38,8 @@ import {
   writeSecretFile,
 } from '@lantern/service';
 import { createCdsClientVerifier } from './bedside/cds-client.ts';
+import { type CdmPasses, createCdmPasses } from './cdm-passes/cdm-passes.ts';
+import { cdmPassRoutes } from './cdm-passes/routes.ts';
 import type { SiteConfig } from './config.ts';
 import { openTableEngine, type TableEngine } from './datasets/table-engine.ts';
 import { createPatientRecords } from './fhir/patient-records.ts';
@@ -60,7 +62,7 @@ import { VOUCHED_ROLES } from './roles.ts';
 import type { SiteContext } from './site-context.ts';
 import { startSweeper } from './sweeper.ts';
 import type { SiteTables } from './tables.ts';
-import { type Wired, wire } from './wiring.ts';
+import { recordBounds, type Wired, wire } from './wiring.ts';
 
 const VERSION = '0.1.0';
 const NOISE_SECRET_FILE = 'noise.key';
@@ -186,17 +188,20 @@ async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Plan
   const records = await createFhirRecords({ ...opened, dataDir: settings.dataDir });
   const imaging = await openImaging(settings, opened);
   const feed = await openFeed(settings, { ...opened, applyBundle: records.applyMessage });
+  const passes = openPasses(settings, opened);
   return {
     authenticate: records.authenticate,
-    jobs: { ...imaging?.jobs, ...records.jobs },
+    jobs: { ...imaging?.jobs, ...records.jobs, ...passes?.jobs },
     async jobFailed(job) {
       await imaging?.jobFailed(job);
       await records.jobFailed(job);
+      await passes?.jobFailed(job);
     },
-    sweeps: [...(imaging?.sweeps ?? []), ...(feed?.sweeps ?? []), ...records.sweeps],
+    sweeps: [imaging, feed, passes, records].flatMap((plane) => plane?.sweeps ?? []),
     routes: [
       ...(imaging?.routes ?? []),
       ...(feed?.routes ?? []),
+      ...(passes === undefined ? [] : cdmPassRoutes(passes)),
       ...notesOf(settings, opened, records),
       ...records.routes,
     ],
@@ -219,6 +224,13 @@ function notesOf(
   const shiftDaysMaxOf = (projectId: ProjectId) => projectShiftDaysMax(database, projectId);
   const records = createPatientRecords(store);
   return noteRoutes(createNotes({ database, clock, records, optOuts, keys, permissionOf, shiftDaysMaxOf }));
+}
+
+/** A CDM of its own only where the settings say so. */
+function openPasses(settings: SiteConfig, opened: PlaneDeps): CdmPasses | undefined {
+  const { records } = settings;
+  if (records?.etl === undefined) return undefined;
+  return createCdmPasses({ ...opened, file: records.cdm, settings: records.etl, bounds: recordBounds(settings) });
 }
 
 async function openFeed(

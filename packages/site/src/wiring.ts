@@ -13,6 +13,7 @@ import { makePrivateFolder, type Route, type SignerKey } from '@lantern/service'
 import { activityRoutes } from './activity/routes.ts';
 import { createBedside } from './bedside/bedside.ts';
 import { bedsideRoutes } from './bedside/routes.ts';
+import type { SessionBounds } from './cdm/duckdb-session.ts';
 import type { SiteConfig } from './config.ts';
 import { createDatasets } from './datasets/datasets.ts';
 import { datasetRoutes } from './datasets/routes.ts';
@@ -167,11 +168,7 @@ function wireRecords(
   });
   const routes = dicom === undefined ? optOutRoutes(optOuts) : [];
   if (settings === undefined) return { records: createRecords({ ...deps, ...governance, records: undefined }), routes };
-  const bounds = {
-    memoryMiB: deps.settings.duckdbMemoryMiB,
-    threads: deps.settings.duckdbThreads,
-    scratchDir: path.join(dataDir, RECORDS_DIR),
-  };
+  const bounds = recordBounds(deps.settings);
   const records = createRecords({
     ...deps,
     ...governance,
@@ -185,6 +182,11 @@ function wireRecords(
   return { records, routes };
 }
 
+/** Of whatever reads the CDM. */
+export function recordBounds({ dataDir, duckdbMemoryMiB, duckdbThreads }: SiteConfig): SessionBounds {
+  return { memoryMiB: duckdbMemoryMiB, threads: duckdbThreads, scratchDir: path.join(dataDir, RECORDS_DIR) };
+}
+
 async function openRecords(
   { dataDir, records }: SiteConfig,
   datasets: Pick<ReturnType<typeof createDatasets>, 'isKnown'>,
@@ -195,6 +197,10 @@ async function openRecords(
   if (found?.isDirectory() === true) {
     // Its files have no one time at which they were true, and every question would read them anew.
     const rule = 'records.cdm: is a folder; load it into a DuckDB file first (lantern omop load).';
+    throw new AppError('config.invalid', rule, { field: 'records' });
+  }
+  if (records.etl !== undefined && /^postgres(ql)?:/.test(records.cdm)) {
+    const rule = 'records.etl: makes the CDM in a file, and records.cdm names a database.';
     throw new AppError('config.invalid', rule, { field: 'records' });
   }
   if (!(await datasets.isKnown(records.dataset))) return;

@@ -1,8 +1,9 @@
 /**
- * `lantern omop vocabulary | etl | account`: a CDM in a DuckDB file of one's own, made out of FHIR. The account says of every
+ * `lantern omop vocabulary | etl | account`: a CDM in a DuckDB file of one's own, made out of FHIR, or that of a site. The account says of every
  * resource that was read how it ended, so that nothing is lost without a word.
  */
-import { AppError } from '@lantern/contract';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError, type RowAccount, SITE_API } from '@lantern/contract';
 import {
   type CdmDatabase,
   type EtlResult,
@@ -10,12 +11,18 @@ import {
   fhirFilesBelow,
   loadVocabulary,
   openCdmDatabase,
-  type RowAccount,
   readAccount,
   runEtl,
 } from '@lantern/site';
 import { Command } from 'commander';
-import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
+import {
+  type CommandContext,
+  type CommonOptions,
+  connected,
+  outputOf,
+  withConnection,
+  withJson,
+} from '../cli/command-context.ts';
 import { printable, table } from '../cli/output.ts';
 
 /** Of the memory of a small machine; DuckDB spills what does not fit. */
@@ -43,60 +50,105 @@ export function vocabularyCommand(context: CommandContext): Command {
     );
 }
 
-type EtlCommandOptions = CdmFileOptions & { readonly rebuild?: boolean; readonly findings: string };
+type EtlCommandOptions = CommonOptions & {
+  readonly cdm?: string;
+  readonly rebuild?: boolean;
+  readonly findings: string;
+};
 
 export function etlCommand(context: CommandContext): Command {
-  return withJson(new Command('etl'))
-    .description('make a CDM out of FHIR R4: only patients of whom something changed are made anew')
-    .argument('<path>', 'bundles (.json) or one resource a line (.ndjson), also .gz; a file or a folder')
-    .requiredOption('--cdm <file>', 'the DuckDB file; made when nothing is there')
-    .option('--rebuild', 'make every patient anew, as after a change of the vocabulary')
+  return withConnection(new Command('etl'))
+    .description(
+      'make a CDM out of FHIR R4: of files into --cdm, or at a site (--data or --url) out of its own records and images; only patients of whom something changed are made anew',
+    )
+    .argument('[path]', 'bundles (.json) or one resource a line (.ndjson), also .gz; a file or a folder')
+    .option('--cdm <file>', 'the DuckDB file; made when nothing is there')
+    .option('--rebuild', 'read all and make every patient anew, as after a change of the vocabulary')
     .option('--findings <count>', 'how many of the most frequent findings to show', FINDINGS_DEFAULT)
-    .action((path: string, options: EtlCommandOptions) =>
-      withCdm(options, async (database) => {
-        const output = outputOf(context, options);
-        const findingCountMax = findingCountOf(options.findings);
-        const files = await fhirFilesBelow(path);
-        const progress = output.progress('Reading');
-        let doneCount = 0;
-        try {
-          const result = await runEtl(
-            database,
-            fhirFileSource(files, () => {
-              doneCount += 1;
-              progress.update(doneCount, files.length);
-            }),
-            {
-              isRebuild: options.rebuild === true,
-              signal: context.signal,
-              onStep: (step) => output.note(`${step} …`),
-            },
-          );
-          progress.end();
-          const account = await readAccount(database, findingCountMax);
-          output.result({ file: options.cdm, ...result, account }, `${resultText(result)}\n\n${accountText(account)}`);
-        } finally {
-          progress.end();
-        }
-      }),
-    );
+    .action(async (path: string | undefined, options: EtlCommandOptions, command: Command) => {
+      const { cdm } = options;
+      if (path !== undefined && cdm !== undefined) return etlOfFiles(context, path, { ...options, cdm });
+      if (path === undefined && cdm === undefined) return passAtSite(context)(command);
+      throw new AppError('input.invalid', 'Files and --cdm come together; without them a site makes its own CDM.');
+    });
 }
 
-type AccountOptions = CdmFileOptions & { readonly findings: string };
+function etlOfFiles(context: CommandContext, path: string, options: EtlCommandOptions & CdmFileOptions): Promise<void> {
+  return withCdm(options, async (database) => {
+    const output = outputOf(context, options);
+    const findingCountMax = findingCountOf(options.findings);
+    const files = await fhirFilesBelow(path);
+    const progress = output.progress('Reading');
+    let doneCount = 0;
+    try {
+      const result = await runEtl(
+        database,
+        fhirFileSource(files, () => {
+          doneCount += 1;
+          progress.update(doneCount, files.length);
+        }),
+        {
+          isRebuild: options.rebuild === true,
+          signal: context.signal,
+          onStep: (step) => output.note(`${step} …`),
+        },
+      );
+      progress.end();
+      const account = await readAccount(database, findingCountMax);
+      output.result({ file: options.cdm, ...result, account }, `${resultText(result)}\n\n${accountText(account)}`);
+    } finally {
+      progress.end();
+    }
+  });
+}
+
+/** Asks for a pass, waits for its end, and shows the account. */
+function passAtSite(context: CommandContext): (...received: unknown[]) => Promise<void> {
+  return connected<EtlCommandOptions>(context, async ({ api }, { output, options, signal }) => {
+    const findings = findingCountOf(options.findings);
+    let pass = await api.call(SITE_API.askForCdmPass, { body: { isRebuild: options.rebuild === true } });
+    output.note(`Pass ${pass.passId} …`);
+    while (pass.state === 'waiting' || pass.state === 'running') {
+      await delay(POLL_MS, undefined, { signal });
+      pass = await api.call(SITE_API.readCdmPass, { params: { passId: pass.passId } });
+    }
+    if (pass.state === 'failed') throw new AppError('executor.failed', `Pass ${pass.passId} failed: ${pass.reason}`);
+    const account = await api.call(SITE_API.readCdmAccount, { query: { findings } });
+    const { readCount = 0, changedCount = 0, patientCount = 0, isPublished } = pass;
+    const text =
+      isPublished === true ? resultText({ readCount, repeatedCount: 0, changedCount, patientCount }) : UNCHANGED;
+    output.result({ pass, account }, `${text}\n\n${accountText(account)}`);
+  });
+}
+
+const UNCHANGED = 'Nothing has changed since the last pass.';
+const POLL_MS = 200;
+
+type AccountOptions = CommonOptions & { readonly cdm?: string; readonly findings: string };
 
 export function accountCommand(context: CommandContext): Command {
-  return withJson(new Command('account'))
+  return withConnection(new Command('account'))
     .description(
-      'how every resource ended that was made into this CDM: mapped, mapped with a warning, unmapped or refused',
+      'how every resource ended that was made into a CDM (--cdm FILE, or that of a site): mapped, mapped with a warning, unmapped or refused',
     )
-    .requiredOption('--cdm <file>', 'the DuckDB file')
+    .option('--cdm <file>', 'the DuckDB file')
     .option('--findings <count>', 'how many of the most frequent findings to show', FINDINGS_DEFAULT)
-    .action((options: AccountOptions) =>
-      withCdm({ ...options, mustExist: true }, async (database) => {
+    .action(async (options: AccountOptions, command: Command) => {
+      const { cdm } = options;
+      if (cdm === undefined) return accountOfSite(context)(command);
+      return withCdm({ ...options, cdm, mustExist: true }, async (database) => {
         const account = await readAccount(database, findingCountOf(options.findings));
         outputOf(context, options).result(account, accountText(account));
-      }),
-    );
+      });
+    });
+}
+
+function accountOfSite(context: CommandContext): (...received: unknown[]) => Promise<void> {
+  return connected<AccountOptions>(context, async ({ api }, { output, options }) => {
+    const findings = findingCountOf(options.findings);
+    const account = await api.call(SITE_API.readCdmAccount, { query: { findings } });
+    output.result(account, accountText(account));
+  });
 }
 
 async function withCdm(

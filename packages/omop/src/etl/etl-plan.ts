@@ -7,15 +7,18 @@ import { eventStatements } from './event-sql.ts';
 import { imageStatements } from './image-sql.ts';
 import { observationPeriodStatements, personStatements } from './person-sql.ts';
 import { accountStatements } from './row-account.ts';
-import { finishStatements, takeOverStatements } from './take-over-sql.ts';
+import { absentStatements, finishStatements, takeOverStatements } from './take-over-sql.ts';
 import { visitStatements } from './visit-sql.ts';
 
 export type EtlStep = { readonly name: string; readonly statements: readonly string[] };
 
-/** `isRebuild`: all patients are made anew, as after a change of the vocabulary, not only those of whom something changed. */
-export function etlSteps(isRebuild: boolean): EtlStep[] {
+/**
+ * isRebuild  all patients are made anew, as after a change of the vocabulary, not only those of whom something changed
+ * isWhole    all that the source has was read: what was not is gone
+ */
+export function etlSteps({ isRebuild, isWhole }: { isRebuild: boolean; isWhole: boolean }): EtlStep[] {
   return [
-    { name: 'compare', statements: takeOverStatements(isRebuild) },
+    { name: 'compare', statements: [...(isWhole ? absentStatements() : []), ...takeOverStatements(isRebuild)] },
     {
       name: 'people and places',
       statements: [

@@ -6,6 +6,7 @@
  * - mapped-with-warning: a row with a standard concept, and something a person should know
  * - mapped: nothing to say
  */
+import { MATCH_RULES } from './image-match-sql.ts';
 import { STAGING_SCHEMA } from './staging-tables.ts';
 
 /** Writes down what the pass found of the patients it made anew. */
@@ -13,7 +14,7 @@ export function accountStatements(): string[] {
   const findings = `${STAGING_SCHEMA}.mapping_finding`;
   return [
     `DELETE FROM ${findings} WHERE person_key IN (SELECT person_key FROM affected_person)
-   OR resource_key IN (SELECT resource_key FROM changed)`,
+   OR resource_key IN (SELECT resource_key FROM changed) OR rule IN (${MATCH_RULES.map((rule) => `'${rule}'`).join(', ')})`,
     `INSERT INTO ${findings} SELECT DISTINCT resource_key, person_key, severity, rule, system, code FROM new_finding`,
     `UPDATE ${STAGING_SCHEMA}.resource SET mapped_row_count = coalesce(m.row_count, 0)
   FROM (SELECT r.resource_key, n.row_count FROM ${STAGING_SCHEMA}.resource r

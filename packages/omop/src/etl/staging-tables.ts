@@ -98,7 +98,9 @@ export const STAGED = {
     system: 'varchar',
     code: 'varchar',
   },
-  /** One series of images. */
+  /** Identifiers of procedures and reports, of which one may be the accession number of a study. */
+  event_identifier: { resource_key: 'varchar', value: 'varchar' },
+  /** One series of images, as a record system speaks of it or as an archive has it; of the archive's the patient is looked up. */
   image: {
     resource_key: 'varchar',
     ordinal: 'integer',
@@ -109,6 +111,14 @@ export const STAGED = {
     modality: 'varchar',
     start_date: 'varchar',
     wadors_uri: 'varchar',
+    is_archived: 'boolean',
+    patient_id: 'varchar',
+    /** The system of identifiers that its authority means. */
+    patient_id_system: 'varchar',
+    accession_number: 'varchar',
+    procedure_key: 'varchar',
+    body_site_system: 'varchar',
+    body_site_code: 'varchar',
   },
   /** What a reader found: `severity` is warning, unmapped or refused. */
   reading_finding: {
@@ -169,6 +179,8 @@ const MAPPING_TABLES = {
     target_domain_id: 'varchar',
   },
   code_system: { system: 'varchar', vocabulary_id: 'varchar' },
+  /** How far each source was read, and what else whoever runs the passes has to know: written in the transaction of a pass. */
+  source_state: { name: 'varchar', value: 'varchar' },
 } as const satisfies Record<string, Record<string, ColumnType>>;
 
 /** The Medical Imaging extension (Park et al. 2024), which CDM 5.4 does not hold itself. */
@@ -203,13 +215,21 @@ const IMAGING_EXTENSION = {
   },
 } as const;
 
-/** Makes what is missing of the staging schema and the imaging extension; harmless when all is there. */
-export function stagingStatements(): string[] {
+/**
+ * Makes what is missing of the staging schema and the imaging extension; harmless when all is there.
+ *
+ * firstNumber  number of the first resource of a CDM that is new, where numbers below it were given before
+ */
+export function stagingStatements(firstNumber = 1n): string[] {
   const tables = { ...STAGED, ...MAPPING_TABLES };
   return [
     `CREATE SCHEMA IF NOT EXISTS ${STAGING_SCHEMA}`,
-    `CREATE SEQUENCE IF NOT EXISTS ${STAGING_SCHEMA}.resource_numbers`,
+    `CREATE SEQUENCE IF NOT EXISTS ${STAGING_SCHEMA}.resource_numbers START ${firstNumber}`,
     ...Object.entries(tables).map(([table, columns]) => createTable(`${STAGING_SCHEMA}.${table}`, columns)),
+    // Of a CDM that was made when a series had fewer columns; they stand at the end.
+    ...Object.entries(STAGED.image).map(
+      ([column, type]) => `ALTER TABLE ${STAGING_SCHEMA}.image ADD COLUMN IF NOT EXISTS ${column} ${type}`,
+    ),
     ...Object.entries(IMAGING_EXTENSION).map(([table, columns]) => createTable(table, columns)),
   ];
 }
@@ -217,11 +237,21 @@ export function stagingStatements(): string[] {
 /** Empty tables for one pass of reading, dropped when it has been taken over. */
 export function incomingStatements(): string[] {
   return [
-    ...Object.entries({ ...STAGED, resource: INCOMING_RESOURCE }).flatMap(([table, columns]) => [
+    ...Object.entries({ ...incomingTables(), resource: INCOMING_RESOURCE }).flatMap(([table, columns]) => [
       `DROP TABLE IF EXISTS ${incoming(table)}`,
       createTable(incoming(table), columns),
     ]),
   ];
+}
+
+/** Columns of what is read for a staged table: at the end its place in the order of reading, which tells two readings of a resource. */
+export function incomingColumns(table: StagedTable): Readonly<Record<string, ColumnType>> {
+  return { ...STAGED[table], reading: 'bigint' };
+}
+
+function incomingTables(): Readonly<Record<string, Readonly<Record<string, ColumnType>>>> {
+  const tables = Object.keys(STAGED) as StagedTable[];
+  return Object.fromEntries(tables.map((table) => [table, incomingColumns(table)]));
 }
 
 /** Name of the table that holds what one pass has read for `table`. */

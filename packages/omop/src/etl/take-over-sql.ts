@@ -3,6 +3,7 @@
  * deleted takes its old rows away, and the patients concerned, before and after, are listed in `affected_person`. Everything
  * after this step rebuilds these patients and nobody else.
  */
+import { imageMatchStatements } from './image-match-sql.ts';
 import { INCOMING_RESOURCE, incoming, STAGED, STAGING_SCHEMA } from './staging-tables.ts';
 
 const RESOURCE = `${STAGING_SCHEMA}.resource`;
@@ -32,16 +33,25 @@ SELECT DISTINCT person_key FROM (
     ...staged.flatMap((table) => [
       `DELETE FROM ${STAGING_SCHEMA}.${table} WHERE resource_key IN (SELECT resource_key FROM changed)`,
       `INSERT INTO ${STAGING_SCHEMA}.${table}
-SELECT DISTINCT i.* FROM ${incoming(table)} i SEMI JOIN changed c ON c.resource_key = i.resource_key AND NOT c.is_deleted`,
+SELECT i.* EXCLUDE (reading) FROM ${incoming(table)} i SEMI JOIN changed c ON c.position = i.reading AND NOT c.is_deleted`,
     ]),
     `UPDATE ${RESOURCE} SET content_hash = c.content_hash, person_key = c.person_key
   FROM changed c WHERE c.resource_key = resource.resource_key`,
     `INSERT INTO ${RESOURCE}
 SELECT nextval('${STAGING_SCHEMA}.resource_numbers'), resource_key, resource_type, person_key, content_hash, 0
   FROM (SELECT * FROM changed ANTI JOIN ${RESOURCE} USING (resource_key) ORDER BY position)`,
+    ...imageMatchStatements(AFFECTED),
     `CREATE OR REPLACE TEMP TABLE affected_person_number AS
 SELECT r.resource_number AS person_id, r.resource_key AS person_key
   FROM ${RESOURCE} r WHERE r.resource_key IN (SELECT person_key FROM ${AFFECTED})`,
+  ];
+}
+
+/** Before the take-over of a source that was read whole: what is kept and was not read is gone. */
+export function absentStatements(): string[] {
+  return [
+    `INSERT INTO ${incoming('resource')} (position, resource_key, resource_type, content_hash, is_deleted)
+SELECT 0, resource_key, resource_type, '', true FROM ${RESOURCE} ANTI JOIN ${incoming('resource')} USING (resource_key)`,
   ];
 }
 

@@ -7,11 +7,13 @@
 import { access } from 'node:fs/promises';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { AppError } from '@lantern/contract';
-import { cdmTableStatements, STAGED, type StagedTable, stagingStatements } from '@lantern/omop';
+import { cdmTableStatements, incomingColumns, type StagedTable, stagingStatements } from '@lantern/omop';
 
 export type CdmDatabase = {
   /** Runs `work` in one transaction: all of it is kept, or nothing. */
   transaction<T>(work: (session: CdmSession) => Promise<T>): Promise<T>;
+  /** Writes all that was committed into the file, so that nothing is left in a log beside it. */
+  checkpoint(): Promise<void>;
   close(): void;
 };
 
@@ -24,7 +26,8 @@ export type CdmSession = {
 };
 
 export type RowAppender = {
-  append(row: Readonly<Record<string, string | number | bigint | boolean | undefined>>): void;
+  /** `last`: value of the last column, where the row lacks it. */
+  append(row: Readonly<Record<string, string | number | bigint | boolean | undefined>>, last?: bigint): void;
   finish(): void;
 };
 
@@ -34,6 +37,8 @@ export type CdmDatabaseOptions = {
   readonly threads: number;
   /** An error when nothing is there. */
   readonly mustExist?: boolean;
+  /** Where the file is new: the number of its first resource. */
+  readonly firstNumber?: bigint;
 };
 
 /** Opens the file, or makes an empty CDM of it. */
@@ -63,21 +68,22 @@ export async function openCdmDatabase(options: CdmDatabaseOptions): Promise<CdmD
         throw caught;
       }
     },
+    checkpoint: () => session.run('FORCE CHECKPOINT'),
     close() {
       connection.closeSync();
       instance.closeSync();
     },
   };
-  await database.transaction(makeTables);
+  await database.transaction((opened) => makeTables(opened, options.firstNumber));
   return database;
 }
 
-async function makeTables(session: CdmSession): Promise<void> {
+async function makeTables(session: CdmSession, firstNumber: bigint | undefined): Promise<void> {
   const [found] = await session.rows(
     "SELECT count(*)::varchar AS tables FROM information_schema.tables WHERE table_schema = 'main' AND table_name = 'person'",
   );
   if (found?.['tables'] === '0') for (const statement of cdmTableStatements()) await session.run(statement);
-  for (const statement of stagingStatements()) await session.run(statement);
+  for (const statement of stagingStatements(firstNumber)) await session.run(statement);
 }
 
 function sessionOf(connection: DuckDBConnection): CdmSession {
@@ -97,10 +103,11 @@ function sessionOf(connection: DuckDBConnection): CdmSession {
       const [schema = '', name = ''] = table.split('.');
       const appender = await translated(connection.createAppender(name, schema));
       const types = Object.entries(columns);
+      const lastColumn = types.at(-1)?.[0];
       return {
-        append(row) {
+        append(row, last) {
           for (const [column, type] of types) {
-            const value = row[column];
+            const value = row[column] ?? (column === lastColumn ? last : undefined);
             if (value === undefined) appender.appendNull();
             else if (typeof value === 'string') appender.appendVarchar(value);
             else if (typeof value === 'boolean') appender.appendBoolean(value);
@@ -121,6 +128,7 @@ export type StagedWriter = {
   append<Table extends StagedTable>(
     table: Table,
     row: Readonly<Record<string, string | number | boolean | undefined>>,
+    position: bigint,
   ): Promise<void>;
   finish(): void;
 };
@@ -128,13 +136,13 @@ export type StagedWriter = {
 export function stagedWriter(session: CdmSession, incoming: (table: string) => string): StagedWriter {
   const appenders = new Map<StagedTable, RowAppender>();
   return {
-    async append(table, row) {
+    async append(table, row, position) {
       let appender = appenders.get(table);
       if (appender === undefined) {
-        appender = await session.appender(incoming(table), STAGED[table]);
+        appender = await session.appender(incoming(table), incomingColumns(table));
         appenders.set(table, appender);
       }
-      appender.append(row);
+      appender.append(row, position);
     },
     finish() {
       for (const appender of appenders.values()) appender.finish();

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { accountByTypeSql, accountFindingsSql } from '@lantern/omop';
+import { assertCounts, NO_COLLECTION, syntheaHospitals } from '../../test/synthea-counts.ts';
 import { fhirFileSource, fhirFilesBelow } from './bundle-source.ts';
 import { type CdmDatabase, openCdmDatabase } from './cdm-database.ts';
 import { runEtl, type SourceResource } from './etl.ts';
 import type { Json } from './fhir-json.ts';
 import { loadVocabulary } from './vocabulary-files.ts';
-
-const COLLECTION = process.env['LANTERN_DATA_DIR'] ?? path.resolve(import.meta.dirname, '../../../../../shared/data');
 
 /** A vocabulary of a few concepts: numbers and codes are OMOP's, so that the rows below can be checked by anybody. */
 const CONCEPTS = `concept_id,concept_name,domain_id,vocabulary_id,concept_class_id,standard_concept,concept_code,valid_start_date,valid_end_date,invalid_reason
@@ -409,6 +407,14 @@ describe('a second pass', () => {
     assert.deepEqual(await query(cdm, accountByTypeSql()), ['Condition mapped 2', 'Patient mapped 2']);
   });
 
+  it('takes the later of two readings of one resource, and nothing of the earlier', async () => {
+    const cdm = await emptyCdm();
+    const readings = [bronchitis('1', 'p', '2012-05-16'), bronchitis('1', 'p', '2013-06-17'), patient('p')];
+    const { readCount, repeatedCount } = await runEtl(cdm, sourceOf(readings));
+    assert.deepEqual([readCount, repeatedCount], [3, 1]);
+    assert.deepEqual(await query(cdm, 'SELECT condition_start_date FROM condition_occurrence'), ['2013-06-17']);
+  });
+
   it('does not mix with patients that were loaded from elsewhere', async () => {
     const cdm = await emptyCdm();
     await cdm.transaction((session) =>
@@ -434,80 +440,18 @@ describe('a second pass', () => {
   });
 });
 
-type Expected = {
-  readonly resources: Readonly<Record<string, number>>;
-  readonly patients: Readonly<Record<string, number>>;
-  readonly deceased: number;
-  readonly patients_with_condition: Readonly<Record<string, { readonly patients: number }>>;
-  readonly patients_with_medication: Readonly<Record<string, { readonly patients: number }>>;
-  readonly observations: Readonly<Record<string, { readonly n: number; readonly mean: number }>>;
-};
-
 describe('three hospitals of synthetic patients', () => {
   it('have in the CDM exactly the patients and values that were counted in their bundles', async (t) => {
-    const collection = path.join(COLLECTION, 'fhir-synthea');
-    if (!existsSync(collection)) return t.skip('the collection is not at hand (LANTERN_DATA_DIR names its folder)');
-    const hospitals: Record<string, Expected> = JSON.parse(
-      readFileSync(path.join(collection, 'expected-counts.json'), 'utf8'),
-    );
-    for (const [hospital, expected] of Object.entries(hospitals)) {
-      if (!hospital.startsWith('hospital-')) continue;
-      const cdm = await emptyCdm(path.join(COLLECTION, 'omop-vocabulary'));
-      const files = await fhirFilesBelow(path.join(collection, 'bundles', hospital));
-      const result = await runEtl(cdm, fhirFileSource(files));
+    const collection = syntheaHospitals();
+    if (collection === undefined) return t.skip(NO_COLLECTION);
+    for (const { bundles, expected } of collection.hospitals) {
+      const cdm = await emptyCdm(collection.vocabulary);
+      const result = await runEtl(cdm, fhirFileSource(await fhirFilesBelow(bundles)));
       const total = Object.values(expected.resources).reduce((sum, count) => sum + count, 0);
       assert.equal(result.readCount, total);
       const account = (await query(cdm, accountByTypeSql())).map((row) => Number(row.split(' ')[2]));
       assert.equal(account.reduce((sum, count) => sum + count, 0) + result.repeatedCount, total);
-      await assertCounts(cdm, expected);
+      await assertCounts((sql) => query(cdm, sql), expected);
     }
   });
 });
-
-async function assertCounts(cdm: CdmDatabase, expected: Expected): Promise<void> {
-  assert.deepEqual(
-    await query(cdm, 'SELECT gender_source_value, count(*) FROM person GROUP BY 1 ORDER BY 1'),
-    Object.entries(expected.patients)
-      .map(([gender, count]) => `${gender} ${count}`)
-      .sort(),
-  );
-  assert.deepEqual(await query(cdm, 'SELECT count(*) FROM death'), [String(expected.deceased)]);
-  await assertPatients(cdm, expected.patients_with_condition, [
-    'SELECT person_id, condition_source_value AS code FROM condition_occurrence',
-    'SELECT person_id, observation_source_value FROM observation',
-    'SELECT person_id, measurement_source_value FROM measurement',
-    'SELECT person_id, procedure_source_value FROM procedure_occurrence',
-  ]);
-  await assertPatients(cdm, expected.patients_with_medication, [
-    'SELECT person_id, drug_source_value AS code FROM drug_exposure',
-  ]);
-  const values = await query(
-    cdm,
-    `SELECT measurement_source_value, count(value_as_number), avg(value_as_number) FROM measurement
-      WHERE value_as_number IS NOT NULL GROUP BY 1 UNION ALL
-     SELECT observation_source_value, count(value_as_number), avg(value_as_number) FROM observation
-      WHERE value_as_number IS NOT NULL GROUP BY 1`,
-  );
-  const found = new Map(
-    values.map((row) => row.split(' ')).map(([code, n, mean]) => [code, { n: Number(n), mean: Number(mean) }]),
-  );
-  for (const [key, { n, mean }] of Object.entries(expected.observations)) {
-    const value = found.get(key.split('|')[1]);
-    assert.equal(value?.n, n, key);
-    assert.ok(Math.abs((value?.mean ?? Number.NaN) - mean) < 1e-5, `${key}: ${value?.mean} is not ${mean}`);
-  }
-}
-
-async function assertPatients(
-  cdm: CdmDatabase,
-  expected: Readonly<Record<string, { readonly patients: number }>>,
-  sources: readonly string[],
-): Promise<void> {
-  const rows = await query(
-    cdm,
-    `SELECT code, count(DISTINCT person_id) FROM (${sources.join(' UNION ALL ')}) GROUP BY 1`,
-  );
-  const found = new Map(rows.map((row) => row.split(' ')).map(([code, count]) => [code, Number(count)]));
-  for (const [key, { patients }] of Object.entries(expected))
-    assert.equal(found.get(key.split('|')[1] ?? ''), patients, key);
-}

@@ -2,7 +2,7 @@
  * Records to the CDM: resources are read into the staged tables, compared with what is there, and the rows of every patient
  * concerned are made anew, all in one transaction. Running it twice over the same input changes nothing.
  */
-import { AppError } from '@lantern/contract';
+import { AppError, type RowAccount } from '@lantern/contract';
 import {
   accountByTypeSql,
   accountFindingsSql,
@@ -32,7 +32,12 @@ export type EtlResult = {
 };
 
 export type EtlOptions = {
+  /** Makes every patient anew, as after a change of the vocabulary. */
   readonly isRebuild?: boolean;
+  /** `source` gives all there is: what was kept of it and does not come is gone. */
+  readonly isWhole?: boolean;
+  /** Last in the transaction. */
+  readonly beforeCommit?: (session: CdmSession) => Promise<void>;
   readonly signal?: AbortSignal;
   /** Told the name of each step that begins. */
   readonly onStep?: (step: string) => void;
@@ -49,7 +54,7 @@ export async function runEtl(
     options.onStep?.('read');
     const read = await readAll(session, source, options.signal);
     let counts = { changedCount: 0, patientCount: 0 };
-    for (const step of etlSteps(options.isRebuild === true)) {
+    for (const step of etlSteps({ isRebuild: options.isRebuild === true, isWhole: options.isWhole === true })) {
       options.onStep?.(step.name);
       for (const statement of step.statements) {
         options.signal?.throwIfAborted();
@@ -57,39 +62,39 @@ export async function runEtl(
       }
       if (step.name === 'compare') counts = await compared(session);
     }
+    await options.beforeCommit?.(session);
     return { ...read, ...counts };
   });
 }
 
-/** What became of every resource, and what stands in the way most often. Counts are decimal texts. */
-export type RowAccount = {
-  readonly byType: readonly Readonly<Record<'resourceType' | 'outcome' | 'count', string>>[];
-  readonly findings: readonly {
-    readonly resourceType: string;
-    readonly severity: string;
-    readonly rule: string;
-    readonly system: string | null;
-    readonly code: string | null;
-    readonly count: string;
-  }[];
-};
-
 export async function readAccount(database: CdmDatabase, findingCountMax: number): Promise<RowAccount> {
-  return database.transaction(async (session) => ({
-    byType: (await session.rows(accountByTypeSql())).map((row) => ({
-      resourceType: String(row['resource_type']),
-      outcome: String(row['outcome']),
-      count: String(row['resource_count']),
+  return database.transaction((session) =>
+    accountOf(async (sql) => (await session.rows(sql)).map((row) => Object.values(row)), findingCountMax),
+  );
+}
+
+/** `rows` asks a CDM that was made here. */
+export async function accountOf(
+  rows: (sql: string) => Promise<readonly (readonly (string | null)[])[]>,
+  findingCountMax: number,
+): Promise<RowAccount> {
+  return {
+    byType: (await rows(accountByTypeSql())).map(([resourceType, outcome, count]) => ({
+      resourceType: resourceType ?? '',
+      outcome: outcome ?? '',
+      count: count ?? '0',
     })),
-    findings: (await session.rows(accountFindingsSql(findingCountMax))).map((row) => ({
-      resourceType: String(row['resource_type']),
-      severity: String(row['severity']),
-      rule: String(row['rule']),
-      system: row['system'] ?? null,
-      code: row['code'] ?? null,
-      count: String(row['resource_count']),
-    })),
-  }));
+    findings: (await rows(accountFindingsSql(findingCountMax))).map(
+      ([resourceType, severity, rule, system, code, count]) => ({
+        resourceType: resourceType ?? '',
+        severity: severity ?? '',
+        rule: rule ?? '',
+        system: system ?? null,
+        code: code ?? null,
+        count: count ?? '0',
+      }),
+    ),
+  };
 }
 
 /** Patients that were loaded from elsewhere have no resources behind them, and their numbers could meet ours. */
@@ -118,7 +123,7 @@ async function readAll(session: CdmSession, source: AsyncIterable<SourceResource
     if (seen.get(resourceKey) === contentHash) continue;
     seen.set(resourceKey, contentHash);
     const staged = content === undefined ? undefined : stageResource(resourceType, resourceKey, content);
-    for (const { table, row } of staged?.rows ?? []) await writer.append(table, row);
+    for (const { table, row } of staged?.rows ?? []) await writer.append(table, row, BigInt(readCount));
     resources.append({
       position: BigInt(readCount),
       resource_key: resourceKey,

@@ -196,6 +196,12 @@ export function readEvent(resourceType: string, resource: Json, stage: ResourceS
     status: textOf(resource, 'clinicalStatus', 'coding', 'code') ?? textOf(resource, 'status'),
     ...drugDetails(resource, kind),
   };
+  if (kind.domain === 'Procedure') {
+    for (const identifier of members(resource, 'identifier')) {
+      const value = textOf(identifier, 'value');
+      if (value !== undefined) stage.add('event_identifier', { value });
+    }
+  }
   // A panel whose values stand in its components alone says nothing by itself.
   const holders = components.length > 0 && !hasValue(resource) ? components : [resource, ...components];
   for (const [ordinal, holder] of holders.entries()) {
@@ -281,6 +287,10 @@ export function readImagingStudy(study: Json, stage: ResourceStage): void {
       series_uid: textOf(one, 'uid'),
       modality: textOf(one, 'modality', 'code'),
       start_date: start.date,
+      is_archived: false,
+      procedure_key: keyOfReference(member(study, 'procedureReference')),
+      body_site_system: textOf(one, 'bodySite', 'system'),
+      body_site_code: textOf(one, 'bodySite', 'code'),
     });
   }
 }

@@ -1,4 +1,5 @@
 /** One resource of FHIR R4, whatever its type, to staged rows. A type that has no place in the CDM is said to be unmapped. */
+import { ARCHIVED_STUDY, readArchivedStudy } from './archived-study.ts';
 import { EVENT_RESOURCE_TYPES, readEncounter, readEvent, readImagingStudy, readMedication } from './fhir-events.ts';
 import type { Json } from './fhir-json.ts';
 import { readPatient, readPlace, readPractitioner } from './fhir-people.ts';
@@ -14,6 +15,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   Encounter: readEncounter,
   ImagingStudy: readImagingStudy,
   Medication: readMedication,
+  [ARCHIVED_STUDY]: readArchivedStudy,
   ...Object.fromEntries(
     EVENT_RESOURCE_TYPES.map((type): [string, Reader] => [type, (resource, stage) => readEvent(type, resource, stage)]),
   ),

@@ -6,6 +6,7 @@ import type { StagedRow, StagedTable } from '@lantern/omop';
 
 /** Why a resource was refused, has no place, or should be looked at; a closed list, explained in the guide for data engineers. */
 export type ReadingRule =
+  | 'body-part'
   | 'birth-date.missing'
   | 'code.missing'
   | 'component.too-many'

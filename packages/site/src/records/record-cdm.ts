@@ -48,14 +48,14 @@ async function useNow<T>(
   asked.throwIfAborted();
   const late = AbortSignal.timeout(WORK_MS_MAX);
   const signal = AbortSignal.any([asked, late]);
-  const opened = await openCdm({ where, schema, bounds, signal, onProgress: () => undefined })
-    .then(async (cdm) => ({ cdm, dataVersion: await dataVersionOf(options, cdm) }))
-    .catch((cause: unknown) => {
+  const opened = await openVersion(options, { where, schema, bounds, signal, onProgress: () => undefined }).catch(
+    (cause: unknown) => {
       signal.throwIfAborted();
       const { code } = toAppError(cause);
       if (code === 'storage.full') throw cause;
       throw new AppError('database.unavailable', 'The records of this site cannot be opened now.', { cause });
-    });
+    },
+  );
   try {
     return await work(opened.cdm, opened.dataVersion);
   } catch (caught) {
@@ -70,18 +70,42 @@ async function useNow<T>(
   }
 }
 
+/** A file may be replaced while it is opened, each time a pass of the ETL ends: then the version would be that of another. */
+const OPEN_ATTEMPTS_MAX = 5;
+
+async function openVersion(
+  options: RecordCdmOptions,
+  how: Parameters<typeof openCdm>[0],
+): Promise<{ cdm: Cdm; dataVersion: string }> {
+  for (let attempt = 1; attempt <= OPEN_ATTEMPTS_MAX; attempt += 1) {
+    const before = await fileVersionOf(options);
+    const cdm = await openCdm(how);
+    try {
+      const dataVersion = await dataVersionOf(options, cdm);
+      if (cdm.dialect !== 'duckdb' || before === dataVersion) return { cdm, dataVersion };
+    } catch (caught) {
+      await cdm.close();
+      throw caught;
+    }
+    await cdm.close();
+  }
+  throw new AppError('database.unavailable', 'The file of the CDM is replaced again and again.');
+}
+
+async function fileVersionOf({ where }: Pick<RecordCdmOptions, 'where'>): Promise<string | undefined> {
+  const found = await stat(where).catch(() => undefined); // a database, or told of when it is opened
+  return found === undefined ? undefined : hash('sha256', `${found.size} ${found.mtimeMs} ${found.ino}`);
+}
+
 /**
  * Changes when the records do. Of a file what the file system says; of a PostgreSQL, which counts rows written in its statistics,
  * these and the day, since a replica counts none: so a question is free again for a day at most.
  */
-async function dataVersionOf({ where, clock }: RecordCdmOptions, cdm: Cdm): Promise<string> {
-  if (cdm.dialect === 'duckdb') {
-    const { size, mtimeMs, ino } = await stat(where);
-    return hash('sha256', `${size} ${mtimeMs} ${ino}`);
-  }
+async function dataVersionOf(options: RecordCdmOptions, cdm: Cdm): Promise<string> {
+  if (cdm.dialect === 'duckdb') return (await fileVersionOf(options)) ?? '';
   const schemas = cdm.schema === undefined ? 'ANY (current_schemas(false))' : quoteLiteral(cdm.schema);
   const rows = await cdm.rows(
     `SELECT relid, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_all_tables WHERE schemaname = ${schemas} ORDER BY relid`,
   );
-  return hash('sha256', `${clock.now().toISOString().slice(0, 10)} ${JSON.stringify(rows)}`);
+  return hash('sha256', `${options.clock.now().toISOString().slice(0, 10)} ${JSON.stringify(rows)}`);
 }

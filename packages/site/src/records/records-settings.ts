@@ -1,6 +1,7 @@
 /** Where the records of a site lie, and who may ask about them. */
 import { DatasetNameSchema, FeasibilityPolicySchema, RECORDS_DATASET_DEFAULT } from '@lantern/contract';
 import { type Static, Type } from 'typebox';
+import { PassSettingsSchema } from '../cdm-passes/pass-settings.ts';
 
 export const RecordsSettingsSchema = Type.Object(
   {
@@ -19,6 +20,7 @@ export const RecordsSettingsSchema = Type.Object(
       default: 'approved-projects',
       description: 'who may count: any project of the hub, or those that this site approved',
     }),
+    etl: Type.Optional(PassSettingsSchema), // the CDM is made here, of the records and images of this site
   },
   { additionalProperties: false },
 );
