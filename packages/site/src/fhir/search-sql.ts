@@ -92,7 +92,9 @@ async function printOverKeys(
 ): Promise<PrintedSearch> {
   const context: Context = { ...options, depth: 0 };
   const s = sql.ref('s');
-  const others = criteria.filter((criterion) => criterion !== first);
+  const others = criteria.filter(
+    (criterion) => criterion !== first && !(first === undefined && isBound(criterion, sort)),
+  );
   const conditions = await Promise.all(others.map((criterion) => condition(criterion, s, context)));
   const direction = sort.isDescending ? sql`desc` : sql`asc`;
   const sorted = await printSort(sort, options, s);
@@ -114,6 +116,12 @@ async function printOverKeys(
       return sql`from (${found}) f join fhir_resource r on r.version_key = f.version_key order by ${order}`;
     },
   };
+}
+
+/** Whether a criterion says no more than `earlier`: what leads is the earliest, so if any value begins before a time, that one does. */
+function isBound(criterion: Criterion, sort: Sort): boolean {
+  if (sort.by !== 'date' || criterion.kind !== 'date' || criterion.values.length !== 1) return false;
+  return criterion.places.length === 1 && criterion.places[0] === sort.place && criterion.values[0]?.prefix === 'lt';
 }
 
 function orderBy({ isByKey, key, order }: PrintedSort, direction: Sql): Sql {
