@@ -61,7 +61,8 @@ export function writeJson(value: unknown): string {
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.getPrototypeOf(value) !== null || !JSON.isRawJSON(value); // a raw number has no prototype, and asking is dear
 }
 
 export function isRawNumber(value: unknown): value is RawNumber {
