@@ -170,9 +170,13 @@ function isSeen(seen: Set<string>, key: string): boolean {
   return false;
 }
 
-/** Milliseconds as PostgreSQL reads them, with its own words for times without end. */
+/** The first moment of the year 1, before which no date of FHIR lies. */
+const FIRST_MS = -62_135_596_800_000;
+
+/** Milliseconds as PostgreSQL reads them, with its own words for times without end, and no sign before the year 10000. */
 export function timeText(ms: number): string {
-  return Number.isFinite(ms) ? new Date(ms).toISOString() : ms < 0 ? '-infinity' : 'infinity';
+  if (ms < FIRST_MS) return '-infinity';
+  return Number.isFinite(ms) ? new Date(ms).toISOString().replace(/^\+0*/, '') : 'infinity';
 }
 
 /** One statement for all tables. */
