@@ -98,6 +98,14 @@ export { migrateService } from './identity/service-migrations.ts';
 export { SIGNATURE_SKEW_MS_MAX } from './identity/signature-limits.ts';
 export { createLogger, type Logger, type LogLevel } from './log.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
+export {
+  bigintArray,
+  booleanArray,
+  doubleArray,
+  integerArray,
+  textArray,
+  timeArray,
+} from './postgres/binary-array.ts';
 export { isClusterMade } from './postgres/cluster.ts';
 export { type AnyTx, type Database, openDatabase, type Tx, transactionOf } from './postgres/database.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts';

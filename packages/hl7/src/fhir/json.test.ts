@@ -57,6 +57,36 @@ describe('JSON of FHIR', () => {
     assert.throws(() => read('"\ud800"'), /surrogate/);
   });
 
+  it('reads objects alike whether or not it has met their names before', () => {
+    const texts = [
+      '{"name":1,"id":2}',
+      '{"name":1,"id":2,"use":3}',
+      '{"names":1,"nam":2,"":3}',
+      '{"name":{"name":{"id":[{"name":null}]}},"id":2}',
+      '{"id":2,"name":1}',
+      '{"na\\u006de":1,"id":2,"a\\"b":3,"use":4}',
+      '{ "name" : 1 ,\n "id":2}',
+    ];
+    for (const text of [...texts, ...texts.toReversed()]) assert.deepEqual(read(text), JSON.parse(text), text);
+    for (const text of [
+      '{"name":1,"id":2,"id":3}',
+      '{"name":1,"name":2}',
+      '{"id":1,"\\u0069d":2}',
+      '{"a\\"b":1,"c":2,"c":3}',
+    ]) {
+      assert.throws(() => read(text), /twice/, text);
+      assert.throws(() => read(text), /twice/, text);
+    }
+    for (const text of ['{"name', '{"name"', '{"name":1,"id', '{"name":1,"id"', '"a\\']) {
+      assert.throws(() => read(text), { code: 'malformed' }, text);
+    }
+  });
+
+  it('forgets names rather than keep ever more of them', () => {
+    for (let index = 0; index < 50_000; index += 1) assert.deepEqual(read(`{"n${index}":1}`), { [`n${index}`]: 1 });
+    assert.throws(() => read('{"name":1,"id":2,"id":3}'), /twice/);
+  });
+
   it('ends at its limits, without a word of the text', () => {
     assert.throws(() => read(`${'['.repeat(9)}${']'.repeat(9)}`), { code: 'limit' });
     assert.throws(() => read(`"${'x'.repeat(10_000)}"`), { code: 'limit' });

@@ -61,7 +61,8 @@ export function writeJson(value: unknown): string {
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.getPrototypeOf(value) !== null || !JSON.isRawJSON(value); // a raw number has no prototype, and asking is dear
 }
 
 export function isRawNumber(value: unknown): value is RawNumber {
@@ -80,20 +81,50 @@ export function numberOf(value: unknown): number | undefined {
   return JSON.isRawJSON(value) ? Number(value.rawJSON) : undefined;
 }
 
+/**
+ * The names of an object as far as it has been read, in their order. Resources of a type hold the same names in the same order, so
+ * the name that came next the last time is compared with the text in place: no text is cut out, and as the names on the way to a
+ * shape differ, none needs to be looked for twice.
+ */
+type Shape = { readonly name: string; next: Shape | undefined; readonly others: Map<string, Shape> };
+
+const newShape = (name: string): Shape => ({ name, next: undefined, others: new Map() });
+
+/** Those of FHIR are some thousands; who makes up more has them forgotten. */
+const SHAPE_COUNT_MAX = 20_000;
+const shapes = { root: newShape(''), count: 0 };
+
+/** The shape after `name`; undefined: a name that is written with escapes. */
+function shapeAfter(shape: Shape, name: string): Shape | undefined {
+  if (name.includes('"') || name.includes('\\')) return undefined;
+  if (shapes.count >= SHAPE_COUNT_MAX) {
+    shapes.root = newShape('');
+    shapes.count = 0;
+  }
+  shapes.count += 1;
+  const next = newShape(Buffer.from(name).toString()); // its own text: a part would keep the whole document in memory
+  shape.others.set(next.name, next);
+  return next;
+}
+
 /** One position that moves over a text. */
 class Reader {
   readonly #text: string;
+  /** The text as an array: reading a unit of a string looks at how the string is kept, each time. */
+  readonly #units: Uint16Array;
   readonly #depthMax: number;
   #at = 0;
   #depth = 0;
 
   constructor(text: string, depthMax: number) {
     this.#text = text;
+    this.#units = new Uint16Array(text.length + 1); // 0 after the end
+    Buffer.from(this.#units.buffer).write(text, 'utf16le');
     this.#depthMax = depthMax;
   }
 
   document(): JsonValue {
-    if (this.#text.charCodeAt(0) === 0xfeff) this.#at = 1; // a byte order mark, which some systems of hospitals write
+    if (this.#units[0] === 0xfeff) this.#at = 1; // a byte order mark, which some systems of hospitals write
     this.#space();
     const value = this.#value();
     this.#space();
@@ -102,7 +133,7 @@ class Reader {
   }
 
   #value(): JsonValue {
-    const code = this.#text.charCodeAt(this.#at);
+    const code = this.#units[this.#at];
     switch (code) {
       case QUOTE:
         return this.#string();
@@ -122,11 +153,14 @@ class Reader {
   }
 
   #space(): void {
+    const units = this.#units;
+    let at = this.#at;
     for (;;) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
-      this.#at += 1;
+      const code = units[at];
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) break;
+      at += 1;
     }
+    this.#at = at;
   }
 
   #enter(): void {
@@ -141,20 +175,26 @@ class Reader {
   #object(): JsonObject {
     this.#enter();
     const object: JsonObject = {};
-    if (this.#text.charCodeAt(this.#at) === BRACE_CLOSE) return this.#leave(object);
+    if (this.#units[this.#at] === BRACE_CLOSE) return this.#leave(object);
+    let shape: Shape | undefined = shapes.root;
     for (;;) {
-      if (this.#text.charCodeAt(this.#at) !== QUOTE) throw this.#fault('a name in quotes is expected');
-      const name = this.#string();
-      // `__proto__` would set the prototype of a plain object; no element of FHIR has such a name.
-      if (name === '__proto__') throw this.#fault('a name is not allowed');
-      if (Object.hasOwn(object, name)) throw this.#fault('a name stands twice in an object');
+      if (this.#units[this.#at] !== QUOTE) throw this.#fault('a name in quotes is expected');
+      let name: string;
+      const guess: Shape | undefined = shape?.next;
+      if (guess !== undefined && this.#skipName(guess.name)) {
+        name = guess.name;
+        shape = guess;
+      } else {
+        name = this.#string();
+        shape = this.#next(object, shape, name);
+      }
       this.#space();
-      if (this.#text.charCodeAt(this.#at) !== COLON) throw this.#fault('":" is expected');
+      if (this.#units[this.#at] !== COLON) throw this.#fault('":" is expected');
       this.#at += 1;
       this.#space();
       object[name] = this.#value();
       this.#space();
-      const code = this.#text.charCodeAt(this.#at);
+      const code = this.#units[this.#at];
       if (code === BRACE_CLOSE) return this.#leave(object);
       if (code !== COMMA) throw this.#fault('"," or "}" is expected');
       this.#at += 1;
@@ -162,14 +202,40 @@ class Reader {
     }
   }
 
+  /** Whether `name` in its quotes stands here; then it is passed. */
+  #skipName(name: string): boolean {
+    const units = this.#units;
+    const start = this.#at + 1;
+    const { length } = name;
+    for (let index = 0; index < length; index += 1) {
+      if (units[start + index] !== name.charCodeAt(index)) return false;
+    }
+    if (units[start + length] !== QUOTE) return false;
+    this.#at = start + length + 1;
+    return true;
+  }
+
+  /** The shape of `object` with one more name; undefined where none is kept. */
+  #next(object: JsonObject, shape: Shape | undefined, name: string): Shape | undefined {
+    const known = shape?.others.get(name);
+    if (known === undefined) {
+      // `__proto__` would set the prototype of a plain object; no element of FHIR has such a name.
+      if (name === '__proto__') throw this.#fault('a name is not allowed');
+      if (Object.hasOwn(object, name)) throw this.#fault('a name stands twice in an object');
+    }
+    const next = known ?? (shape === undefined ? undefined : shapeAfter(shape, name));
+    if (shape !== undefined) shape.next = next;
+    return next;
+  }
+
   #array(): JsonValue[] {
     this.#enter();
     const items: JsonValue[] = [];
-    if (this.#text.charCodeAt(this.#at) === BRACKET_CLOSE) return this.#leave(items);
+    if (this.#units[this.#at] === BRACKET_CLOSE) return this.#leave(items);
     for (;;) {
       items.push(this.#value());
       this.#space();
-      const code = this.#text.charCodeAt(this.#at);
+      const code = this.#units[this.#at];
       if (code === BRACKET_CLOSE) return this.#leave(items);
       if (code !== COMMA) throw this.#fault('"," or "]" is expected');
       this.#at += 1;
@@ -191,13 +257,13 @@ class Reader {
 
   /** From quote to quote. One with an escape or a control character is left to `JSON.parse`, which knows all of them. */
   #string(): string {
+    const units = this.#units;
     const start = this.#at + 1;
     let at = start;
     for (;;) {
-      const code = this.#text.charCodeAt(at);
+      const code = units[at];
       if (code === QUOTE) break;
-      if (code === BACKSLASH || code < 0x20) return this.#escaped(start);
-      if (Number.isNaN(code)) throw this.#fault('a text has no end');
+      if (code === undefined || code === BACKSLASH || code < 0x20) return this.#escaped(start);
       at += 1;
     }
     this.#at = at + 1;
@@ -207,9 +273,9 @@ class Reader {
   #escaped(start: number): string {
     let at = start;
     for (;;) {
-      const code = this.#text.charCodeAt(at);
+      const code = this.#units[at];
       if (code === QUOTE) break;
-      if (Number.isNaN(code)) throw this.#fault('a text has no end');
+      if (at >= this.#text.length) throw this.#fault('a text has no end');
       at += code === BACKSLASH ? 2 : 1;
     }
     let value: unknown;

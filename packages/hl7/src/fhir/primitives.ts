@@ -1,6 +1,6 @@
 /**
  * Values of FHIR's primitive types in JSON: their form by HL7's regular expressions, and what these do not say (the calendar, ranges
- * of integers, no empty text).
+ * of integers, no empty text, no character U+0000, which databases do not keep).
  */
 import { fhirStructures } from './definitions.ts';
 import { numberText } from './json.ts';
@@ -50,6 +50,7 @@ function textCheck(type: string, pattern: RegExp | undefined): PrimitiveCheck {
     if (typeof value !== 'string') return `must be a text (${type})`;
     if (value === '') return 'must not be empty';
     if (isLimited && value.length > STRING_LENGTH_MAX) return `must not be longer than ${STRING_LENGTH_MAX} characters`;
+    if (value.includes('\0')) return 'must not contain the character U+0000';
     return pattern === undefined || pattern.test(value) ? undefined : `must have the form of ${type}`;
   };
 }

@@ -38,6 +38,7 @@ describe('the validator', () => {
     ['a day that the calendar lacks', patient({ birthDate: '2023-02-29' }), ['error value Patient.birthDate']],
     ['nothing of a day in a leap year', patient({ birthDate: '2024-02-29' }), []],
     ['a date that is a time', patient({ birthDate: '2024-02-29T10:00:00Z' }), ['error value Patient.birthDate']],
+    ['the character U+0000', patient({ name: [{ family: 'a\0b' }] }), ['error value Patient.name[0].family']],
     ['a text as boolean', patient({ active: 'true' }), ['error value Patient.active']],
     ['a number as text', patient({ id: 7 }), ['error value Patient.id']],
     [
@@ -61,6 +62,16 @@ describe('the validator', () => {
       'a period that ends before it begins (per-1)',
       patient({ name: [{ period: { start: '2020-02', end: '2020-01' } }] }),
       ['error invariant Patient.name[0].period'],
+    ],
+    [
+      'one that ends before it begins in another time zone',
+      patient({ name: [{ period: { start: '2020-01-01T09:00:00+01:00', end: '2020-01-01T09:30:00+02:00' } }] }),
+      ['error invariant Patient.name[0].period'],
+    ],
+    [
+      'nothing of one whose text alone is out of order',
+      patient({ name: [{ period: { start: '2020-01-01T09:30:00+02:00', end: '2020-01-01T09:00:00+01:00' } }] }),
+      [],
     ],
     ['nothing where precision leaves it open', patient({ name: [{ period: { start: '2020-02', end: '2020' } }] }), []],
     [

@@ -175,6 +175,6 @@ async function store(tx: AnyTx, plan: Plan, numbering: Numbering): Promise<void>
 
 function rowsOf(versions: Plan['coming'], numbering: Numbering): IndexRows {
   const rows = emptyRows();
-  for (const { key, values } of versions) addRows(rows, values, key, numbering);
+  for (const { key, values } of versions) addRows(rows, values, BigInt(key), numbering);
   return rows;
 }

@@ -1,15 +1,23 @@
 /** What a resource can be found by, as rows of the index tables: places and systems as numbers. */
 import type { SearchValues } from '@lantern/hl7';
 import type { AnyTx, Database } from '@lantern/service';
-import { transactionOf } from '@lantern/service';
+import {
+  bigintArray,
+  booleanArray,
+  doubleArray,
+  integerArray,
+  textArray,
+  timeArray,
+  transactionOf,
+} from '@lantern/service';
 import { sql } from 'kysely';
 
 /** Columns side by side, as `unnest` takes them. */
 export type IndexRows = {
-  readonly token: { term: string[]; system: (number | null)[]; key: string[] };
-  readonly reference: { term: string[]; key: string[] };
-  readonly string: { place: number[]; folded: string[]; exact: string[]; leads: boolean[]; key: string[] };
-  readonly date: { place: number[]; low: string[]; high: string[]; leads: boolean[]; key: string[] };
+  readonly token: { term: string[]; system: (number | null)[]; key: bigint[] };
+  readonly reference: { term: string[]; key: bigint[] };
+  readonly string: { place: number[]; folded: string[]; exact: string[]; leads: boolean[]; key: bigint[] };
+  readonly date: { place: number[]; low: number[]; high: number[]; leads: boolean[]; key: bigint[] };
   readonly quantity: {
     place: number[];
     value: number[];
@@ -18,7 +26,7 @@ export type IndexRows = {
     unit: (string | null)[];
     canonicalValue: (number | null)[];
     canonicalUnit: (string | null)[];
-    key: string[];
+    key: bigint[];
   };
 };
 
@@ -104,7 +112,7 @@ export function emptyRows(): IndexRows {
 }
 
 /** Adds the rows of the version `key`. Equal values of one resource become one row. */
-export function addRows(rows: IndexRows, values: SearchValues, key: string, { place, system }: Numbering): void {
+export function addRows(rows: IndexRows, values: SearchValues, key: bigint, { place, system }: Numbering): void {
   const seen = new Set<string>();
   for (const token of values.tokens) {
     const term = termOf(place(token.place), token.code);
@@ -133,8 +141,8 @@ export function addRows(rows: IndexRows, values: SearchValues, key: string, { pl
   for (const { place: at, low, high } of values.dates) {
     rows.date.leads.push(earliest.get(at) === low && !isSeen(seen, `d${at}`));
     rows.date.place.push(place(at));
-    rows.date.low.push(timeText(low));
-    rows.date.high.push(timeText(high));
+    rows.date.low.push(low);
+    rows.date.high.push(high);
     rows.date.key.push(key);
   }
   for (const value of values.quantities) addQuantity(rows.quantity, value, key, { place, system });
@@ -143,7 +151,7 @@ export function addRows(rows: IndexRows, values: SearchValues, key: string, { pl
 function addQuantity(
   to: IndexRows['quantity'],
   value: SearchValues['quantities'][number],
-  key: string,
+  key: bigint,
   { place, system }: Pick<Numbering, 'place' | 'system'>,
 ): void {
   to.place.push(place(value.place));
@@ -162,9 +170,13 @@ function isSeen(seen: Set<string>, key: string): boolean {
   return false;
 }
 
-/** Milliseconds as PostgreSQL reads them, with its own words for times without end. */
+/** The first moment of the year 1, before which no date of FHIR lies. */
+const FIRST_MS = -62_135_596_800_000;
+
+/** Milliseconds as PostgreSQL reads them, with its own words for times without end, and no sign before the year 10000. */
 export function timeText(ms: number): string {
-  return Number.isFinite(ms) ? new Date(ms).toISOString() : ms < 0 ? '-infinity' : 'infinity';
+  if (ms < FIRST_MS) return '-infinity';
+  return Number.isFinite(ms) ? new Date(ms).toISOString().replace(/^\+0*/, '') : 'infinity';
 }
 
 /** One statement for all tables. */
@@ -172,22 +184,22 @@ export async function insertRows(tx: AnyTx, { token, reference, string, date, qu
   await sql`
     with tokens as (
       insert into fhir_token (term, system_id, version_key)
-      select * from unnest(${token.term}::text[], ${token.system}::int[], ${token.key}::bigint[])
+      select * from unnest(${textArray(token.term)}::text[], ${integerArray(token.system)}::int[], ${bigintArray(token.key)}::bigint[])
     ), reference as (
       insert into fhir_reference (term, version_key)
-      select * from unnest(${reference.term}::text[], ${reference.key}::bigint[])
+      select * from unnest(${textArray(reference.term)}::text[], ${bigintArray(reference.key)}::bigint[])
     ), strings as (
       insert into fhir_string (place_id, folded, exact, leads, version_key)
-      select * from unnest(${string.place}::int[], ${string.folded}::text[], ${string.exact}::text[], ${string.leads}::boolean[],
-        ${string.key}::bigint[])
+      select * from unnest(${integerArray(string.place)}::int[], ${textArray(string.folded)}::text[], ${textArray(string.exact)}::text[], ${booleanArray(string.leads)}::boolean[],
+        ${bigintArray(string.key)}::bigint[])
     ), dates as (
       insert into fhir_date (place_id, low, high, leads, version_key)
-      select * from unnest(${date.place}::int[], ${date.low}::timestamptz[], ${date.high}::timestamptz[], ${date.leads}::boolean[],
-        ${date.key}::bigint[])
+      select * from unnest(${integerArray(date.place)}::int[], ${timeArray(date.low)}::timestamptz[], ${timeArray(date.high)}::timestamptz[], ${booleanArray(date.leads)}::boolean[],
+        ${bigintArray(date.key)}::bigint[])
     )
     insert into fhir_quantity (place_id, value, system_id, code, unit, canonical_value, canonical_unit, version_key)
-    select * from unnest(${quantity.place}::int[], ${quantity.value}::float8[], ${quantity.system}::int[], ${quantity.code}::text[],
-      ${quantity.unit}::text[], ${quantity.canonicalValue}::float8[], ${quantity.canonicalUnit}::text[], ${quantity.key}::bigint[])`.execute(
+    select * from unnest(${integerArray(quantity.place)}::int[], ${doubleArray(quantity.value)}::float8[], ${integerArray(quantity.system)}::int[], ${textArray(quantity.code)}::text[],
+      ${textArray(quantity.unit)}::text[], ${doubleArray(quantity.canonicalValue)}::float8[], ${textArray(quantity.canonicalUnit)}::text[], ${bigintArray(quantity.key)}::bigint[])`.execute(
     transactionOf(tx),
   );
 }
@@ -196,16 +208,16 @@ export async function insertRows(tx: AnyTx, { token, reference, string, date, qu
 export async function deleteRows(tx: AnyTx, { token, reference, string, date, quantity }: IndexRows): Promise<void> {
   await sql`
     with tokens as (
-      delete from fhir_token using unnest(${token.term}::text[], ${token.key}::bigint[]) as old (term, key)
+      delete from fhir_token using unnest(${textArray(token.term)}::text[], ${bigintArray(token.key)}::bigint[]) as old (term, key)
       where fhir_token.term = old.term and version_key = old.key
     ), reference as (
-      delete from fhir_reference where version_key = any(${reference.key}::bigint[])
+      delete from fhir_reference where version_key = any(${bigintArray(reference.key)}::bigint[])
     ), strings as (
-      delete from fhir_string where version_key = any(${string.key}::bigint[])
+      delete from fhir_string where version_key = any(${bigintArray(string.key)}::bigint[])
     ), dates as (
-      delete from fhir_date where version_key = any(${date.key}::bigint[])
+      delete from fhir_date where version_key = any(${bigintArray(date.key)}::bigint[])
     )
-    delete from fhir_quantity using unnest(${quantity.place}::int[], ${quantity.value}::float8[], ${quantity.key}::bigint[]) as old (place, value, key)
+    delete from fhir_quantity using unnest(${integerArray(quantity.place)}::int[], ${doubleArray(quantity.value)}::float8[], ${bigintArray(quantity.key)}::bigint[]) as old (place, value, key)
     where place_id = old.place and fhir_quantity.value = old.value and version_key = old.key`.execute(
     transactionOf(tx),
   );

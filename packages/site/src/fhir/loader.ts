@@ -9,20 +9,25 @@
  * While the database writes one batch the next is read and checked; a batch is counted when it has been committed.
  */
 import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
-import { createGunzip } from 'node:zlib';
+import { promisify } from 'node:util';
+import { createGunzip, gunzip } from 'node:zlib';
 import { Hl7Error, isJsonObject, type JsonObject, parseJson, replaceTexts, validateResource } from '@lantern/hl7';
 import { type FhirStore, type Prepared, prepareResource } from './fhir-store.ts';
-import { FHIR_BUNDLE_LIMITS, FHIR_JSON_LIMITS } from './limits.ts';
+import { FHIR_BODY_BYTES_MAX, FHIR_BUNDLE_LIMITS, FHIR_JSON_LIMITS } from './limits.ts';
 import { analyzeTables, nameText } from './store.ts';
 
 /** Resources of one transaction: enough that its fixed cost does not count, few enough to be repeated. */
 const BATCH_COUNT = 500;
 /** Batches on their way to the database at once. */
 const BATCHES_IN_FLIGHT_MAX = 3;
+/** What is unpacked at a time of a file of lines. */
+const CHUNK_BYTES = 256 * 1024;
+/** A bundle that may be read has no more, as a character takes at most three bytes. */
+const DOCUMENT_BYTES_MAX = 3 * FHIR_BODY_BYTES_MAX;
+const TOO_LARGE = 'too large or too deep';
 /** After so many new resources the planner is told about them. */
 const ANALYZE_COUNT_MIN = 5_000;
 /** Rules by which resources were refused; a further one is counted as `other`. */
@@ -89,9 +94,13 @@ class Load {
 
   async file(file: string): Promise<void> {
     const isLines = /\.ndjson(\.gz)?$/i.test(file);
+    const isCompressed = /\.gz$/i.test(file);
+    if (!isLines) {
+      const document = await documentText(file, isCompressed);
+      return document === undefined ? this.#refuse('unknown', TOO_LARGE) : this.#document(document);
+    }
     const source = createReadStream(file);
-    const stream = /\.gz$/i.test(file) ? source.compose(createGunzip()) : source;
-    if (!isLines) return this.#document(await text(stream));
+    const stream = isCompressed ? source.compose(createGunzip({ chunkSize: CHUNK_BYTES })) : source;
     for await (const line of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
       if (line.trim() !== '') await this.#line(line);
     }
@@ -123,7 +132,7 @@ class Load {
         this.#refuse('Bundle', 'required Bundle.entry.resource');
         continue;
       }
-      replaceTexts(held, (value) => names.get(value));
+      replaceTexts(held, (value) => (value.startsWith('urn:') ? names.get(value) : undefined));
       await this.#add(held, typeof fullUrl === 'string' ? fullUrl : undefined);
     }
   }
@@ -135,7 +144,7 @@ class Load {
       this.#refuse('unknown', 'structure: no JSON object');
     } catch (caught) {
       if (!(caught instanceof Hl7Error)) throw caught;
-      this.#refuse('unknown', caught.code === 'limit' ? 'too large or too deep' : 'structure: not JSON');
+      this.#refuse('unknown', caught.code === 'limit' ? TOO_LARGE : 'structure: not JSON');
     }
     return undefined;
   }
@@ -208,6 +217,19 @@ class Load {
       const type = batch[index]?.name.type ?? 'unknown';
       this.#count(type, outcome === 'created' || outcome === 'updated' ? outcome : 'unchanged');
     });
+  }
+}
+
+/** Undefined: too large to be read. */
+async function documentText(file: string, isCompressed: boolean): Promise<string | undefined> {
+  if ((await stat(file)).size > DOCUMENT_BYTES_MAX) return undefined;
+  const bytes = await readFile(file);
+  if (!isCompressed) return bytes.toString();
+  try {
+    return (await promisify(gunzip)(bytes, { maxOutputLength: DOCUMENT_BYTES_MAX })).toString();
+  } catch (caught) {
+    if (caught instanceof RangeError && 'code' in caught && caught.code === 'ERR_BUFFER_TOO_LARGE') return undefined;
+    throw caught;
   }
 }
 

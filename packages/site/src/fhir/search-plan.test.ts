@@ -62,6 +62,24 @@ for (const query of [
   });
 }
 
+for (const query of [
+  'date=2001&code=common',
+  'code=common&_sort=-date',
+  'date=lt2001&_sort=-date',
+  'patient=p3&code=common',
+]) {
+  it(`a search by "${query}" reads only the resources on its page`, async () => {
+    const plan = await planOf(query);
+    const lines = plan.split('\n');
+    const limit = lines.findIndex((line) => line.includes('Limit'));
+    const depth = lines[limit]?.search(/[A-Z]/) ?? 0;
+    const end = lines.findIndex((line, index) => index > limit && line.includes('->') && line.search(/[A-Z]/) <= depth);
+    assert.ok(limit >= 0 && end > limit, plan);
+    assert.doesNotMatch(lines.slice(limit, end).join('\n'), /fhir_resource/);
+    assert.match(lines.slice(end).join('\n'), /fhir_resource/);
+  });
+}
+
 it('a search for patients by what points to them begins with that', async () => {
   assert.doesNotMatch(
     await planOf('_has:Observation:patient:code=c17', 'Patient'),

@@ -140,6 +140,7 @@ function readCriterion(type: string, written: Written): Criterion {
   const { name, value, depth } = written;
   if (depth > CHAIN_DEPTH_MAX) throw refused(name, `chains have at most ${CHAIN_DEPTH_MAX} links.`);
   if (value.length > SEARCH_VALUE_LENGTH_MAX * 10) throw refused(name, 'the value is too long.');
+  if (value.includes('\0')) throw refused(name, 'no value has the character U+0000.');
   if (name.startsWith('_has:')) return readHas(type, written);
   const dot = name.indexOf('.');
   if (dot > 0) return readChain(type, { ...written, name: name.slice(0, dot) }, name.slice(dot + 1));

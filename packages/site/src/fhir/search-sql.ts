@@ -31,35 +31,106 @@ export type Position = { readonly key: string; readonly value: string | null };
 export type PrintedSearch = {
   /** `from ... where ...`, for a count. */
   readonly from: Sql;
-  /** With order and limit. */
+  /** With order and limit; `r` is the resource. */
   readonly page: (position: Position | undefined, count: number) => Sql;
   /** What the page is sorted by, as text; null where it is the key alone. */
   readonly sortColumn: Sql;
 };
 
+type SearchOptions = { readonly numbering: Numbering; readonly now: number; readonly withValue?: boolean };
+type Printable = Pick<SearchRequest, 'type' | 'criteria' | 'sort'>;
+
+type IndexCriterion = Exclude<Criterion, { kind: 'id' | 'last-updated' | 'has' }>;
+
+/** Not so: criteria that ask for columns of the resource itself, not only for the key of its version. */
+function isOfIndex(criterion: Criterion): criterion is IndexCriterion {
+  return criterion.kind !== 'id' && criterion.kind !== 'last-updated' && criterion.kind !== 'has';
+}
+
 /** The resources that a search finds. With a sort by an element `withValue` says which half: those that have it, or those that do not. */
-export async function printSearch(
-  { type, criteria, sort }: Pick<SearchRequest, 'type' | 'criteria' | 'sort'>,
-  options: { readonly numbering: Numbering; readonly now: number; readonly withValue?: boolean },
-): Promise<PrintedSearch> {
+export async function printSearch(request: Printable, options: SearchOptions): Promise<PrintedSearch> {
+  const { criteria, sort } = request;
+  if (sort.by === 'id' || !criteria.every(isOfIndex)) return printOverResources(request, options);
+  const isSorted = sort.by !== 'key' && options.withValue !== false;
+  const first = isSorted ? undefined : criteria.find(isPositive);
+  if (!isSorted && first === undefined) return printOverResources(request, options);
+  return printOverKeys(request, options, first);
+}
+
+/** Whether a criterion is met by rows of the index, not by their absence. */
+function isPositive(criterion: IndexCriterion): boolean {
+  return !(criterion.kind === 'token' && criterion.isNot) && !(criterion.kind === 'missing' && criterion.isMissing);
+}
+
+async function printOverResources({ type, criteria, sort }: Printable, options: SearchOptions): Promise<PrintedSearch> {
   const context: Context = { ...options, depth: 0 };
-  const conditions = await Promise.all(criteria.map((criterion) => condition(criterion, sql.ref('r'), context)));
+  const r = sql.ref('r');
+  const conditions = await Promise.all(criteria.map((criterion) => condition(criterion, r, context)));
   const where = sql.join([sql`r.type = ${type}`, sql`r.body is not null`, ...conditions], sql` and `);
   const direction = sort.isDescending ? sql`desc` : sql`asc`;
-  const sorted = await printSort(sort, options);
-  const bound = sort.by === 'date' && options.withValue !== false ? upperBound(criteria, sort.place) : undefined;
-  const bounded = bound === undefined ? sql`` : sql`and s.low < ${timeText(bound)}::timestamptz`;
-  const from = sql`from fhir_resource r ${sorted.join} where ${where} ${sorted.where} ${bounded}`;
+  const sorted = await printSort(sort, options, r);
+  const join = sorted.table === undefined ? sql`` : sql`join ${sorted.table} s on s.version_key = r.version_key`;
+  const from = sql`from fhir_resource r ${join} where ${where} and ${sorted.where} ${earlier(criteria, sort, options)}`;
   return {
     from,
-    sortColumn: sorted.column,
+    sortColumn: sorted.isByKey ? sql`null::text` : sql`${sorted.order}::text`,
     page(position, count) {
-      const order = sorted.isByKey
-        ? sql`r.version_key ${direction}`
-        : sql`${sorted.order} ${direction}, r.version_key ${direction}`;
+      const order = orderBy(sorted, direction);
       return sql`${from} ${position === undefined ? sql`` : after(sorted, position, sort.isDescending)} order by ${order} limit ${count}`;
     },
   };
+}
+
+/**
+ * The page is found in the tables of the index alone, and only what is on it is read: a row of the index is of a current version, and
+ * its place tells the type. `first`: the criterion whose rows are gone through; undefined: those of the sort.
+ */
+async function printOverKeys(
+  { criteria, sort }: Printable,
+  options: SearchOptions,
+  first: IndexCriterion | undefined,
+): Promise<PrintedSearch> {
+  const context: Context = { ...options, depth: 0 };
+  const s = sql.ref('s');
+  const others = criteria.filter(
+    (criterion) => criterion !== first && !(first === undefined && isBound(criterion, sort)),
+  );
+  const conditions = await Promise.all(others.map((criterion) => condition(criterion, s, context)));
+  const direction = sort.isDescending ? sql`desc` : sql`asc`;
+  const sorted = await printSort(sort, options, s);
+  const start =
+    first === undefined ? sql`${sorted.table}` : sql`(select i.version_key ${await holders(first, context)})`;
+  const where = sql.join([sorted.where, ...conditions], sql` and `);
+  const from = sql`from ${start} s where ${where} ${earlier(criteria, sort, options)}`;
+  // A resource has one row that leads in a sort, but may meet a criterion by several.
+  const columns = sorted.isByKey ? sql`distinct s.version_key` : sql`s.version_key, ${sorted.order} as sorted`;
+  return {
+    from: sql`from (select ${columns} ${from}) f`,
+    sortColumn: sorted.isByKey ? sql`null::text` : sql`f.sorted::text`,
+    page(position, count) {
+      const beyond = position === undefined ? sql`` : after(sorted, position, sort.isDescending);
+      const found = sql`select ${columns} ${from} ${beyond} order by ${orderBy(sorted, direction)} limit ${count}`;
+      const order = sorted.isByKey
+        ? sql`r.version_key ${direction}`
+        : sql`f.sorted ${direction}, r.version_key ${direction}`;
+      return sql`from (${found}) f join fhir_resource r on r.version_key = f.version_key order by ${order}`;
+    },
+  };
+}
+
+/** Whether a criterion says no more than `earlier`: what leads is the earliest, so if any value begins before a time, that one does. */
+function isBound(criterion: Criterion, sort: Sort): boolean {
+  if (sort.by !== 'date' || criterion.kind !== 'date' || criterion.values.length !== 1) return false;
+  return criterion.places.length === 1 && criterion.places[0] === sort.place && criterion.values[0]?.prefix === 'lt';
+}
+
+function orderBy({ isByKey, key, order }: PrintedSort, direction: Sql): Sql {
+  return isByKey ? sql`${key} ${direction}` : sql`${order} ${direction}, ${key} ${direction}`;
+}
+
+function earlier(criteria: readonly Criterion[], sort: Sort, { withValue }: SearchOptions): Sql {
+  const bound = sort.by === 'date' && withValue !== false ? upperBound(criteria, sort.place) : undefined;
+  return bound === undefined ? sql`` : sql`and s.low < ${timeText(bound)}::timestamptz`;
 }
 
 /**
@@ -80,40 +151,33 @@ function upperBound(criteria: readonly Criterion[], place: string): number | und
 }
 
 type PrintedSort = {
-  readonly join: Sql;
+  /** Under the name s; undefined: none is needed. */
+  readonly table: Sql | undefined;
   readonly where: Sql;
   readonly order: Sql;
+  readonly key: Sql;
   readonly cast: Sql;
-  readonly column: Sql;
   readonly isByKey: boolean;
 };
 
-const BY_KEY: PrintedSort = {
-  join: sql``,
-  where: sql``,
-  order: sql`r.version_key`,
-  cast: sql``,
-  column: sql`null::text`,
-  isByKey: true,
-};
-
-async function printSort(
-  sort: Sort,
-  { numbering, withValue }: { numbering: Numbering; withValue?: boolean },
-): Promise<PrintedSort> {
-  if (sort.by === 'key') return BY_KEY;
-  if (sort.by === 'id') return { ...BY_KEY, order: sql`r.id`, cast: sql`::text`, column: sql`r.id`, isByKey: false };
+/** `holder`: the row that has the key of the version. */
+async function printSort(sort: Sort, { numbering, withValue }: SearchOptions, holder: Sql): Promise<PrintedSort> {
+  const key = sql`${holder}.version_key`;
+  const byKey: PrintedSort = { table: undefined, where: sql`true`, order: key, key, cast: sql``, isByKey: true };
+  if (sort.by === 'key') return byKey;
+  if (sort.by === 'id') return { ...byKey, order: sql`r.id`, cast: sql`::text`, isByKey: false };
   const [place = 0] = await numbering.findPlaces([sort.place]);
   const table = sql.table(sort.by === 'date' ? 'fhir_date' : 'fhir_string');
-  const held = sql`s.version_key = r.version_key and s.place_id = ${place} and s.leads`;
-  if (withValue === false) return { ...BY_KEY, where: sql`and not exists (select from ${table} s where ${held})` };
-  const column = sort.by === 'date' ? sql`s.low` : sql`s.folded`;
+  if (withValue === false) {
+    const held = sql`v.version_key = ${key} and v.place_id = ${place} and v.leads`;
+    return { ...byKey, where: sql`not exists (select from ${table} v where ${held})` };
+  }
   return {
-    join: sql`join ${table} s on ${held}`,
-    where: sql``,
-    order: column,
+    ...byKey,
+    table,
+    where: sql`s.place_id = ${place} and s.leads`,
+    order: sort.by === 'date' ? sql`s.low` : sql`s.folded`,
     cast: sort.by === 'date' ? sql`::timestamptz` : sql`::text`,
-    column: sql`${column}::text`,
     isByKey: false,
   };
 }
@@ -121,16 +185,12 @@ async function printSort(
 /** Row comparison, so that the next page begins exactly after the last row of this one. */
 function after(sorted: PrintedSort, { key, value }: Position, isDescending: boolean): Sql {
   const operator = isDescending ? sql`<` : sql`>`;
-  if (sorted.isByKey) return sql`and r.version_key ${operator} ${key}::bigint`;
-  return sql`and (${sorted.order}, r.version_key) ${operator} (${value}${sorted.cast}, ${key}::bigint)`;
+  if (sorted.isByKey) return sql`and ${sorted.key} ${operator} ${key}::bigint`;
+  return sql`and (${sorted.order}, ${sorted.key}) ${operator} (${value}${sorted.cast}, ${key}::bigint)`;
 }
 
+/** `r`: whatever has the key of the version; the resource itself for the kinds that need it. */
 async function condition(criterion: Criterion, r: Sql, context: Context): Promise<Sql> {
-  const { numbering } = context;
-  const holds = (inner: Sql, isNot = false): Sql =>
-    isNot
-      ? sql`not exists (select ${inner} and i.version_key = ${r}.version_key)`
-      : sql`${r}.version_key in (select i.version_key ${inner})`;
   switch (criterion.kind) {
     case 'id':
       return criterion.isNot
@@ -138,39 +198,46 @@ async function condition(criterion: Criterion, r: Sql, context: Context): Promis
         : sql`${r}.id = any(${criterion.ids}::text[])`;
     case 'last-updated':
       return any(criterion.values.map((value) => instantCondition(sql`${r}.last_updated`, value, context.now)));
-    case 'missing': {
-      const places = await numbering.findPlaces(criterion.places);
-      const inner = sql`from ${sql.table(criterion.table)} i where ${placeCondition(criterion.table, places)}`;
-      return holds(inner, criterion.isMissing);
-    }
-    case 'token': {
-      const places = await numbering.findPlaces(criterion.places);
-      const values = await Promise.all(criterion.values.map((value) => tokenCondition(value, places, numbering)));
-      return holds(sql`from fhir_token i where ${any(values)}`, criterion.isNot);
-    }
-    case 'reference': {
-      const places = await numbering.findPlaces(criterion.places);
-      const terms = places.flatMap((place) => criterion.targets.map((target) => termOf(place, target)));
-      return holds(sql`from fhir_reference i where ${termCondition(terms)}`);
-    }
-    case 'string': {
-      const places = among(sql`i.place_id`, await numbering.findPlaces(criterion.places));
-      return holds(sql`from fhir_string i where ${places} and ${any(criterion.values.map(stringCondition))}`);
-    }
-    case 'date': {
-      const places = among(sql`i.place_id`, await numbering.findPlaces(criterion.places));
-      const values = criterion.values.map((value) => dateCondition(value, context.now));
-      return holds(sql`from fhir_date i where ${places} and ${any(values)}`);
-    }
-    case 'quantity': {
-      const places = among(sql`i.place_id`, await numbering.findPlaces(criterion.places));
-      const values = await Promise.all(criterion.values.map((value) => quantityCondition(value, numbering)));
-      return holds(sql`from fhir_quantity i where ${places} and ${any(values)}`);
-    }
-    case 'chain':
-      return chainCondition(criterion, r, context);
     case 'has':
       return hasCondition(criterion, r, context);
+    default: {
+      const inner = await holders(criterion, context);
+      return isPositive(criterion)
+        ? sql`${r}.version_key in (select i.version_key ${inner})`
+        : sql`not exists (select ${inner} and i.version_key = ${r}.version_key)`;
+    }
+  }
+}
+
+/** The rows of the index, under the name i, of versions that meet a criterion; or, where it is negative, of those that do not. */
+async function holders(criterion: IndexCriterion, context: Context): Promise<Sql> {
+  const { numbering } = context;
+  const places = await numbering.findPlaces(criterion.places);
+  switch (criterion.kind) {
+    case 'missing':
+      return sql`from ${sql.table(criterion.table)} i where ${placeCondition(criterion.table, places)}`;
+    case 'token': {
+      const values = await Promise.all(criterion.values.map((value) => tokenCondition(value, places, numbering)));
+      return sql`from fhir_token i where ${any(values)}`;
+    }
+    case 'reference': {
+      const terms = places.flatMap((place) => criterion.targets.map((target) => termOf(place, target)));
+      return sql`from fhir_reference i where ${termCondition(terms)}`;
+    }
+    case 'string': {
+      const values = criterion.values.map(stringCondition);
+      return sql`from fhir_string i where ${among(sql`i.place_id`, places)} and ${any(values)}`;
+    }
+    case 'date': {
+      const values = criterion.values.map((value) => dateCondition(value, context.now));
+      return sql`from fhir_date i where ${among(sql`i.place_id`, places)} and ${any(values)}`;
+    }
+    case 'quantity': {
+      const values = await Promise.all(criterion.values.map((value) => quantityCondition(value, numbering)));
+      return sql`from fhir_quantity i where ${among(sql`i.place_id`, places)} and ${any(values)}`;
+    }
+    case 'chain':
+      return chainHolders(criterion, places, context);
   }
 }
 
@@ -298,12 +365,11 @@ function numberCondition(
   }
 }
 
-async function chainCondition(
-  { places, types, criteria }: Extract<Criterion, { kind: 'chain' }>,
-  r: Sql,
+async function chainHolders(
+  { types, criteria }: Extract<Criterion, { kind: 'chain' }>,
+  placeIds: readonly number[],
   context: Context,
 ): Promise<Sql> {
-  const placeIds = await context.numbering.findPlaces(places);
   const alias = `r${context.depth + 1}`;
   const target = sql.ref(alias);
   const selects: Sql[] = [];
@@ -317,16 +383,14 @@ async function chainCondition(
         where ${target}.type = ${type} and ${target}.body is not null and ${inner}`);
     }
   }
-  if (selects.length === 0) return NOTHING;
-  return sql`${r}.version_key in (select i.version_key from fhir_reference i where i.term in (${sql.join(selects, sql` union all `)}))`;
+  const terms = selects.length === 0 ? NOTHING : sql`i.term in (${sql.join(selects, sql` union all `)})`;
+  return sql`from fhir_reference i where ${terms}`;
 }
-
-/** Criteria that ask for columns of the resource itself, not only for the key of its version. */
-const NEED_RESOURCE: ReadonlySet<Criterion['kind']> = new Set(['id', 'last-updated', 'has']);
 
 /**
  * The ids of resources that are pointed to. Rows of an index are of current resources, and its place tells their type, so the resource
- * that points is looked at only where the criterion needs it.
+ * that points is looked at only where the criterion needs it. The beginning of a term is compared so that no index is used for it:
+ * the planner takes the terms of a whole place for a few and would go through all of them.
  */
 async function hasCondition(
   { target, places, criterion }: Extract<Criterion, { kind: 'has' }>,
@@ -336,17 +400,16 @@ async function hasCondition(
   const placeIds = await context.numbering.findPlaces(places);
   const depth = context.depth + 1;
   const [reference, holder] = [sql.ref(`h${depth}`), sql.ref(`r${depth}`)];
-  const isJoined = NEED_RESOURCE.has(criterion.kind);
+  const isJoined = !isOfIndex(criterion);
   const inner = await condition(criterion, isJoined ? holder : reference, { ...context, depth });
   const join = isJoined
     ? sql`join fhir_resource as ${holder} on ${holder}.version_key = ${reference}.version_key`
     : sql``;
   const ids = placeIds.map((place) => {
     const prefix = termOf(place, `${target}/`);
-    const last = termOf(place, `${target}0`); // "0" follows "/"
     return sql`
       select substr(${reference}.term, ${prefix.length + 1}::int) from fhir_reference as ${reference} ${join}
-      where ${reference}.term >= ${prefix} and ${reference}.term < ${last} and ${inner}`;
+      where left(${reference}.term, ${prefix.length}::int) = ${prefix} and ${inner}`;
   });
   return ids.length === 0 ? NOTHING : sql`${r}.id in (${sql.join(ids, sql` union all `)})`;
 }

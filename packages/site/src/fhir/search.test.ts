@@ -156,6 +156,7 @@ describe('a search', () => {
       '/Observation?code-value-quantity=a$b',
       '/Observation?code:text=x',
       '/Patient?gender=',
+      '/Patient?name=a%00b',
       '/Observation?subject.nothing=1',
       '/Patient?_has:Observation:status:code=1',
       '/Patient?_include=Patient:name',
@@ -165,6 +166,14 @@ describe('a search', () => {
       const { status, text } = await fhir.ask('GET', where);
       assert.equal(status, 400, `${where}: ${text}`);
       assert.equal(JSON.parse(text).resourceType, 'OperationOutcome');
+    }
+  });
+
+  it('takes the first and the last days that a calendar of four digits has', async () => {
+    for (const where of ['/Patient?birthdate=9999-12-31', '/Patient?birthdate=gt9999', '/Patient?birthdate=lt0001']) {
+      const { status, text } = await fhir.ask('GET', where);
+      assert.equal(status, 200, `${where}: ${text}`);
+      assert.equal(JSON.parse(text).entry?.length ?? 0, 0, where);
     }
   });
 

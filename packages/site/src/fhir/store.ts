@@ -6,7 +6,15 @@
  * each other.
  */
 import { AppError } from '@lantern/contract';
-import { type AnyTx, type Database, transactionOf } from '@lantern/service';
+import {
+  type AnyTx,
+  bigintArray,
+  type Database,
+  integerArray,
+  textArray,
+  timeArray,
+  transactionOf,
+} from '@lantern/service';
 import { type RawBuilder, sql } from 'kysely';
 import type { ResourceText, VersionHead } from './resource-text.ts';
 
@@ -46,7 +54,7 @@ export function nameText({ type, id }: ResourceName): string {
 export async function lockCurrent(tx: AnyTx, names: readonly ResourceName[]): Promise<Map<string, StoredVersion>> {
   const { rows } = await sql<Row>`
     select ${COLUMNS} from fhir_resource r
-    where (r.type, r.id) in (select * from unnest(${names.map(({ type }) => type)}::text[], ${names.map(({ id }) => id)}::text[]))
+    where (r.type, r.id) in (select * from ${namesOf(names)})
     order by r.type, r.id for update`.execute(transactionOf(tx));
   return new Map(rows.map((row) => [nameText(row), storedVersion(row)]));
 }
@@ -63,11 +71,19 @@ export class RepeatWrite extends Error {
   override readonly name = 'RepeatWrite';
 }
 
+/** As columns `type` and `id`. */
+function namesOf(names: readonly ResourceName[]): RawBuilder<unknown> {
+  return sql`unnest(${textArray(names.map(({ type }) => type))}::text[], ${textArray(names.map(({ id }) => id))}::text[])`;
+}
+
 function columnsOf(versions: readonly StoredVersion[]): RawBuilder<unknown> {
-  return sql`unnest(${versions.map(({ key }) => key)}::bigint[], ${versions.map(({ type }) => type)}::text[],
-    ${versions.map(({ id }) => id)}::text[], ${versions.map(({ version }) => version)}::int[],
-    ${versions.map(({ lastUpdated }) => lastUpdated.toISOString())}::timestamptz[], ${versions.map(({ method }) => method)}::text[],
-    ${versions.map(({ text }) => text?.meta ?? null)}::text[], ${versions.map(({ text }) => text?.body ?? null)}::text[])`;
+  return sql`unnest(${bigintArray(versions.map(({ key }) => BigInt(key)))}::bigint[],
+    ${textArray(versions.map(({ type }) => type))}::text[], ${textArray(versions.map(({ id }) => id))}::text[],
+    ${integerArray(versions.map(({ version }) => version))}::int[],
+    ${timeArray(versions.map(({ lastUpdated }) => lastUpdated.getTime()))}::timestamptz[],
+    ${textArray(versions.map(({ method }) => method))}::text[],
+    ${textArray(versions.map(({ text }) => text?.meta ?? null))}::text[],
+    ${textArray(versions.map(({ text }) => text?.body ?? null))}::text[])`;
 }
 
 /** Resources that were not there before, in the order of type and id. Throws `RepeatWrite`. */
@@ -80,7 +96,7 @@ export async function insertVersions(tx: AnyTx, versions: readonly StoredVersion
 
 /** New versions of resources that are locked; what is current until now becomes history. */
 export async function replaceVersions(tx: AnyTx, versions: readonly StoredVersion[]): Promise<void> {
-  const names = sql`select * from unnest(${versions.map(({ type }) => type)}::text[], ${versions.map(({ id }) => id)}::text[])`;
+  const names = sql`select * from ${namesOf(versions)}`;
   await sql`insert into fhir_history select * from fhir_resource where (type, id) in (${names})`.execute(
     transactionOf(tx),
   );
@@ -97,9 +113,7 @@ export async function readCurrent(
 ): Promise<Map<string, StoredVersion>> {
   const { rows } = await sql<Row>`
     select ${COLUMNS} from fhir_resource r
-    where (r.type, r.id) in (select * from unnest(${names.map(({ type }) => type)}::text[], ${names.map(({ id }) => id)}::text[]))`.execute(
-    database.kysely(),
-  );
+    where (r.type, r.id) in (select * from ${namesOf(names)})`.execute(database.kysely());
   return new Map(rows.map((row) => [nameText(row), storedVersion(row)]));
 }
 
