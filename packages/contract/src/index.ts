@@ -166,6 +166,21 @@ export {
 } from './exchange.ts';
 export { FAULT_POINTS, type FaultPoint } from './fault-points.ts';
 export {
+  assertFeatureSpecification,
+  type DatasetBuildReport,
+  DatasetBuildReportSchema,
+  type DayWindow,
+  datasetSchemaOf,
+  type FeatureColumn,
+  type FeatureSpecification,
+  FeatureSpecificationSchema,
+  type MeasurementFeature,
+  type NewDatasetBuild,
+  NewDatasetBuildSchema,
+  PATIENT_COLUMN_NAME,
+  SPLIT_COLUMN_NAME,
+} from './feature-specification.ts';
+export {
   FEATURE_COUNT_MAX,
   type Feature,
   FeatureSchema,

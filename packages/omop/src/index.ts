@@ -90,6 +90,9 @@ export { createNoteDeidentifier, type DeidentifiedNote, type NoteSubject } from 
 export { FINDING_KINDS, type Finding, type FindingKind } from './free-text/finding.ts';
 export type { KnownName, KnownPerson } from './free-text/known-identifiers.ts';
 export { isNhsNumber } from './free-text/nhs-number.ts';
+export { type FeatureTablePlan, featureRowColumns, featureSql, planFeatureTable } from './features/feature-plan.ts';
+export { featureReportSql, featureTableSql } from './features/feature-table.ts';
+export { CLINICAL_UNITS, type UnitConversions } from './features/unit-conversion.ts';
 export {
   answeredResult,
   countedResult,
