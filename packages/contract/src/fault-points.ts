@@ -25,6 +25,8 @@ export const FAULT_POINTS = [
   'feed.message.stored',
   'feed.message.mapped',
   'feed.message.committed',
+  'dataset-build.written',
+  'dataset-build.registered',
 ] as const;
 
 export type FaultPoint = (typeof FAULT_POINTS)[number];

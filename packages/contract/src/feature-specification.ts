@@ -6,14 +6,7 @@
  * both ends included. Not to be confused with `FeatureSpec`, which says how the columns of a dataset become numbers in a run.
  */
 import { type Static, Type } from 'typebox';
-import {
-  type Column,
-  ColumnNameSchema,
-  DatasetNameSchema,
-  type DatasetSchema,
-  FeasibilityPolicySchema,
-  RangeSchema,
-} from './dataset.ts';
+import { type Column, ColumnNameSchema, DatasetNameSchema, type DatasetSchema, RangeSchema } from './dataset.ts';
 import { AppError } from './errors.ts';
 
 const FEATURE_COLUMN_COUNT_MAX = 200; // each is a step of one statement; bounds what a database has to plan
@@ -277,9 +270,3 @@ export const DatasetBuildReportSchema = Type.Object(
   closed,
 );
 export type DatasetBuildReport = Static<typeof DatasetBuildReportSchema>;
-
-export const NewDatasetBuildSchema = Type.Object(
-  { specification: FeatureSpecificationSchema, feasibility: FeasibilityPolicySchema },
-  closed,
-);
-export type NewDatasetBuild = Static<typeof NewDatasetBuildSchema>;

@@ -79,9 +79,11 @@ export {
   PatientKeyColumnSchema,
   RangeSchema,
 } from './dataset.ts';
+export type { DatasetBuild, NewDatasetBuild } from './dataset-builds.ts';
 export {
   type Conditions,
   ConditionsSchema,
+  type DatasetVersion,
   type Decision,
   DecisionSchema,
   FREE_TEXT_DEFAULT,
@@ -175,8 +177,6 @@ export {
   type FeatureSpecification,
   FeatureSpecificationSchema,
   type MeasurementFeature,
-  type NewDatasetBuild,
-  NewDatasetBuildSchema,
   PATIENT_COLUMN_NAME,
   SPLIT_COLUMN_NAME,
 } from './feature-specification.ts';
@@ -222,6 +222,7 @@ export {
 } from './hub-api.ts';
 export {
   type ConsultationId,
+  type DatasetBuildId,
   type DecisionId,
   type DeploymentId,
   DIGEST_PATTERN,
@@ -353,6 +354,8 @@ export {
   type BulkExportState,
   COMMITMENT_STATES,
   type CommitmentState,
+  DATASET_BUILD_STATES,
+  type DatasetBuildState,
   DECISION_STATES,
   DEPLOYMENT_STATES,
   type DecisionState,

@@ -4,6 +4,7 @@ import { BundleManifestSchema } from './bundle.ts';
 import { CdsFeedbackSchema, CdsRequestSchema, CdsResponseSchema, CdsServiceSchema } from './cds-hooks.ts';
 import { COMMON_API, OkSchema } from './common-api.ts';
 import { DatasetNameSchema, DatasetOfferSchema, DatasetSchemaSchema, FeasibilityPolicySchema } from './dataset.ts';
+import { DATASET_BUILD_API } from './dataset-builds.ts';
 import { NewDecisionSchema, SiteProjectSchema } from './decision.ts';
 import { DisclosureFindingSchema } from './disclosure.ts';
 import { endpoint } from './endpoint.ts';
@@ -169,6 +170,7 @@ export const SITE_API = {
   ...COMMON_API,
   ...STUDY_PULL_API,
   ...HL7_FEED_API,
+  ...DATASET_BUILD_API,
   readHubLink: endpoint({
     method: 'GET',
     path: '/api/v1/hub-link',
