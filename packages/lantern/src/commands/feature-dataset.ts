@@ -1,20 +1,34 @@
-/** `lantern dataset`: from a cohort to a dataset by a feature specification; the plan and the preview need no server. */
+/** `lantern dataset`: from a cohort to a dataset by a feature specification. `build` and `builds` ask a site; `plan` and `preview` need no server. */
+
+import { setTimeout } from 'node:timers/promises';
 import {
+  AppError,
   assertFeatureSpecification,
   type DatasetBuildReport,
   datasetSchemaOf,
   FeatureSpecificationSchema,
+  SITE_API,
 } from '@lantern/contract';
 import type { PrintOptions } from '@lantern/omop';
 import { featureStatement, openCdm, previewFeatures } from '@lantern/site';
 import { Command, Option } from 'commander';
-import { type CommandContext, type CommonOptions, outputOf, withJson } from '../cli/command-context.ts';
+import {
+  type CommandContext,
+  type CommonOptions,
+  connected,
+  outputOf,
+  withConnection,
+  withJson,
+} from '../cli/command-context.ts';
 import { readJsonFile } from '../cli/json-file.ts';
 import { table } from '../cli/output.ts';
+import { feasibilityOf } from './dataset.ts';
 
 export function featureDatasetCommand(context: CommandContext): Command {
   return new Command('dataset')
     .description('datasets made of cohorts by a feature specification')
+    .addCommand(buildCommand(context))
+    .addCommand(buildsCommand(context))
     .addCommand(planCommand(context))
     .addCommand(previewCommand(context));
 }
@@ -23,6 +37,52 @@ async function readSpecification(file: string) {
   const specification = await readJsonFile(file, FeatureSpecificationSchema, 'Feature specification');
   assertFeatureSpecification(specification);
   return specification;
+}
+
+type BuildOptions = CommonOptions & { readonly feasibility: string };
+
+function buildCommand(context: CommandContext): Command {
+  return withConnection(new Command('build'))
+    .description(
+      'build a dataset at a site out of its records, without who opted out, and offer it; then print its report',
+    )
+    .argument('<specification>', 'JSON file (docs/cohorts-for-researchers.md)')
+    .option('--feasibility <who>', 'who may ask counts: any-project or approved-projects', 'approved-projects')
+    .action(
+      connected<BuildOptions>(context, async ({ api }, { output, options, signal, args: [file = ''] }) => {
+        const specification = await readSpecification(file);
+        const feasibility = feasibilityOf(options.feasibility);
+        let build = await api.call(SITE_API.buildDataset, { body: { specification, feasibility } });
+        output.note(`Building ${build.dataset} (${build.buildId}) …`);
+        while (build.state === 'asked') {
+          await setTimeout(POLL_MS, undefined, { signal });
+          build = await api.call(SITE_API.readDatasetBuild, { params: { buildId: build.buildId } });
+        }
+        if (build.failure !== undefined) throw new AppError('dataset.invalid', `Not built: ${build.failure.message}`);
+        output.result(build, build.report === undefined ? build.state : reportText(build.report));
+      }),
+    );
+}
+
+const POLL_MS = 500;
+
+function buildsCommand(context: CommandContext): Command {
+  return withConnection(new Command('builds'))
+    .description('datasets that a site has built out of its records, newest first')
+    .action(
+      connected(context, async ({ api }, { output }) => {
+        const { builds } = await api.call(SITE_API.listDatasetBuilds, {});
+        const rows = builds.map(({ dataset, state, report, requestedAt, contentDigest, failure }) => [
+          dataset,
+          state,
+          report === undefined ? '' : String(report.rowCount),
+          contentDigest?.slice(0, 12) ?? '',
+          requestedAt,
+          failure?.message ?? '',
+        ]);
+        output.result({ builds }, table([['dataset', 'state', 'rows', 'content', 'asked', 'why not'], ...rows]));
+      }),
+    );
 }
 
 type PlanOptions = CommonOptions & Pick<PrintOptions, 'dialect'> & { readonly schema?: string };

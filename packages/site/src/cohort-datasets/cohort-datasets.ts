@@ -76,7 +76,10 @@ export function createCohortDatasets(deps: CohortDatasetsDeps) {
     /** Job: builds one dataset. What will not get better by itself ends the build with its reason. */
     async build(buildId: DatasetBuildId, signal: AbortSignal): Promise<void> {
       const row = await store.findBuild(db, buildId);
-      if (row === undefined || row.state !== 'asked') return;
+      if (row?.state !== 'asked') {
+        await rm(folderOf(deps, buildId), { recursive: true, force: true }); // of a process that was killed at the end
+        return;
+      }
       try {
         await build(deps, row, signal);
       } catch (caught) {
@@ -115,12 +118,16 @@ async function ask(
   });
 }
 
+function folderOf({ scratchDir }: CohortDatasetsDeps, buildId: DatasetBuildId): string {
+  return path.join(scratchDir, `build-${buildId}`);
+}
+
 async function build(deps: CohortDatasetsDeps, row: store.BuildRow, signal: AbortSignal): Promise<void> {
   const { records } = deps;
   const { specification, build_id: buildId } = row;
   const evidence = await records?.optOuts.evidence();
   if (records === undefined || evidence?.open !== true) throw new AppError('policy.refused', LISTS_STALE);
-  const folder = path.join(deps.scratchDir, `build-${buildId}`);
+  const folder = folderOf(deps, buildId);
   await rm(folder, { recursive: true, force: true }); // of an attempt that was cut off
   await makePrivateFolder(folder);
   try {
