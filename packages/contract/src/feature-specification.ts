@@ -10,6 +10,7 @@ import { type Column, ColumnNameSchema, DatasetNameSchema, type DatasetSchema, R
 import { AppError } from './errors.ts';
 
 const FEATURE_COLUMN_COUNT_MAX = 200; // each is a step of one statement; bounds what a database has to plan
+const VIEW_COUNT_MAX = 20; // each reads every resource of its type
 const CONCEPT_COUNT_MAX = 500; // named ones; their descendants come on top
 const DAYS_MAX = 36_525; // a hundred years
 
@@ -125,6 +126,48 @@ const LabelSchema = Type.Object(
   closed,
 );
 
+const ViewNameSchema = Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' });
+/** As SQL on FHIR names columns. */
+const ViewColumnSchema = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_]{0,254}$' });
+
+/** Values of a column of a view, as those of measurements; `window` needs a view with a day. Values are in `unit` already. */
+const ViewFeatureSchema = Type.Object(
+  {
+    kind: Type.Literal('view'),
+    ...named,
+    view: ViewNameSchema,
+    column: Type.Optional(ViewColumnSchema),
+    window: Type.Optional(DayWindowSchema),
+    unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
+    aggregation: Type.Union([
+      Type.Literal('first'),
+      Type.Literal('last'),
+      Type.Literal('mean'),
+      Type.Literal('min'),
+      Type.Literal('max'),
+      Type.Literal('count'),
+      Type.Literal('exists'),
+    ]),
+    range: Type.Optional(RangeSchema),
+    missing: MissingSchema,
+    medianRange: Type.Optional(RangeSchema),
+    binEdges: Type.Optional(Type.Array(Type.Number(), { minItems: 2, maxItems: 101 })),
+  },
+  closed,
+);
+export type ViewFeature = Static<typeof ViewFeatureSchema>;
+
+/** A ViewDefinition of SQL on FHIR 2.0, and which of its columns say whose a row is, and of which day. */
+const FeatureViewSchema = Type.Object(
+  {
+    name: ViewNameSchema,
+    definition: Type.Record(Type.String(), Type.Unknown()),
+    patient: ViewColumnSchema,
+    day: Type.Optional(ViewColumnSchema),
+  },
+  closed,
+);
+
 const FeatureColumnSchema = Type.Union([
   AgeSchema,
   YearSchema,
@@ -135,6 +178,7 @@ const FeatureColumnSchema = Type.Union([
   ProcedureSchema,
   ObservationSchema,
   LabelSchema,
+  ViewFeatureSchema,
 ]);
 export type FeatureColumn = Static<typeof FeatureColumnSchema>;
 export const FeatureSpecificationSchema = Type.Object(
@@ -146,6 +190,7 @@ export const FeatureSpecificationSchema = Type.Object(
     cohort: CirceSchema,
     index: Type.Union([Type.Literal('first-entry'), Type.Literal('last-entry')]),
     columns: Type.Array(FeatureColumnSchema, { minItems: 1, maxItems: FEATURE_COLUMN_COUNT_MAX }),
+    views: Type.Optional(Type.Array(FeatureViewSchema, { maxItems: VIEW_COUNT_MAX })),
     /** Share of the persons whose column "split" says "test": drawn at each site by a keyed hash of the person, so for good. */
     testShare: Type.Number({ minimum: 0, maximum: 0.9 }),
   },
@@ -154,7 +199,8 @@ export const FeatureSpecificationSchema = Type.Object(
 export type FeatureSpecification = Static<typeof FeatureSpecificationSchema>;
 
 /** Throws `input.invalid` naming the field: what the schema of the document cannot say. */
-export function assertFeatureSpecification({ columns }: FeatureSpecification): void {
+export function assertFeatureSpecification({ columns, views = [] }: FeatureSpecification): void {
+  const hasDay = (name: string) => views.some((view) => view.name === name && view.day !== undefined);
   const names = new Set([PATIENT_COLUMN_NAME, SPLIT_COLUMN_NAME]);
   for (const [index, column] of columns.entries()) {
     const broken = (field: string, rule: string) =>
@@ -169,10 +215,22 @@ export function assertFeatureSpecification({ columns }: FeatureSpecification): v
     if (column.kind === 'measurement' && column.aggregation === 'count' && column.unit !== '1')
       throw broken('unit', 'of a count is "1"');
     if (!('aggregation' in column) || column.kind === 'measurement') continue;
-    if (column.aggregation === 'count' && column.range === undefined) throw broken('range', 'is needed by a count');
+    if (column.kind === 'view') assertView(column, { hasDay: hasDay(column.view), broken });
+    if (column.aggregation !== 'exists' && column.range === undefined) throw broken('range', 'is needed');
     if (column.aggregation === 'exists' && (column.range ?? column.medianRange ?? column.binEdges) !== undefined)
       throw broken('aggregation', 'of "exists" has neither range nor bins');
   }
+}
+
+function assertView(
+  { aggregation, column, window }: ViewFeature,
+  { hasDay, broken }: { hasDay: boolean; broken: (field: string, rule: string) => AppError },
+): void {
+  const isCount = aggregation === 'count' || aggregation === 'exists';
+  if (!isCount && column === undefined) throw broken('column', 'is needed');
+  if (!hasDay && window !== undefined) throw broken('window', 'needs a view that says its day');
+  if (!hasDay && (aggregation === 'first' || aggregation === 'last'))
+    throw broken('aggregation', 'needs a view that says its day');
 }
 
 const YES_NO = [
@@ -215,6 +273,10 @@ function columnOf(column: FeatureColumn): Column {
       return numberColumn(column, '1');
     case 'measurement':
       return numberColumn(column, column.unit);
+    case 'view':
+      return column.range === undefined
+        ? { ...category, missingAllowed: false, categories: YES_NO }
+        : numberColumn({ ...column, range: column.range }, column.unit);
     case 'sex':
       return {
         ...category,

@@ -179,6 +179,7 @@ export {
   type MeasurementFeature,
   PATIENT_COLUMN_NAME,
   SPLIT_COLUMN_NAME,
+  type ViewFeature,
 } from './feature-specification.ts';
 export {
   FEATURE_COUNT_MAX,

@@ -23,6 +23,7 @@ import { createDeployments, type Deployments } from './deployments/deployments.t
 import { deploymentRoutes } from './deployments/routes.ts';
 import { createExchange } from './exchange/exchange.ts';
 import type { Performer } from './exchange/performer.ts';
+import { storedResources } from './fhir/stored-resources.ts';
 import { createDecisionWatch } from './governance/decision-watch.ts';
 import { createGovernance } from './governance/governance.ts';
 import { allowsFreeText, type FreeTextPermission, isApproved, type Refusal } from './governance/policy.ts';
@@ -140,6 +141,7 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
     ...deps,
     datasets,
     keys: createResearchKeys(deps),
+    resources: (type, signal) => storedResources(deps.database, type, signal),
     scratchDir: deps.engine.scratchDir,
     records: recordSource,
   });

@@ -10,7 +10,7 @@ import {
   SITE_API,
 } from '@lantern/contract';
 import type { PrintOptions } from '@lantern/omop';
-import { featureStatement, openCdm, previewFeatures } from '@lantern/site';
+import { featureStatement, fhirFileSource, fhirFilesBelow, openCdm, previewFeatures } from '@lantern/site';
 import { Command, Option } from 'commander';
 import {
   type CommandContext,
@@ -104,7 +104,12 @@ function planCommand(context: CommandContext): Command {
     });
 }
 
-type PreviewOptions = CommonOptions & { readonly cdm: string; readonly out?: string; readonly schema?: string };
+type PreviewOptions = CommonOptions & {
+  readonly cdm: string;
+  readonly out?: string;
+  readonly schema?: string;
+  readonly fhir?: string;
+};
 
 function previewCommand(context: CommandContext): Command {
   return withJson(new Command('preview'))
@@ -115,6 +120,7 @@ function previewCommand(context: CommandContext): Command {
     .requiredOption('--cdm <where>', 'DuckDB file, folder of CSV or Parquet files, or postgres:// URL')
     .option('--out <file>', 'write the table here: .csv or .parquet')
     .option('--schema <name>', 'schema of the CDM tables')
+    .option('--fhir <path>', 'FHIR files that the views of the specification are made of: a file or a folder')
     .action(async (file: string, options: PreviewOptions) => {
       const output = outputOf(context, options);
       const specification = await readSpecification(file);
@@ -127,7 +133,11 @@ function previewCommand(context: CommandContext): Command {
       });
       try {
         output.note('Working out the table …');
-        const { report, shortfalls } = await previewFeatures(cdm, { specification, out: options.out });
+        const { report, shortfalls } = await previewFeatures(cdm, {
+          specification,
+          out: options.out,
+          ...(options.fhir === undefined ? {} : { resources: await fileResources(options.fhir) }),
+        });
         progress.end();
         for (const { file: name, readCount, loadedCount } of shortfalls)
           if (loadedCount < readCount) output.note(`Warning: ${readCount - loadedCount} rows of ${name} are refused.`);
@@ -138,6 +148,16 @@ function previewCommand(context: CommandContext): Command {
         await cdm.close();
       }
     });
+}
+
+async function fileResources(path: string) {
+  const files = await fhirFilesBelow(path);
+  return async function* (type: string, signal: AbortSignal) {
+    for await (const { content, resourceType } of fhirFileSource(files)) {
+      signal.throwIfAborted();
+      if (resourceType === type) yield content;
+    }
+  };
 }
 
 function reportText(report: DatasetBuildReport, out?: string): string {

@@ -126,6 +126,8 @@ function definitionAt(circe: Record<string, unknown>, at: string): CohortDefinit
 
 type Prepared =
   | { readonly kind: 'person'; readonly feature: Extract<FeatureColumn, { kind: 'age' | 'year' | 'sex' }> }
+  /** Filled in from views, once the rows are gathered. */
+  | { readonly kind: 'view' }
   | { readonly kind: 'label'; readonly feature: LabelFeature; readonly cohort: CohortDefinition }
   | { readonly kind: 'rows'; readonly feature: RowsFeature; readonly conceptSet: number };
 
@@ -139,6 +141,8 @@ function prepare(feature: FeatureColumn, numbers: ConceptSetNumbers, at: string)
     case 'year':
     case 'sex':
       return { kind: 'person', feature };
+    case 'view':
+      return { kind: 'view' };
     case 'label':
       return { kind: 'label', feature, cohort: numbers.take(definitionAt(feature.cohort, `${at}/cohort`)) };
     default: {
@@ -168,6 +172,8 @@ function addColumn(
   switch (prepared.kind) {
     case 'person':
       return personCell(prepared.feature);
+    case 'view':
+      return { value: { kind: 'null', type: 'double precision' } };
     case 'label':
       return yesNoCell(addLabel(steps, index, prepared));
     case 'rows': {

@@ -194,6 +194,56 @@ describe('a dataset out of a cohort', () => {
     assert.equal(failed.failure?.code, 'policy.refused');
   });
 
+  it('takes columns from views over the FHIR resources of the site', async () => {
+    await load([], 0);
+    const url = `${asker.site.url()}/fhir`;
+    const headers = {
+      authorization: `Bearer ${asker.site.tokens()['data-engineer']}`,
+      'content-type': 'application/fhir+json',
+    };
+    for (const [index, value] of [71, 64, 90].entries()) {
+      const resource = {
+        resourceType: 'Observation',
+        id: `o${index}`,
+        status: 'final',
+        code: { coding: [{ system: 'http://loinc.org', code: '8867-4' }] },
+        subject: { reference: `Patient/${hospitalNumberOf(200 + (index % 2), TOKEN)}` },
+        valueQuantity: { value },
+      };
+      const answer = await fetch(`${url}/Observation/o${index}`, {
+        method: 'PUT',
+        headers,
+        body: JSON.stringify(resource),
+      });
+      assert.ok(answer.ok, await answer.text());
+    }
+    const column = [
+      { name: 'who', path: 'subject.getReferenceKey(Patient)' },
+      { name: 'rate', path: 'value.ofType(Quantity).value' },
+    ];
+    const made = await build({
+      ...SPECIFICATION,
+      name: 'rates',
+      views: [{ name: 'rates', patient: 'who', definition: { resource: 'Observation', select: [{ column }] } }],
+      columns: [
+        {
+          kind: 'view',
+          name: 'rate',
+          description: 'highest heart rate',
+          view: 'rates',
+          column: 'rate',
+          unit: '/min',
+          aggregation: 'max',
+          range: { min: 20, max: 80 },
+          missing: 'drop-row',
+        },
+      ],
+    });
+    assert.equal(made.state, 'done', JSON.stringify(made.failure));
+    assert.equal(made.report?.rowCount, 2);
+    assert.equal(made.report?.columns[0]?.rangeLeftOutCount, 1);
+  });
+
   it('is refused to who asks for it by the place of what is wrong', async () => {
     const broken = { ...SPECIFICATION, cohort: { Nonsense: 1 } };
     await assert.rejects(build(broken), { code: 'input.invalid', field: '/cohort' });

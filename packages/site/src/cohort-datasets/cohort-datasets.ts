@@ -42,6 +42,7 @@ import type { SiteTables } from '../tables.ts';
 import { featureStatement, gatherFeatures, keyPersons, readReport, writeFeatures } from './feature-rows.ts';
 import { LISTS_STALE } from './remainder.ts';
 import * as store from './store.ts';
+import { compileViews, type ResourceSource } from './view-values.ts';
 
 /** Some megabytes, and short enough between two turns of the event loop. */
 const PATIENTS_AT_ONCE = 5_000;
@@ -55,6 +56,8 @@ export type BuildRecords = {
 export type CohortDatasetsDeps = SiteContext & {
   readonly datasets: Pick<Datasets, 'registerFile'>;
   readonly keys: ResearchKeys;
+  /** What the views of specifications are made of. */
+  readonly resources: ResourceSource;
   /** Folder for files between steps, which the table engine may touch. */
   readonly scratchDir: string;
   /** `undefined`: this site has no records to build from. */
@@ -104,6 +107,7 @@ async function ask(
     throw new AppError('conflict', 'This site has no records (setting "records"), so there is nothing to build from.');
   }
   assertFeatureSpecification(specification);
+  compileViews(specification);
   featureStatement(specification, { dialect: 'duckdb' }); // what is not understood is told to who asks
   const specificationDigest = documentDigest(specification);
   return deps.database.transaction(async (tx: Tx<store.DatasetBuildTables>) => {
@@ -169,7 +173,7 @@ type Making = {
 
 /** Gives of each patient in the table the digests by which a later list may know him. */
 async function makeTable(
-  { keys }: CohortDatasetsDeps,
+  { keys, resources }: CohortDatasetsDeps,
   cdm: Cdm,
   { records, evidence, specification, file }: Making,
 ): Promise<store.PatientDigests[]> {
@@ -177,7 +181,7 @@ async function makeTable(
   await records.patients.prepare(cdm, evidence);
   await cdm.gather(await identifierSource(cdm), { person_id: 'BIGINT', identifier: 'VARCHAR' });
   await results.run('CREATE OR REPLACE TEMP TABLE person_identifier AS SELECT * FROM temp.result');
-  await gatherFeatures(cdm, specification);
+  await gatherFeatures(cdm, specification, resources);
   const usable = `SELECT person_id FROM ${COUNTED_PATIENTS}`;
   await keyPersons(cdm, { key: await keys.keyOf('datasets'), testShare: specification.testShare, usable });
   await writeFeatures(cdm, specification, file);

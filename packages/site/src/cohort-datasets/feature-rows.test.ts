@@ -15,6 +15,7 @@ import {
   type FeatureSpecification,
   FeatureSpecificationSchema,
   parse,
+  type ViewFeature,
 } from '@lantern/contract';
 import { copyToPostgres, ENGINES, makeCdm } from '../../test/cdm-engines.ts';
 import { circe } from '../../test/records-cdm.ts';
@@ -22,6 +23,7 @@ import { type Cdm, openCdm } from '../cdm/cdm.ts';
 import { loadCdm } from '../cdm/cdm-load.ts';
 import { gatherFeatures, keyPersons, readReport, writeFeatures } from './feature-rows.ts';
 import { conversionsTo } from './unit-conversions.ts';
+import { compileViews } from './view-values.ts';
 
 const DATA = process.env['LANTERN_DATA_DIR'];
 const { signal } = new AbortController();
@@ -110,8 +112,8 @@ function statements(): string[] {
     ),
     insert(
       'person',
-      'person_id, gender_concept_id, year_of_birth, race_concept_id, ethnicity_concept_id',
-      persons.map(({ id, sex, born }) => [id, sex, born, 0, 0]),
+      'person_id, gender_concept_id, year_of_birth, race_concept_id, ethnicity_concept_id, person_source_value',
+      persons.map(({ id, sex, born }) => [id, sex, born, 0, 0, `Patient/p${id}`]),
     ),
     insert(
       'observation_period',
@@ -388,6 +390,123 @@ describe('a feature specification', () => {
       window: { from: 0, to: 1 },
     } as const;
     await assert.rejects(gatherFeatures(cdm, specificationOf([label])), /field \/columns\/0\/cohort/);
+  });
+});
+
+describe('a column made of a view of SQL on FHIR', () => {
+  const view = {
+    name: 'glucose',
+    patient: 'patient',
+    day: 'day',
+    definition: {
+      resource: 'Observation',
+      where: [{ path: "code.coding.code = '2345-7'" }],
+      select: [
+        {
+          column: [
+            { name: 'patient', path: 'subject.getReferenceKey(Patient)' },
+            { name: 'day', path: 'effective.ofType(dateTime)' },
+            { name: 'value', path: 'value.ofType(Quantity).value' },
+          ],
+        },
+      ],
+    },
+  };
+  const observations = RAW.measured.map(({ person, day, value }, index) => ({
+    resourceType: 'Observation',
+    id: `o${index}`,
+    status: 'final',
+    code: { coding: [{ system: 'http://loinc.org', code: index % 7 === 0 ? '718-7' : '2345-7' }] },
+    subject: { reference: `Patient/p${person}` },
+    effectiveDateTime: `${day}T10:00:00Z`,
+    ...(value === null ? {} : { valueQuantity: { value } }),
+  }));
+  async function* resources(type: string) {
+    if (type === 'Observation') yield* observations;
+  }
+  const columnOf = (aggregation: ViewFeature['aggregation']): ViewFeature => ({
+    kind: 'view',
+    name: `view_${aggregation}`,
+    description: 'glucose as it is written',
+    view: 'glucose',
+    column: 'value',
+    window: WINDOW,
+    unit: 'mg/dL',
+    aggregation,
+    missing: 'keep',
+    ...(aggregation === 'exists' ? {} : { range: RANGES[aggregation === 'count' ? 'count' : 'value'] }),
+  });
+  const RANGES = { count: { min: 0, max: 3 }, value: { min: 60, max: 400 } };
+  const aggregations = ['first', 'last', 'mean', 'min', 'max', 'count', 'exists'] as const;
+
+  for (const engine of ENGINES) {
+    it(`holds on ${engine} what its resources hold, in the window and range`, async (t) => {
+      const specification = specificationOf(aggregations.map(columnOf), { views: [view] });
+      assertFeatureSpecification(parse(FeatureSpecificationSchema, specification, { what: 'Feature specification' }));
+      const made = await makeCdm(engine, statements(), { isStrict: false });
+      const cdm = await open(made.where);
+      t.after(async () => {
+        await cdm.close();
+        await made.close();
+      });
+      await assert.rejects(gatherFeatures(cdm, specification), { code: 'input.invalid', field: 'fhir' });
+      await gatherFeatures(cdm, specification, resources);
+      let seen = 0;
+      for (const person of RAW.persons) {
+        const rows = observations
+          .map((one, order) => ({ one, order }))
+          .filter(({ one }) => {
+            const days = Math.round(
+              (Date.parse(one.effectiveDateTime.slice(0, 10)) - Date.parse(person.index)) / 86_400_000,
+            );
+            return (
+              one.subject.reference === `Patient/p${person.id}` &&
+              one.code.coding[0]?.code === '2345-7' &&
+              one.valueQuantity !== undefined &&
+              days >= WINDOW.from &&
+              days <= WINDOW.to
+            );
+          })
+          .toSorted(
+            (a, b) =>
+              a.one.effectiveDateTime.slice(0, 10).localeCompare(b.one.effectiveDateTime.slice(0, 10)) ||
+              a.order - b.order,
+          )
+          .map(({ one }) => one.valueQuantity?.value ?? 0);
+        const values = rows.filter((value) => value >= 60 && value <= 400);
+        seen += values.length;
+        const expected = [
+          values[0],
+          values.at(-1),
+          values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length,
+          values.length === 0 ? undefined : Math.min(...values),
+          values.length === 0 ? undefined : Math.max(...values),
+          rows.length > 3 ? undefined : rows.length,
+          rows.length === 0 ? 0 : 1,
+        ];
+        const [row = []] = await cdm.results.rows(
+          `SELECT ${aggregations.map((_, place) => `v${place}`).join(', ')}, r0 FROM temp.feature_row WHERE person_id = ${person.id}`,
+        );
+        for (const [place, value] of expected.entries()) {
+          const found = row[place] ?? null;
+          assert.equal(found === null ? undefined : Number(found), value, `${aggregations[place]} of ${person.id}`);
+        }
+        assert.equal(Number(row[aggregations.length]), rows.length - values.length);
+      }
+      assert.ok(seen > 30, `${seen}`);
+    });
+  }
+
+  it('is refused where the view, its column or its day is not there', () => {
+    const refused = (change: Partial<ViewFeature>, views = [view]) =>
+      specificationOf([{ ...columnOf('last'), ...change }], { views });
+    assert.throws(() => compileViews(refused({ view: 'other' })), { field: '/columns/0/view' });
+    assert.throws(() => compileViews(refused({ column: 'other' })), { field: '/columns/0/column' });
+    assert.throws(() => compileViews(refused({}, [{ ...view, patient: 'nobody' }])), { field: '/views/0' });
+    const { day: _, ...dayless } = view;
+    assert.throws(() => assertFeatureSpecification(specificationOf([columnOf('last')], { views: [dayless] })), {
+      field: '/columns/0/window',
+    });
   });
 });
 

@@ -6,12 +6,21 @@
  */
 import { createHmac } from 'node:crypto';
 import { AppError, type DatasetBuildReport, type FeatureSpecification } from '@lantern/contract';
-import { featureReportSql, featureRowColumns, featureSql, featureTableSql, planFeatureTable } from '@lantern/omop';
+import {
+  type CdmNeeds,
+  type FeatureTablePlan,
+  featureReportSql,
+  featureRowColumns,
+  featureSql,
+  featureTableSql,
+  planFeatureTable,
+} from '@lantern/omop';
 import type { Cdm } from '../cdm/cdm.ts';
 import type { TableAccount } from '../cdm/table-import.ts';
 import { checkNeeds, checkVocabulary } from '../cohorts/cohort-run.ts';
 import { sqlText } from '../datasets/table-engine.ts';
 import { conversionsTo } from './unit-conversions.ts';
+import { fillViewColumns, type ResourceSource } from './view-values.ts';
 
 const TABLES = { rows: 'temp.feature_row', persons: 'temp.feature_person' };
 /** Some megabytes, and short enough between two turns of the event loop. */
@@ -27,16 +36,28 @@ export function featureStatement(
 }
 
 /** Leaves the rows in the session of the CDM. Gives an account where rows of files had to be refused. */
-export async function gatherFeatures(cdm: Cdm, specification: FeatureSpecification): Promise<readonly TableAccount[]> {
+export async function gatherFeatures(
+  cdm: Cdm,
+  specification: FeatureSpecification,
+  resources?: ResourceSource,
+): Promise<readonly TableAccount[]> {
   const plan = planFeatureTable(specification, conversionsTo);
-  checkNeeds(cdm.tables, plan.needs);
-  const accounts = await cdm.prepare(plan.needs);
+  const needs = needsOf(specification, plan);
+  checkNeeds(cdm.tables, needs);
+  const accounts = await cdm.prepare(needs);
   await checkVocabulary(cdm, plan);
   const { dialect, schema } = cdm;
   const sql = featureSql(plan, { dialect, ...(schema === undefined ? {} : { schema }) });
   await cdm.gather(sql, featureRowColumns(specification));
   await cdm.results.run(`CREATE OR REPLACE TEMP TABLE feature_row AS SELECT * FROM temp.result`);
+  await fillViewColumns(cdm, specification, resources);
   return accounts;
+}
+
+/** Views are joined by the source value of the person. */
+function needsOf({ views = [] }: FeatureSpecification, { needs }: FeatureTablePlan): CdmNeeds {
+  if (views.length === 0) return needs;
+  return new Map([...needs, ['person', new Set(needs.get('person')).add('person_source_value')]]);
 }
 
 type Keying = {
