@@ -8,14 +8,14 @@ import type { DatasetBuildState } from './states.ts';
 
 const closed = { additionalProperties: false } as const;
 
-export const NewDatasetBuildSchema = Type.Object(
+const NewDatasetBuildSchema = Type.Object(
   { specification: FeatureSpecificationSchema, feasibility: FeasibilityPolicySchema },
   closed,
 );
 export type NewDatasetBuild = Static<typeof NewDatasetBuildSchema>;
 
 /** `contentDigest` is the version of the dataset that was registered; `cdmVersion` changes when the records do. */
-export const DatasetBuildSchema = Type.Object(
+const DatasetBuildSchema = Type.Object(
   {
     buildId: IdSchema('DatasetBuildId'),
     dataset: DatasetNameSchema,
