@@ -61,7 +61,7 @@ describe('an approval', () => {
   });
 
   it('allows notes only where the lead says so, and a refusal says nothing of them', () => {
-    const document = decisionDocument(approve({ freeText: 'deidentified' }), spec, head);
+    const document = decisionDocument(approve({ freeText: 'deidentified' }), spec, { ...head, versions });
     assert.equal(document.conditions?.freeText, 'deidentified');
     assert.equal(refusedField({ verdict: 'refused', reason: 'no', freeText: 'deidentified' }), '/freeText');
   });
