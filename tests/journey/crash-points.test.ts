@@ -28,7 +28,9 @@ import { assertAsUndisturbed, followThroughOutages, unlessOutage } from './run-e
 import { newModelVersion, TestFederation, type TestSite, TRAIN_ROW_COUNT } from './test-federation.ts';
 
 /** Releasing a model version is one request of a person and no part of a run: it has a test of its own below. */
-const RUN_POINTS = FAULT_POINTS.filter((point) => point !== 'hub.model.signed' && !point.startsWith('feed.'));
+const RUN_POINTS = FAULT_POINTS.filter(
+  (point) => point !== 'hub.model.signed' && !/^(feed|dataset-build)\./.test(point),
+);
 
 describe('a run', () => {
   let federation: TestFederation;

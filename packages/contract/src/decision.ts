@@ -28,8 +28,19 @@ export const FREE_TEXT_KINDS: readonly FreeText[] = ['none', 'deidentified'];
 export const FREE_TEXT_DEFAULT: FreeText = 'none';
 
 /**
+ * The version of a dataset that runs may use: a keyed hash of its content, which says nothing outside the hospital. What is
+ * registered under the name later needs a new decision.
+ */
+const DatasetVersionSchema = Type.Object(
+  { dataset: DatasetNameSchema, version: DigestSchema },
+  { additionalProperties: false },
+);
+export type DatasetVersion = Static<typeof DatasetVersionSchema>;
+
+/**
  * What an approval allows. Never more than the project asked; may be less. `runCountMax` is absent in decisions from before
- * there was such a limit; the default holds for them. So is `freeText`: those allow none.
+ * there was such a limit; the default holds for them. So is `freeText`: those allow none. `versions` is written by the site, and absent in decisions from before it
+ * was, whose runs use what is offered; a dataset that was not offered when the site decided has none.
  */
 export const ConditionsSchema = Type.Object(
   {
@@ -40,6 +51,7 @@ export const ConditionsSchema = Type.Object(
     runStatistics: RunStatisticsPolicySchema,
     runCountMax: Type.Optional(RunCountMaxSchema),
     freeText: Type.Optional(FreeTextSchema),
+    versions: Type.Optional(Type.Array(DatasetVersionSchema, { maxItems: 50 })),
   },
   { additionalProperties: false },
 );

@@ -78,8 +78,8 @@ export const EGRESS_TABLE: readonly EgressRow[] = [
   {
     message: 'decision',
     operation: 'deliverDecision',
-    holds: 'verdict, conditions, reason, name of the account',
-    whyNoPatientData: 'written by a person, not computed from rows',
+    holds: 'verdict, conditions, keyed hashes of dataset versions, reason, name of the account',
+    whyNoPatientData: 'written by a person; the hashes are keyed at the site',
     gate: 'none needed',
     approvedBy: 'governance lead who signed it',
   },

@@ -31,6 +31,8 @@ export const FAULT_POINTS = [
   'cdm.pass.committed',
   'cdm.pass.numbered',
   'cdm.pass.published',
+  'dataset-build.written',
+  'dataset-build.registered',
 ] as const;
 
 export type FaultPoint = (typeof FAULT_POINTS)[number];

@@ -19,6 +19,7 @@ const PREFIXES = {
   PullId: 'pull',
   ImageCollectionId: 'icol',
   QuarantineId: 'iqua',
+  DatasetBuildId: 'dbld',
 } as const;
 
 export type IdKind = keyof typeof PREFIXES;
@@ -38,6 +39,7 @@ export type ConsultationId = Id<'ConsultationId'>;
 export type PullId = Id<'PullId'>;
 export type ImageCollectionId = Id<'ImageCollectionId'>;
 export type QuarantineId = Id<'QuarantineId'>;
+export type DatasetBuildId = Id<'DatasetBuildId'>;
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 const BODY_LENGTH = 24;

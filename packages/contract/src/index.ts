@@ -80,9 +80,11 @@ export {
   PatientKeyColumnSchema,
   RangeSchema,
 } from './dataset.ts';
+export type { DatasetBuild, NewDatasetBuild } from './dataset-builds.ts';
 export {
   type Conditions,
   ConditionsSchema,
+  type DatasetVersion,
   type Decision,
   DecisionSchema,
   FREE_TEXT_DEFAULT,
@@ -167,6 +169,20 @@ export {
 } from './exchange.ts';
 export { FAULT_POINTS, type FaultPoint } from './fault-points.ts';
 export {
+  assertFeatureSpecification,
+  type DatasetBuildReport,
+  DatasetBuildReportSchema,
+  type DayWindow,
+  datasetSchemaOf,
+  type FeatureColumn,
+  type FeatureSpecification,
+  FeatureSpecificationSchema,
+  type MeasurementFeature,
+  PATIENT_COLUMN_NAME,
+  SPLIT_COLUMN_NAME,
+  type ViewFeature,
+} from './feature-specification.ts';
+export {
   FEATURE_COUNT_MAX,
   type Feature,
   FeatureSchema,
@@ -208,6 +224,7 @@ export {
 } from './hub-api.ts';
 export {
   type ConsultationId,
+  type DatasetBuildId,
   type DecisionId,
   type DeploymentId,
   DIGEST_PATTERN,
@@ -341,6 +358,8 @@ export {
   type CdmPassState,
   COMMITMENT_STATES,
   type CommitmentState,
+  DATASET_BUILD_STATES,
+  type DatasetBuildState,
   DECISION_STATES,
   DEPLOYMENT_STATES,
   type DecisionState,

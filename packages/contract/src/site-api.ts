@@ -5,6 +5,7 @@ import { CDM_PASS_API } from './cdm-passes.ts';
 import { CdsFeedbackSchema, CdsRequestSchema, CdsResponseSchema, CdsServiceSchema } from './cds-hooks.ts';
 import { COMMON_API, OkSchema } from './common-api.ts';
 import { DatasetNameSchema, DatasetOfferSchema, DatasetSchemaSchema, FeasibilityPolicySchema } from './dataset.ts';
+import { DATASET_BUILD_API } from './dataset-builds.ts';
 import { NewDecisionSchema, SiteProjectSchema } from './decision.ts';
 import { DisclosureFindingSchema } from './disclosure.ts';
 import { endpoint } from './endpoint.ts';
@@ -171,6 +172,7 @@ export const SITE_API = {
   ...STUDY_PULL_API,
   ...HL7_FEED_API,
   ...CDM_PASS_API,
+  ...DATASET_BUILD_API,
   readHubLink: endpoint({
     method: 'GET',
     path: '/api/v1/hub-link',

@@ -167,6 +167,13 @@ export const BULK_EXPORT_STATES = {
   failed: {},
 } as const satisfies StateTable;
 
+/** A dataset that is built out of a cohort. A failed one is asked for again, when what stopped it is mended. */
+export const DATASET_BUILD_STATES = {
+  asked: { finish: 'done', fail: 'failed' },
+  done: {},
+  failed: {},
+} as const satisfies StateTable;
+
 export type ProjectState = StateOf<typeof PROJECT_STATES>;
 export type DecisionState = StateOf<typeof DECISION_STATES>;
 export type RunState = StateOf<typeof RUN_STATES>;
@@ -185,6 +192,7 @@ export type QuarantineState = StateOf<typeof QUARANTINE_STATES>;
 export type FeedMessageState = StateOf<typeof FEED_MESSAGE_STATES>;
 export type CdmPassState = StateOf<typeof CDM_PASS_STATES>;
 export type BulkExportState = StateOf<typeof BULK_EXPORT_STATES>;
+export type DatasetBuildState = StateOf<typeof DATASET_BUILD_STATES>;
 
 /** The state after `event`, or `undefined` where the table does not allow it. */
 export function nextState<T extends StateTable>(

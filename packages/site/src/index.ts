@@ -2,6 +2,8 @@ export type { Problem } from './archive/verify.ts';
 export { verifyFolder } from './archive/verify-folder.ts';
 export { type Cdm, type CdmOptions, openCdm } from './cdm/cdm.ts';
 export { type CdmLoad, loadCdm } from './cdm/cdm-load.ts';
+export { featureStatement } from './cohort-datasets/feature-rows.ts';
+export { previewFeatures } from './cohort-datasets/preview.ts';
 export { type CohortRun, runCohort, writeCohort } from './cohorts/cohort-run.ts';
 export { SITE_CONFIG_SECRETS, type SiteConfig, SiteConfigSchema } from './config.ts';
 export { draftSchema } from './datasets/schema-draft.ts';

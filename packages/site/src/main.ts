@@ -177,7 +177,10 @@ async function startJobs(
     tasks: { ...queueTasks(site.jobs), ...planes.jobs },
     concurrency: settings.taskConcurrency,
     log,
-    onFailed: (job) => planes.jobFailed(job),
+    async onFailed(job) {
+      await site.jobFailed(job);
+      await planes.jobFailed(job);
+    },
   });
   await queue.start();
   shutdown.onClose('queue', () => queue.close());

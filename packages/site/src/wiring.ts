@@ -9,18 +9,22 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError, type ProjectId, type RunId, type SiteTask } from '@lantern/contract';
-import { makePrivateFolder, type Route, type SignerKey } from '@lantern/service';
+import { type FailedJob, makePrivateFolder, type Route, type SignerKey } from '@lantern/service';
 import { activityRoutes } from './activity/routes.ts';
 import { createBedside } from './bedside/bedside.ts';
 import { bedsideRoutes } from './bedside/routes.ts';
 import type { SessionBounds } from './cdm/duckdb-session.ts';
+import { createCohortDatasets } from './cohort-datasets/cohort-datasets.ts';
+import { LISTS_STALE, withoutLeavers } from './cohort-datasets/remainder.ts';
+import { cohortDatasetRoutes } from './cohort-datasets/routes.ts';
 import type { SiteConfig } from './config.ts';
-import { createDatasets } from './datasets/datasets.ts';
+import { createDatasets, type Dataset, type Datasets } from './datasets/datasets.ts';
 import { datasetRoutes } from './datasets/routes.ts';
 import { createDeployments, type Deployments } from './deployments/deployments.ts';
 import { deploymentRoutes } from './deployments/routes.ts';
 import { createExchange } from './exchange/exchange.ts';
 import type { Performer } from './exchange/performer.ts';
+import { storedResources } from './fhir/stored-resources.ts';
 import { createDecisionWatch } from './governance/decision-watch.ts';
 import { createGovernance } from './governance/governance.ts';
 import { allowsFreeText, type FreeTextPermission, isApproved, type Refusal } from './governance/policy.ts';
@@ -31,7 +35,7 @@ import type { HubLinkDeps } from './hub-link/hub-link.ts';
 import type { JobHandlers } from './jobs.ts';
 import { localRunRoutes } from './local-runs/routes.ts';
 import type { Machinery } from './main.ts';
-import { createOptOuts, OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
+import { createOptOuts, OPT_OUTS_DEFAULT, type OptOuts } from './opt-outs/opt-outs.ts';
 import { optOutRoutes } from './opt-outs/routes.ts';
 import { createQuestions } from './questions/questions.ts';
 import { createRecordCdm } from './records/record-cdm.ts';
@@ -55,6 +59,8 @@ export type WiringDeps = SiteContext & Machinery & { readonly settings: SiteConf
 export type Wired = {
   readonly routes: Route[];
   readonly jobs: JobHandlers;
+  /** For the queue: what will not be tried again. */
+  readonly jobFailed: (job: FailedJob) => Promise<void>;
   readonly sweeps: readonly Sweep[];
   readonly hubLink: Pick<HubLinkDeps, 'receive' | 'onConnected' | 'onContact'>;
   readonly deployments: Deployments;
@@ -92,7 +98,9 @@ export function wire(deps: WiringDeps): Wired {
       performTask: (taskId, job) => exchange.work(taskId, job),
       deliverDecision: (projectId, sequence, signal) => governance.deliver(projectId, sequence, signal),
       offerDatasets: (signal) => datasets.offer(signal),
+      buildDataset: (buildId, signal) => research.builds.build(buildId, signal),
     },
+    jobFailed: (job) => research.builds.jobFailed(job),
     sweeps: [
       { name: 'expired approvals', everyMs: EXPIRY_SWEEP_MS, run: () => governance.sweep() },
       { name: 'open tasks', everyMs: OPEN_TASK_SWEEP_MS, run: () => exchange.resume() },
@@ -120,6 +128,24 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
     sendOffers: hub.sendOffers,
   });
   const findDataset = (name: string) => datasets.find(name);
+  const optOuts = createOptOutLists(deps);
+  const recordSource = createRecordSource(deps, optOuts);
+  const remaining = (dataset: Dataset, signal: AbortSignal) => withoutLeavers({ ...deps, optOuts }, dataset, signal);
+  /** For people of this site, who hear why. */
+  const findUsable = async (name: string, signal: AbortSignal) => {
+    const found = await datasets.find(name);
+    const usable = found === undefined ? undefined : await remaining(found, signal);
+    if (usable === 'lists-stale') throw new AppError('policy.refused', LISTS_STALE);
+    return usable;
+  };
+  const builds = createCohortDatasets({
+    ...deps,
+    datasets,
+    keys: createResearchKeys(deps),
+    resources: (type, signal) => storedResources(deps.database, type, signal),
+    scratchDir: deps.engine.scratchDir,
+    records: recordSource,
+  });
   const bundles = createBundles(deps);
   const folders = createRunFolders(dataDir);
   const governance = createGovernance({
@@ -127,12 +153,15 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
     ...hub,
     watch: createDecisionWatch(),
     manifestOf: (digest, signal) => bundles.manifestOf(digest, signal),
-    preview: (spec, signal) => previewProject({ ...deps, bundles, findDataset }, spec, signal),
+    versionsOf: (names, db) => datasets.versionsOf(names, db),
+    preview: (spec, signal) => previewProject({ ...deps, bundles, findDataset: findUsable }, spec, signal),
   });
   const { standingOrAsk: standingOf, questionsGranted } = governance;
-  const training = createTraining({ ...deps, bundles, folders, findDataset, standingOf });
-  const questions = createQuestions({ ...deps, findDataset, standingOf, questionsGranted });
-  const { records, routes: recordRoutes } = wireRecords(deps, { standingOf, questionsGranted });
+  const found = { findDataset, withoutLeavers: remaining, standingOf };
+  const findVersion: Datasets['findVersion'] = (name, version) => datasets.findVersion(name, version);
+  const training = createTraining({ ...deps, ...found, bundles, folders, findVersion });
+  const questions = createQuestions({ ...deps, ...found, questionsGranted });
+  const records = createRecords({ ...deps, standingOf, questionsGranted, records: recordSource });
   const exchange = createExchange({
     ...deps,
     performer: performerOf({ questions, records, training }),
@@ -146,40 +175,36 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
     ...datasetRoutes(datasets),
     ...governanceRoutes(governance),
     ...activityRoutes(exchange),
-    ...localRunRoutes({ ...deps, dataDir, bundles, findDataset, readProject }),
-    ...recordRoutes,
+    ...localRunRoutes({ ...deps, dataDir, bundles, findDataset: findUsable, readProject }),
+    ...cohortDatasetRoutes(builds),
+    // Loaded by the routes of the imaging plane where there is one; both read the same lists.
+    ...(deps.settings.dicom === undefined ? optOutRoutes(optOuts) : []),
   ];
-  return { datasets, governance, training, exchange, routes };
+  return { datasets, builds, governance, training, exchange, routes };
 }
 
 const RECORDS_DIR = 'records';
 
-/** Opt-outs are loaded by the routes of the imaging plane where there is one; both read the same lists. */
-function wireRecords(
-  deps: WiringDeps,
-  governance: Pick<Parameters<typeof createRecords>[0], 'standingOf' | 'questionsGranted'>,
-): { records: Records; routes: Route[] } {
-  const { dataDir, records: settings, optOuts: rules = OPT_OUTS_DEFAULT, dicom } = deps.settings;
-  const optOuts = createOptOuts({
+function createOptOutLists(deps: WiringDeps) {
+  return createOptOuts({
     ...deps,
     keys: createResearchKeys(deps),
-    settings: rules,
-    onLoaded: async () => undefined, // the next question looks
+    settings: deps.settings.optOuts ?? OPT_OUTS_DEFAULT,
+    onLoaded: async () => undefined, // whoever asks next looks
   });
-  const routes = dicom === undefined ? optOutRoutes(optOuts) : [];
-  if (settings === undefined) return { records: createRecords({ ...deps, ...governance, records: undefined }), routes };
+}
+
+/** `undefined`: this site has no records, and neither counts nor builds from them. */
+function createRecordSource(deps: WiringDeps, optOuts: OptOuts) {
+  const { dataDir, records: settings } = deps.settings;
+  if (settings === undefined) return undefined;
   const bounds = recordBounds(deps.settings);
-  const records = createRecords({
-    ...deps,
-    ...governance,
-    records: {
-      settings,
-      cdm: createRecordCdm({ clock: deps.clock, where: settings.cdm, schema: settings.schema, bounds }),
-      patients: createRecordPatients(path.join(dataDir, RECORDS_DIR, 'patients.duckdb'), optOuts),
-      optOuts,
-    },
-  });
-  return { records, routes };
+  return {
+    settings,
+    cdm: createRecordCdm({ clock: deps.clock, where: settings.cdm, schema: settings.schema, bounds }),
+    patients: createRecordPatients(path.join(dataDir, RECORDS_DIR, 'patients.duckdb'), optOuts),
+    optOuts,
+  };
 }
 
 /** Of whatever reads the CDM. */

@@ -7,6 +7,7 @@ import { cohortCommand } from '../commands/cohort.ts';
 import { demoCommand } from '../commands/demo.ts';
 import { dicomCommand } from '../commands/dicom.ts';
 import { doctorCommand } from '../commands/doctor.ts';
+import { featureDatasetCommand } from '../commands/feature-dataset.ts';
 import { fhirCommand } from '../commands/fhir.ts';
 import { hl7Command } from '../commands/hl7.ts';
 import { hubCommand } from '../commands/hub.ts';
@@ -50,6 +51,7 @@ export function buildProgram(context: CommandContext): Command {
     fhirCommand(context),
     hl7Command(context),
     cohortCommand(context),
+    featureDatasetCommand(context),
     omopCommand(context),
     notesCommand(context),
     demoCommand(context),

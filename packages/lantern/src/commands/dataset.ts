@@ -121,7 +121,7 @@ function formatOf(file: string): 'csv' | 'parquet' {
   throw new AppError('input.unsupported', `${path.basename(file)}: only .csv and .parquet can be registered.`);
 }
 
-function feasibilityOf(text: string): FeasibilityPolicy {
+export function feasibilityOf(text: string): FeasibilityPolicy {
   if (text === 'any-project' || text === 'approved-projects') return text;
   throw new AppError('input.invalid', '--feasibility is any-project or approved-projects.');
 }

@@ -49,16 +49,10 @@ const EVENT = 'e';
 const PERSON_ID = column(EVENT, 'person_id');
 
 export function planCohort(definition: CohortDefinition): CohortPlan {
-  checkConceptSets(definition);
   const steps = new PlanSteps();
   addConceptSets(steps, definition);
   const vocabularyStepCount = steps.all.length;
-  const primary = addPrimary(steps, definition);
-  const qualified = addQualified(steps, definition, primary);
-  const rules = addRules(steps, definition, qualified);
-  const included = addIncluded(steps, definition, { qualified, rules });
-  const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
-  const cohort = censoredPeriods(definition, periods);
+  const { qualified, rules, periods, cohort } = addCohort(steps, definition);
   const masks = addMasks(steps, qualified, rules);
   return {
     steps: withSharedRows(steps.all, vocabularyStepCount),
@@ -72,6 +66,27 @@ export function planCohort(definition: CohortDefinition): CohortPlan {
     censored: lostCount(periods, cohort),
   };
 }
+
+/**
+ * The steps of one cohort among others, over concept sets that are a step already; `cohort`: subject_id, cohort_start_date,
+ * cohort_end_date. Throws `input.invalid` where a criterion names a set that the definition does not have.
+ */
+export function addCohort(steps: PlanSteps, definition: CohortDefinition): CohortSteps {
+  checkConceptSets(definition);
+  const primary = addPrimary(steps, definition);
+  const qualified = addQualified(steps, definition, primary);
+  const rules = addRules(steps, definition, qualified);
+  const included = addIncluded(steps, definition, { qualified, rules });
+  const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
+  return { qualified, rules, periods, cohort: censoredPeriods(definition, periods) };
+}
+
+type CohortSteps = {
+  readonly qualified: string;
+  readonly rules: string | undefined;
+  readonly periods: string;
+  readonly cohort: Select;
+};
 
 export function cohortSql(plan: CohortPlan, options: PrintOptions): string {
   return printPlan(plan.steps, plan.cohort, options);
@@ -138,7 +153,7 @@ function checkConceptSets(definition: CohortDefinition): void {
 }
 
 /** Wherever they stand in a definition. */
-const CONCEPT_SET_FIELDS: ReadonlySet<string> = new Set(['conceptSet', 'sourceConceptSet', 'drugConceptSet']);
+export const CONCEPT_SET_FIELDS: ReadonlySet<string> = new Set(['conceptSet', 'sourceConceptSet', 'drugConceptSet']);
 
 /** person_id, event_id, start_date, end_date, visit_occurrence_id, op_start_date, op_end_date. */
 function addPrimary(steps: PlanSteps, { primary }: CohortDefinition): string {

@@ -16,7 +16,7 @@ const NAMES = ['concept_set_id', 'concept_id', 'is_excluded', 'with_mapped'] as 
 
 type Row = readonly bigint[];
 
-export function addConceptSets(steps: PlanSteps, { conceptSets }: CohortDefinition): void {
+export function addConceptSets(steps: PlanSteps, { conceptSets }: Pick<CohortDefinition, 'conceptSets'>): void {
   const rows = (keep: (item: CohortDefinition['conceptSets'][number]['items'][number]) => boolean): Row[] =>
     conceptSets.flatMap(({ id, items }) =>
       items.filter(keep).map((item) => [BigInt(id), item.conceptId, flag(item.isExcluded), flag(item.withMapped)]),

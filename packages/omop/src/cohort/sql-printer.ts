@@ -1,6 +1,7 @@
 /** A plan as one SQL statement, in the dialect of the database that is to run it. Nothing else in this folder knows a dialect. */
 import { quoteIdentifier, quoteLiteral } from '../dataset/sql-text.ts';
 import type {
+  Aggregate,
   Arithmetic,
   Condition,
   Expression,
@@ -113,13 +114,15 @@ class Printer {
       case 'null':
         return printLeaf(expression);
       case 'aggregate':
-        return `${expression.name}(${expression.isDistinct === true ? 'DISTINCT ' : ''}${this.#expression(expression.of)})`;
+        return this.#aggregate(expression);
       case 'window':
         return this.#window(expression);
       case 'add-days':
       case 'days-between':
       case 'year':
+      case 'plus':
       case 'minus':
+      case 'times':
       case 'divide':
       case 'to-bigint':
       case 'to-double':
@@ -133,6 +136,11 @@ class Printer {
     }
   }
 
+  #aggregate({ name, of, isDistinct, orderBy }: Aggregate): string {
+    const order = orderBy === undefined ? '' : ` ORDER BY ${orderBy.map((one) => this.#order(one)).join(', ')}`;
+    return `${name}(${isDistinct === true ? 'DISTINCT ' : ''}${this.#expression(of)}${order})`;
+  }
+
   #arithmetic(expression: Arithmetic): string {
     const print = (one: Expression) => this.#expression(one);
     switch (expression.kind) {
@@ -142,6 +150,10 @@ class Printer {
         return `(${print(expression.to)} - ${print(expression.from)})`;
       case 'year':
         return this.#dialect.year(print(expression.date));
+      case 'plus':
+        return `(${print(expression.left)} + ${print(expression.right)})`;
+      case 'times':
+        return `(${print(expression.left)} * ${print(expression.right)})`;
       case 'minus':
         return `(${print(expression.left)} - ${print(expression.right)})`;
       case 'divide':

@@ -1,7 +1,7 @@
 /**
  * Queries as data: what a plan is made of. A plan never holds SQL text; a printer per dialect writes it (sql-printer.ts).
  *
- * Only what cohort definitions need is here. Names are those of the CDM and our own; values are checked numbers, dates and texts.
+ * Only what cohort definitions and feature specifications need is here. Names are those of the CDM and our own; values are checked numbers, dates and texts.
  */
 
 export type Comparison = '=' | '<>' | '<' | '<=' | '>' | '>=';
@@ -21,7 +21,7 @@ export type Arithmetic =
   | { readonly kind: 'add-days'; readonly date: Expression; readonly days: Expression }
   | { readonly kind: 'days-between'; readonly from: Expression; readonly to: Expression }
   | { readonly kind: 'year'; readonly date: Expression }
-  | { readonly kind: 'minus' | 'divide'; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: 'plus' | 'minus' | 'times' | 'divide'; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'to-bigint' | 'to-double' | 'lower-case'; readonly of: Expression }
   | { readonly kind: 'coalesce' | 'null-if'; readonly of: readonly Expression[] }
   | { readonly kind: 'case'; readonly when: Expression; readonly value: Expression; readonly otherwise: Expression };
@@ -47,6 +47,8 @@ export type Aggregate = {
   readonly name: 'count' | 'min' | 'max' | 'sum';
   readonly of: Expression;
   readonly isDistinct?: boolean;
+  /** In which order values are added: sums of floating-point numbers depend on it. */
+  readonly orderBy?: readonly Order[];
 };
 
 export type Window = {

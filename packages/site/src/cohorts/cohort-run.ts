@@ -106,7 +106,7 @@ export function checkNeeds(tables: CdmNeeds, needs: CdmNeeds): void {
 }
 
 /** Sets of concepts are worked out with the CDM's own vocabulary; throws `dataset.invalid` where that is empty. */
-export async function checkVocabulary(cdm: Cdm, { conceptSets }: CohortDefinition): Promise<void> {
+export async function checkVocabulary(cdm: Cdm, { conceptSets }: Pick<CohortDefinition, 'conceptSets'>): Promise<void> {
   const items = conceptSets.flatMap((set) => set.items);
   const asked = {
     concept: items.length > 0,

@@ -2,16 +2,20 @@
  * The tables this site offers. Registering one checks it, writes its typed form into the blob store, and tells the hub its
  * schema; rows and sizes stay here.
  *
- * A dataset of the same name registered again is a new version: questions see it from then on, while a run keeps the content
- * it was prepared on.
+ * A dataset of the same name registered again is a new version. Questions see it from then on. A project that was approved before
+ * keeps the version that its decision names, until this site decides anew; a run keeps the content it was prepared on.
  */
+import { createHmac } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import {
   AppError,
   type DatasetOffer,
   type DatasetSchema,
+  type DatasetVersion,
   type Digest,
+  DigestSchema,
   type NewDataset,
+  parse,
   type RegisteredDataset,
   type UploadOffset,
 } from '@lantern/contract';
@@ -30,6 +34,8 @@ export type DatasetsDeps = SiteContext & {
   readonly imports: BlobStore;
   /** The name that stands for the records of this site. */
   readonly recordsName: string | undefined;
+  /** Made at this site, never leaves. */
+  readonly noiseSecret: string;
   readonly sendOffers: (offers: DatasetOffer[], signal: AbortSignal) => Promise<void>;
 };
 
@@ -60,6 +66,24 @@ export function createDatasets(deps: DatasetsDeps) {
     },
 
     register: (dataset: NewDataset, by: { name: string; signal: AbortSignal }) => register(deps, dataset, by),
+
+    /** The same of a file that was made here; `onRegistered` belongs to the transaction. */
+    registerFile: (file: TableToRegister, by: { name: string; signal: AbortSignal }, onRegistered: OnRegistered) =>
+      registerFile(deps, file, { ...by, onRegistered }),
+
+    /** Which version of each of these is offered now, as `versionOf` names it; those that are not offered are left out. */
+    async versionsOf(names: readonly string[], db: SiteDb): Promise<DatasetVersion[]> {
+      const rows = (await store.listOffered(db)).filter(({ name }) => names.includes(name));
+      return rows.map((row) => ({ dataset: row.name, version: versionOf(deps, row.content_digest) }));
+    },
+
+    /** A version of a dataset that is offered, be it the newest or an earlier one. */
+    async findVersion(name: string, version: Digest): Promise<Dataset | undefined> {
+      if ((await store.findOffered(deps.db, name)) === undefined) return undefined;
+      const rows = await store.listVersions(deps.db, name);
+      const row = rows.find(({ content_digest: contentDigest }) => versionOf(deps, contentDigest) === version);
+      return row === undefined ? undefined : asDataset(row);
+    },
 
     async list(): Promise<RegisteredDataset[]> {
       return (await store.listOffered(deps.db)).map(asRegistered);
@@ -104,23 +128,48 @@ export function schemaDigestOf(schema: DatasetSchema): Digest {
   return documentDigest(schema.columns);
 }
 
+/**
+ * The name of a content outside of these walls, as a decision has it: a keyed hash, which nobody without the key can hold against a
+ * table that he guesses.
+ */
+function versionOf({ noiseSecret }: Pick<DatasetsDeps, 'noiseSecret'>, contentDigest: Digest): Digest {
+  const keyed = createHmac('sha256', noiseSecret).update(`dataset-version\0${contentDigest}`).digest('hex');
+  return parse(DigestSchema, keyed, { what: 'Version of a dataset', code: 'internal' });
+}
+
 async function register(
   deps: DatasetsDeps,
-  dataset: NewDataset,
+  { schema, source, feasibility }: NewDataset,
   by: { name: string; signal: AbortSignal },
 ): Promise<RegisteredDataset> {
-  const { schema, source, feasibility } = dataset;
-  if (schema.name === deps.recordsName) {
-    throw new AppError('conflict', `"${schema.name}" is the name of this site's records.`, { field: '/schema/name' });
-  }
   if (!(await deps.imports.has(source.digest))) {
     throw new AppError('not-found', 'The file has not been imported; upload it first.', { field: '/source/digest' });
+  }
+  const file = { schema, format: source.format, sourceFile: deps.imports.pathOf(source.digest), feasibility };
+  const registered = await registerFile(deps, file, { ...by, onRegistered: async () => undefined });
+  await deps.imports.remove(source.digest); // the same rows once more
+  return registered;
+}
+
+export type TableToRegister = Pick<NewDataset, 'schema' | 'feasibility'> & {
+  readonly format: NewDataset['source']['format'];
+  readonly sourceFile: string;
+};
+type OnRegistered = (tx: SiteTx, registered: { contentDigest: Digest }) => Promise<void>;
+
+async function registerFile(
+  deps: DatasetsDeps,
+  { schema, format, sourceFile, feasibility }: TableToRegister,
+  by: { name: string; signal: AbortSignal; onRegistered: OnRegistered },
+): Promise<RegisteredDataset> {
+  if (schema.name === deps.recordsName) {
+    throw new AppError('conflict', `"${schema.name}" is the name of this site's records.`, { field: '/schema/name' });
   }
   const previous = await store.findNewest(deps.db, schema.name);
   const options = {
     schema,
-    format: source.format,
-    sourceFile: deps.imports.pathOf(source.digest),
+    format,
+    sourceFile,
     previous:
       previous === undefined
         ? undefined
@@ -143,11 +192,11 @@ async function register(
     await store.removeDataset(tx, schema.name, at);
     await store.insertDataset(tx, { ...registered, registeredBy: by.name, at });
     await enqueueOffer(tx);
+    await by.onRegistered(tx, registered);
     const { schemaDigest, contentDigest } = registered;
     const details = { schemaDigest, contentDigest, feasibility };
     await audit(deps, tx, { actor: `user:${by.name}`, action: 'dataset.register', object: schema.name, details });
   });
-  await deps.imports.remove(source.digest); // the same rows once more
   const row = await store.findOffered(deps.db, schema.name);
   if (row === undefined) throw new AppError('conflict', 'The dataset was removed while it was registered.');
   return asRegistered(row);

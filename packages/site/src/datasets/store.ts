@@ -57,6 +57,11 @@ export async function findOffered(db: SiteDb, name: string): Promise<DatasetRow 
     .executeTakeFirst();
 }
 
+/** Every version, offered or not, the newest first. */
+export async function listVersions(db: SiteDb, name: string): Promise<DatasetRow[]> {
+  return db.selectFrom('dataset').selectAll().where('name', '=', name).orderBy('dataset_id', 'desc').execute();
+}
+
 /** The newest version, offered or not. */
 export async function findNewest(db: SiteDb, name: string): Promise<DatasetRow | undefined> {
   return db

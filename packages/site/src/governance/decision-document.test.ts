@@ -23,6 +23,7 @@ const head = {
   decidedAt: new Date('2026-03-01T08:00:00.000Z'),
   sequence: 3,
 };
+const versions = [{ dataset: 'clinic', version: REGRESSION.bundleDigest }];
 const approve = (rest: Partial<NewDecision> = {}): NewDecision => ({
   verdict: 'approved',
   reason: 'Committee of 1 March.',
@@ -31,7 +32,7 @@ const approve = (rest: Partial<NewDecision> = {}): NewDecision => ({
 
 function refusedField(typed: NewDecision): string | undefined {
   try {
-    decisionDocument(typed, spec, head);
+    decisionDocument(typed, spec, { ...head, versions });
   } catch (caught) {
     assert.ok(caught instanceof AppError && caught.code === 'input.invalid');
     return caught.field;
@@ -41,7 +42,7 @@ function refusedField(typed: NewDecision): string | undefined {
 
 describe('an approval', () => {
   it('allows by default everything the project asked, under the default rules of the gate, to the end of the project', () => {
-    const document = decisionDocument(approve(), spec, head);
+    const document = decisionDocument(approve(), spec, { ...head, versions });
     assert.deepEqual(parse(DecisionSchema, document, { what: 'decision' }), {
       ...{ schema: 'lantern.decision/1', verdict: 'approved', reason: 'Committee of 1 March.', ...head },
       decidedAt: '2026-03-01T08:00:00.000Z',
@@ -54,12 +55,13 @@ describe('an approval', () => {
         runStatistics: RUN_STATISTICS_POLICY_DEFAULT,
         runCountMax: 100,
         freeText: 'none',
+        versions,
       },
     });
   });
 
   it('allows notes only where the lead says so, and a refusal says nothing of them', () => {
-    const document = decisionDocument(approve({ freeText: 'deidentified' }), spec, head);
+    const document = decisionDocument(approve({ freeText: 'deidentified' }), spec, { ...head, versions });
     assert.equal(document.conditions?.freeText, 'deidentified');
     assert.equal(refusedField({ verdict: 'refused', reason: 'no', freeText: 'deidentified' }), '/freeText');
   });
@@ -70,7 +72,7 @@ describe('an approval', () => {
       egress: ['moments' as const],
       expiresAt: '2026-04-01T00:00:00Z',
     };
-    const document = decisionDocument(approve(less), spec, head);
+    const document = decisionDocument(approve(less), spec, { ...head, versions });
     assert.deepEqual(document.conditions?.bundleDigests, [MOMENTS.bundleDigest]);
     assert.deepEqual(document.conditions?.egress, ['moments']);
     assert.equal(document.expiresAt, '2026-04-01T00:00:00.000Z');
@@ -87,7 +89,10 @@ describe('an approval', () => {
   });
 
   it('may make the rules for counts stricter and not laxer', () => {
-    const strict = decisionDocument(approve({ counts: { patientCountMin: 25, questionsMax: 5 } }), spec, head);
+    const strict = decisionDocument(approve({ counts: { patientCountMin: 25, questionsMax: 5 } }), spec, {
+      ...head,
+      versions,
+    });
     assert.deepEqual(strict.conditions?.counts, { ...COUNT_POLICY_DEFAULT, patientCountMin: 25, questionsMax: 5 });
     assert.equal(refusedField(approve({ counts: { rounding: 5 } })), '/counts/rounding');
     assert.equal(refusedField(approve({ counts: { noiseStdDev: 0 } })), '/counts/noiseStdDev');
@@ -97,7 +102,10 @@ describe('an approval', () => {
   });
 
   it('may relax the rules for statistics of its own runs, in the open', () => {
-    const document = decisionDocument(approve({ runStatistics: { parameterRowRatioMax: 0.5 } }), spec, head);
+    const document = decisionDocument(approve({ runStatistics: { parameterRowRatioMax: 0.5 } }), spec, {
+      ...head,
+      versions,
+    });
     assert.deepEqual(document.conditions?.runStatistics, {
       ...RUN_STATISTICS_POLICY_DEFAULT,
       parameterRowRatioMax: 0.5,
@@ -105,7 +113,7 @@ describe('an approval', () => {
   });
 
   it('may allow fewer runs or more than usual', () => {
-    assert.equal(decisionDocument(approve({ runCountMax: 3 }), spec, head).conditions?.runCountMax, 3);
+    assert.equal(decisionDocument(approve({ runCountMax: 3 }), spec, { ...head, versions }).conditions?.runCountMax, 3);
     assert.equal(refusedField({ verdict: 'refused', reason: 'No.', runCountMax: 3 }), '/runCountMax');
   });
 });
@@ -113,7 +121,7 @@ describe('an approval', () => {
 describe('a refusal or withdrawal', () => {
   it('holds neither conditions nor an end', () => {
     for (const verdict of ['refused', 'withdrawn'] as const) {
-      const document = decisionDocument({ verdict, reason: 'Not now.' }, spec, head);
+      const document = decisionDocument({ verdict, reason: 'Not now.' }, spec, { ...head, versions });
       assert.equal('conditions' in document, false);
       assert.equal('expiresAt' in document, false);
     }

@@ -13,6 +13,7 @@ import {
   type Conditions,
   ConditionsSchema,
   type CountPolicy,
+  type DatasetVersion,
   type Decision,
   type DecisionId,
   type Digest,
@@ -35,11 +36,13 @@ export type DecisionHead = {
   readonly decidedAt: Date;
   /** One more than that of the last decision on this project. */
   readonly sequence: number;
+  /** Of the datasets of the project, those that are offered now. */
+  readonly versions: readonly DatasetVersion[];
 };
 
 /** Throws `input.invalid` naming the condition that goes beyond what the project asked or below what a site must keep. */
 export function decisionDocument(typed: NewDecision, spec: ProjectSpec, head: DecisionHead): Decision {
-  const { decidedAt, ...rest } = head;
+  const { decidedAt, versions, ...rest } = head;
   const common = {
     schema: 'lantern.decision/1' as const,
     ...rest,
@@ -48,7 +51,7 @@ export function decisionDocument(typed: NewDecision, spec: ProjectSpec, head: De
     decidedAt: decidedAt.toISOString(),
   };
   if (typed.verdict === 'approved') {
-    return { ...common, conditions: conditionsOf(typed, spec), expiresAt: expiryOf(typed, spec, decidedAt) };
+    return { ...common, conditions: conditionsOf(typed, spec, versions), expiresAt: expiryOf(typed, spec, decidedAt) };
   }
   for (const field of OF_APPROVALS) {
     if (typed[field] !== undefined) {
@@ -82,7 +85,7 @@ function expiryOf(typed: NewDecision, spec: ProjectSpec, now: Date): string {
   return new Date(instantMs).toISOString();
 }
 
-function conditionsOf(typed: NewDecision, spec: ProjectSpec): Conditions {
+function conditionsOf(typed: NewDecision, spec: ProjectSpec, versions: readonly DatasetVersion[]): Conditions {
   const askedDigests = [...new Set(spec.algorithms.map(({ bundleDigest }) => bundleDigest))];
   const conditions = {
     datasets: spec.datasets,
@@ -92,6 +95,7 @@ function conditionsOf(typed: NewDecision, spec: ProjectSpec): Conditions {
     runStatistics: { ...RUN_STATISTICS_POLICY_DEFAULT, ...typed.runStatistics },
     runCountMax: typed.runCountMax ?? RUN_COUNT_MAX_DEFAULT,
     freeText: typed.freeText ?? FREE_TEXT_DEFAULT,
+    versions: [...versions],
   };
   return parse(ConditionsSchema, conditions, { what: 'Conditions of the decision' });
 }

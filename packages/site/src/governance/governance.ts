@@ -9,6 +9,7 @@ import {
   AppError,
   type AskedProject,
   type BundleManifest,
+  type DatasetVersion,
   DECISION_STATES,
   type DecisionState,
   type Digest,
@@ -43,6 +44,8 @@ export type GovernanceDeps = SiteContext & {
   readonly askedProjects: (signal: AbortSignal) => Promise<readonly AskedProject[]>;
   readonly sendDecision: (envelope: SignedEnvelope, signal: AbortSignal) => Promise<void>;
   readonly manifestOf: (digest: Digest, signal: AbortSignal) => Promise<BundleManifest>;
+  /** Which versions of these datasets are offered now. */
+  readonly versionsOf: (datasets: readonly string[], db: SiteDb) => Promise<DatasetVersion[]>;
   /** What the gate says to each algorithm on this site's rows under its defaults. */
   readonly preview: (spec: ProjectSpec, signal: AbortSignal) => Promise<AlgorithmPreview[]>;
 };
@@ -181,6 +184,7 @@ async function decideInside(
     decidedBy: input.by,
     decidedAt: deps.clock.now(),
     sequence,
+    versions: await deps.versionsOf(row.spec.datasets, tx),
   });
   const envelope = signEnvelope({ payloadType: PAYLOAD_TYPES.decision, payload: document, keyPair: deps.keyPair });
   const digest = documentDigest(document);

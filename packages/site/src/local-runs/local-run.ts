@@ -39,7 +39,7 @@ export type LocalRunsDeps = {
   readonly engine: TableEngine;
   readonly executor: GraphExecutor;
   readonly bundles: Bundles;
-  readonly findDataset: (name: string) => Promise<Dataset | undefined>;
+  readonly findDataset: (name: string, signal: AbortSignal) => Promise<Dataset | undefined>;
   readonly readProject: (projectId: ProjectId, signal: AbortSignal) => Promise<ProjectSpec>;
 };
 
@@ -52,7 +52,7 @@ export async function runLocally(deps: LocalRunsDeps, asked: NewLocalRun, signal
   const algorithm = spec.algorithms.find(({ name }) => name === plan.algorithm);
   if (algorithm === undefined) throw new AppError('not-found', `The project has no algorithm "${plan.algorithm}".`);
   const { features } = algorithm;
-  const dataset = await deps.findDataset(features.dataset);
+  const dataset = await deps.findDataset(features.dataset, signal);
   if (dataset === undefined) throw new AppError('not-found', `This site offers no dataset "${features.dataset}".`);
   const manifest = await deps.bundles.manifestOf(algorithm.bundleDigest, signal);
   const parent = path.join(deps.dataDir, 'work', 'local-runs');

@@ -61,6 +61,8 @@ export type OptOuts = {
   verdictOn(numbers: readonly string[]): Promise<PatientVerdict>;
   /** The same of many patients at once, each with his numbers. */
   verdictsOn(patients: readonly (readonly string[])[]): Promise<PatientVerdict[]>;
+  /** The same, by what `digestsOf` gave earlier for each. */
+  verdictsOnDigests(patients: readonly (readonly Buffer[])[]): Promise<PatientVerdict[]>;
   evidence(): Promise<OptOutEvidence>;
   /** The same, by what `digestsOf` gave earlier. */
   verdictOnDigests(digests: readonly Buffer[]): Promise<PatientVerdict>;
@@ -90,6 +92,14 @@ export function createOptOuts(deps: OptOutDeps): OptOuts {
     if (digests.length === 0) return 'not-identified';
     return (await anyListed(db, digests)) ? 'opted-out' : 'may-be-used';
   };
+  const verdictsOnDigests = async (patients: readonly (readonly Buffer[])[]): Promise<PatientVerdict[]> => {
+    if ((await readLists(db)).length === 0) return patients.map(() => 'may-be-used');
+    const listed = await listedAmong(db, patients.flat());
+    return patients.map((own) => {
+      if (own.length === 0) return 'not-identified';
+      return own.some((digest) => listed.has(digest.toString('hex'))) ? 'opted-out' : 'may-be-used';
+    });
+  };
   return {
     status,
     isOpen: async () => (await status()).open,
@@ -97,15 +107,10 @@ export function createOptOuts(deps: OptOutDeps): OptOuts {
     verdictOn: async (numbers) => verdictOnDigests(digestsOf(numbers, await key())),
     verdictOnDigests,
     async verdictsOn(patients) {
-      if ((await readLists(db)).length === 0) return patients.map(() => 'may-be-used');
       const secret = await key();
-      const digests = patients.map((numbers) => digestsOf(numbers, secret));
-      const listed = await listedAmong(db, digests.flat());
-      return digests.map((own) => {
-        if (own.length === 0) return 'not-identified';
-        return own.some((digest) => listed.has(digest.toString('hex'))) ? 'opted-out' : 'may-be-used';
-      });
+      return verdictsOnDigests(patients.map((numbers) => digestsOf(numbers, secret)));
     },
+    verdictsOnDigests,
     async evidence() {
       const loaded = await readLists(db);
       const { open } = statusOf(loaded, deps.settings, deps.clock.now());

@@ -10,6 +10,7 @@ import {
   planQuestion,
   type QuestionPlan,
 } from '@lantern/omop';
+import { LISTS_STALE } from '../cohort-datasets/remainder.ts';
 import type { Dataset } from '../datasets/datasets.ts';
 import { readPatientCells, readPatients } from '../datasets/patients.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
@@ -23,16 +24,20 @@ export type QuestionTask = Extract<SiteTask, { kind: 'count' | 'summary' }>;
 export type QuestionsDeps = GateDeps & {
   readonly engine: TableEngine;
   readonly findDataset: (name: string) => Promise<Dataset | undefined>;
+  /** With the content that may be used now: patients who opted out since have left it. */
+  readonly withoutLeavers: (dataset: Dataset, signal: AbortSignal) => Promise<Dataset | 'lists-stale'>;
   readonly standingOf: (projectId: ProjectId, signal: AbortSignal) => Promise<Standing | undefined>;
 };
 
 export function createQuestions(deps: QuestionsDeps) {
   return {
     async answer(task: QuestionTask, signal: AbortSignal): Promise<Performed> {
-      const dataset = await deps.findDataset(task.dataset);
-      const permission = await permissionOf(deps, { task, dataset, signal });
-      if (dataset === undefined) return refused('not-found', `This site offers no dataset "${task.dataset}".`);
+      const offered = await deps.findDataset(task.dataset);
+      const permission = await permissionOf(deps, { task, dataset: offered, signal });
+      if (offered === undefined) return refused('not-found', `This site offers no dataset "${task.dataset}".`);
       if (!permission.allowed) return refused(permission.code, permission.message);
+      const dataset = await deps.withoutLeavers(offered, signal);
+      if (dataset === 'lists-stale') return refused('policy.refused', LISTS_STALE);
       const plan = await planOrRefuse(deps, task, dataset);
       if ('body' in plan) return plan;
       const counted = await countPatients(deps, { plan, dataset, signal });

@@ -129,6 +129,7 @@ function depsOf(engine: TableEngine, steps: string[]): QuestionsDeps {
     log: createLogger({ name: 'test', level: 'silent' }),
     keyPair: generateKeyPair(),
     siteId: hub.siteId(),
+    withoutLeavers: async (dataset) => dataset, // registered from a file
     engine: {
       ...engine,
       session: (signal, work) =>

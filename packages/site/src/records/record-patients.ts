@@ -61,7 +61,7 @@ const TABLES = [
 ];
 
 /** SQL that gives person_id and one identifier of the person in each row; null where there is none. */
-async function identifierSource({ dialect, schema, results }: Cdm): Promise<string> {
+export async function identifierSource({ dialect, schema, results }: Cdm): Promise<string> {
   const person = `${schema === undefined ? '' : `${quoteIdentifier(schema)}.`}person`;
   if (dialect === 'duckdb') {
     const own = await results.rows(

@@ -10,8 +10,8 @@ import { keyOf, type ResearchKeyTables } from './store.ts';
 
 const KEY_BYTES = 32;
 
-/** `project:proj_…`, `collection:name` of one without a project, `opt-outs`, or `hl7-feed`. */
-type KeyScope = `project:${string}` | `collection:${string}` | 'opt-outs' | 'hl7-feed';
+/** `project:proj_…`, `collection:name` of one without a project, `opt-outs`, `hl7-feed`, or `datasets`. */
+type KeyScope = `project:${string}` | `collection:${string}` | 'opt-outs' | 'hl7-feed' | 'datasets';
 
 export type ResearchKeys = { keyOf(scope: KeyScope): Promise<Buffer> };
 

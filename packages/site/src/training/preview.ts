@@ -19,7 +19,7 @@ import { readFacts } from './snapshot.ts';
 type PreviewDeps = {
   readonly engine: TableEngine;
   readonly bundles: Bundles;
-  readonly findDataset: (name: string) => Promise<Dataset | undefined>;
+  readonly findDataset: (name: string, signal: AbortSignal) => Promise<Dataset | undefined>;
 };
 
 export type AlgorithmPreview = { name: string; findings: DisclosureFinding[]; training?: TrainingBounds };
@@ -32,7 +32,7 @@ export async function previewProject(
 ): Promise<AlgorithmPreview[]> {
   const previews: AlgorithmPreview[] = [];
   for (const { name, bundleDigest: digest, features, training } of spec.algorithms) {
-    const dataset = await deps.findDataset(features.dataset);
+    const dataset = await deps.findDataset(features.dataset, signal);
     if (dataset === undefined) {
       throw new AppError(
         'not-found',

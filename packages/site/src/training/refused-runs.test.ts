@@ -86,6 +86,11 @@ describe('a run is refused', () => {
     const projectId = await clinic.site.project(clinic.hub, spec, APPROVE);
     const prepared = (rest: Partial<RoundTask> = {}) =>
       perform({ spec, projectId, runId: newId('RunId'), rest }, 0, { kind: 'prepare' });
+    // Each version is decided on: without that, runs go on with the one before.
+    const offer = async (csv: string) => {
+      await clinic.site.register({ schema, csv });
+      await clinic.site.decide(projectId, APPROVE);
+    };
     const refusedFor = async (subjects: string[]) => {
       const body = await prepared();
       assert.ok(body.kind === 'refused' && body.code === 'disclosure.refused', JSON.stringify(body));
@@ -95,20 +100,20 @@ describe('a run is refused', () => {
       );
     };
     const first = clinicCsv(300);
-    await clinic.site.register({ schema, csv: first });
+    await offer(first);
     assert.equal((await prepared()).kind, 'prepared');
     assert.equal((await prepared(graphRun)).kind, 'prepared', 'another algorithm on the same rows');
-    await clinic.site.register({ schema, csv: clinicCsv(303) }); // one of the three is held back for the test
+    await offer(clinicCsv(303)); // one of the three is held back for the test
     await refusedFor(['training rows', 'test rows']);
-    await clinic.site.register({ schema, csv: first.replace(/^(p7,\d+,)\d+(.*train)$/m, '$1199$2') });
+    await offer(first.replace(/^(p7,\d+,)\d+(.*train)$/m, '$1199$2'));
     await refusedFor(['training rows']);
-    await clinic.site.register({ schema, csv: first.replace(/^(p10,\d+,)\d+(.*test)$/m, '$1199$2') });
+    await offer(first.replace(/^(p10,\d+,)\d+(.*test)$/m, '$1199$2'));
     await refusedFor(['test rows']);
-    await clinic.site.register({ schema, csv: `${first}p7,49,120,1,0,train\n` });
+    await offer(`${first}p7,49,120,1,0,train\n`);
     await refusedFor(['training rows']);
-    await clinic.site.register({ schema, csv: clinicCsv(365) });
+    await offer(clinicCsv(365));
     assert.equal((await prepared()).kind, 'prepared');
-    await clinic.site.register({ schema, csv: clinicCsv(366) });
+    await offer(clinicCsv(366));
     await refusedFor(['test rows']);
     await clinic.site.decide(projectId, { ...APPROVE, runStatistics: { patientCountMin: 1 } });
     assert.equal((await prepared()).kind, 'prepared', 'the decision relaxes the rule in the open');

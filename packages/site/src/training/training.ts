@@ -8,6 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
   AppError,
+  type Digest,
   type DisclosureFinding,
   type ProjectId,
   type RoundTask,
@@ -16,6 +17,7 @@ import {
 import { featureNames, standardisationOf } from '@lantern/learning';
 import { answerEvaluation, answerRunStatistics } from '@lantern/omop';
 import { bundleDigest } from '@lantern/runner';
+import { LISTS_STALE } from '../cohort-datasets/remainder.ts';
 import { type Dataset, schemaDigestOf } from '../datasets/datasets.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Performed } from '../exchange/performer.ts';
@@ -36,6 +38,10 @@ export type TrainingDeps = SiteContext &
   ComputationDeps & {
     readonly engine: TableEngine;
     readonly findDataset: (name: string) => Promise<Dataset | undefined>;
+    /** A version that a decision names, while the dataset is offered in whatever version. */
+    readonly findVersion: (name: string, version: Digest) => Promise<Dataset | undefined>;
+    /** With the content that may be used now: patients who opted out since have left it. */
+    readonly withoutLeavers: (dataset: Dataset, signal: AbortSignal) => Promise<Dataset | 'lists-stale'>;
     readonly standingOf: (projectId: ProjectId, signal: AbortSignal) => Promise<Standing | undefined>;
   };
 
@@ -76,8 +82,8 @@ async function permissionOf(
 
 async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): Promise<Performed> {
   const { features } = permission.algorithm;
-  const dataset = await deps.findDataset(features.dataset);
-  if (dataset === undefined) return refused('not-found', `This site offers no dataset "${features.dataset}".`);
+  const dataset = await frozenDataset(deps, { permission, signal });
+  if ('body' in dataset) return dataset;
   if (task.manifest.kind === 'graph') await deps.bundles.filesOf(task.manifest, signal);
   const { schema, contentDigest } = dataset;
   const dir = await deps.folders.dirOf(task.runId);
@@ -122,6 +128,28 @@ async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): 
         at: deps.clock.now(),
       }),
   };
+}
+
+/**
+ * What the decision was made on, whatever was registered under the name since; less the patients who have opted out. Decisions from
+ * before versions were written into them mean what is offered.
+ */
+async function frozenDataset(
+  deps: TrainingDeps,
+  { permission, signal }: Pick<Step, 'permission' | 'signal'>,
+): Promise<Dataset | Performed> {
+  const { dataset: name } = permission.algorithm.features;
+  const offered = await deps.findDataset(name);
+  if (offered === undefined) return refused('not-found', `This site offers no dataset "${name}".`);
+  const { versions } = permission.conditions;
+  const version = versions?.find(({ dataset }) => dataset === name)?.version;
+  const decided = version === undefined ? undefined : await deps.findVersion(name, version);
+  if (versions !== undefined && decided === undefined) {
+    const message = `This site's decision names no version of dataset "${name}" that is here; it has to decide anew.`;
+    return refused('policy.refused', message);
+  }
+  const usable = await deps.withoutLeavers(decided ?? offered, signal);
+  return usable === 'lists-stale' ? refused('policy.refused', LISTS_STALE) : usable;
 }
 
 async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
