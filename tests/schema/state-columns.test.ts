@@ -31,6 +31,7 @@ const OF_SITE: Lifecycles = {
   image_quarantine: contract.QUARANTINE_STATES,
   hl7_message: contract.FEED_MESSAGE_STATES,
   fhir_export: contract.BULK_EXPORT_STATES,
+  cdm_pass: contract.CDM_PASS_STATES,
   dataset_build: contract.DATASET_BUILD_STATES,
 };
 
