@@ -32,6 +32,7 @@ const OF_SITE: Lifecycles = {
   hl7_message: contract.FEED_MESSAGE_STATES,
   fhir_export: contract.BULK_EXPORT_STATES,
   dataset_build: contract.DATASET_BUILD_STATES,
+  cdm_pass: contract.CDM_PASS_STATES,
 };
 
 /** The values that the check of each column `state` names, by its table; none where a column has no such check. */
