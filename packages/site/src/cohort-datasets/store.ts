@@ -64,7 +64,8 @@ export async function insertBuild(
       requested_at: build.at,
     })
     .onConflict((conflict) =>
-      conflict.columns(['specification_digest', 'feasibility']).where('state', '=', 'asked').doNothing(),
+      // Not a parameter: with one, PostgreSQL no longer knows the partial index once it plans for any value.
+      conflict.columns(['specification_digest', 'feasibility']).where('state', '=', sql.lit('asked')).doNothing(),
     )
     .returning('build_id')
     .executeTakeFirst();
