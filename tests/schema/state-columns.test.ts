@@ -33,7 +33,6 @@ const OF_SITE: Lifecycles = {
   fhir_export: contract.BULK_EXPORT_STATES,
   cdm_pass: contract.CDM_PASS_STATES,
   dataset_build: contract.DATASET_BUILD_STATES,
-  cdm_pass: contract.CDM_PASS_STATES,
 };
 
 /** The values that the check of each column `state` names, by its table; none where a column has no such check. */
