@@ -4,6 +4,7 @@
  * matched anew in every pass, since it is patients who come, go and are merged; it is one join.
  */
 import { STAGING_SCHEMA } from './staging-tables.ts';
+import { SURVIVOR } from './survivor-sql.ts';
 
 const RESOURCE = `${STAGING_SCHEMA}.resource`;
 
@@ -26,8 +27,9 @@ export function imageMatchStatements(affected: string): string[] {
 WITH study AS (
   SELECT DISTINCT resource_key, study_uid, patient_id, patient_id_system FROM ${STAGING_SCHEMA}.image WHERE is_archived
 ), holder AS (
-  SELECT DISTINCT i.system, i.value, i.resource_key AS person_key
+  SELECT DISTINCT i.system, i.value, coalesce(s.survivor_key, i.resource_key) AS person_key
     FROM ${STAGING_SCHEMA}.person_identifier i SEMI JOIN ${STAGING_SCHEMA}.person USING (resource_key)
+    LEFT JOIN ${SURVIVOR} s ON s.person_key = i.resource_key
 ), matched AS (
   SELECT s.resource_key, s.study_uid, any_value(s.patient_id) AS patient_id, any_value(s.patient_id_system) AS patient_id_system,
          count(h.person_key) AS holder_count, min(h.person_key) AS person_key
@@ -40,8 +42,9 @@ WITH study AS (
               WHEN m.holder_count = 0 THEN ${rule('patient.unmatched')}
               WHEN m.holder_count > 1 THEN ${rule('patient.ambiguous')}
               -- The record system says that the study is somebody else's.
-              WHEN EXISTS (SELECT 1 FROM ${STAGING_SCHEMA}.image f WHERE f.study_uid = m.study_uid
-                            AND f.is_archived IS NOT TRUE AND f.person_key <> m.person_key) THEN ${rule('patient.differs')} END AS rule
+              WHEN EXISTS (SELECT 1 FROM ${STAGING_SCHEMA}.image f LEFT JOIN ${SURVIVOR} s ON s.person_key = f.person_key
+                            WHERE f.study_uid = m.study_uid AND f.is_archived IS NOT TRUE
+                              AND coalesce(s.survivor_key, f.person_key) <> m.person_key) THEN ${rule('patient.differs')} END AS rule
     FROM matched m
 )
 SELECT resource_key, rule, CASE WHEN rule IS NULL THEN person_key END AS person_key FROM judged`,

@@ -9,6 +9,7 @@ import { imageMatchFindings } from './image-match-sql.ts';
 import { MODALITY_PROCEDURE_CODES } from './imaging-codes.ts';
 import { deleteOfAffected } from './person-sql.ts';
 import { STAGING_SCHEMA } from './staging-tables.ts';
+import { SURVIVOR } from './survivor-sql.ts';
 
 const DCM = 'http://dicom.nema.org/resources/ontology/DCM';
 
@@ -19,8 +20,9 @@ export function imageStatements(): string[] {
 function affectedSeries(): string {
   return `CREATE OR REPLACE TEMP TABLE affected_series AS
 WITH of_person AS (
-  SELECT i.* REPLACE (coalesce(i.person_key, m.person_key) AS person_key)
+  SELECT i.* REPLACE (coalesce(s.survivor_key, i.person_key, m.person_key) AS person_key)
     FROM ${STAGING_SCHEMA}.image i LEFT JOIN image_match m USING (resource_key)
+    LEFT JOIN ${SURVIVOR} s ON s.person_key = i.person_key
 ), spoken_of AS (
   SELECT person_key, study_uid, min(visit_key) AS visit_key, min(procedure_key) AS procedure_key
     FROM of_person WHERE is_archived IS NOT TRUE GROUP BY ALL

@@ -6,6 +6,7 @@
  * who is not there is refused by `eventStatements`.
  */
 import { STAGING_SCHEMA } from './staging-tables.ts';
+import { SURVIVOR } from './survivor-sql.ts';
 
 /** FHIR's administrative gender -> concept of OMOP's Gender domain; other and unknown have no standard concept. */
 const GENDER = `CASE p.gender WHEN 'male' THEN 8507 WHEN 'female' THEN 8532 ELSE 0 END`;
@@ -54,13 +55,16 @@ SELECT a.person_id, ${GENDER}, year(p.birth_date::date),
        left(p.race_code, 50), 0, left(p.ethnicity_code, 50), 0
   FROM ${STAGING_SCHEMA}.person p
   JOIN affected_person_number a ON a.person_key = p.resource_key
+  ANTI JOIN ${SURVIVOR} s ON s.person_key = p.resource_key
   LEFT JOIN location l ON l.location_id = a.person_id
   ${numberOf('p.provider_key', 'provider', 'd')}
   ${numberOf('p.care_site_key', 'care_site', 'c')}`,
     `INSERT INTO death (person_id, death_date, death_datetime, death_type_concept_id)
 SELECT a.person_id, p.death_date::date, p.death_at::timestamp, 32817
   FROM ${STAGING_SCHEMA}.person p JOIN affected_person_number a ON a.person_key = p.resource_key
- WHERE p.death_date IS NOT NULL`,
+  LEFT JOIN ${SURVIVOR} s ON s.person_key = p.resource_key
+ WHERE p.death_date IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY a.person_id ORDER BY s.person_key NULLS FIRST) = 1`,
   ];
 }
 
@@ -85,7 +89,7 @@ GROUP BY person_id`,
 
 /** Takes away what a table holds of the patients that are made anew. */
 export function deleteOfAffected(table: string): string {
-  return `DELETE FROM ${table} WHERE person_id IN (SELECT person_id FROM affected_person_number)`;
+  return `DELETE FROM ${table} WHERE person_id IN (SELECT person_id FROM remade_person)`;
 }
 
 /** Joins `table` (whose key is `<table>_id`) by the key of the resource that it was made of. */

@@ -32,6 +32,8 @@ export const STAGED = {
     zip: 'varchar',
     country: 'varchar',
   },
+  /** Another patient who is the same person and goes on for this one. */
+  person_link: { resource_key: 'varchar', survivor_key: 'varchar' },
   person_identifier: { resource_key: 'varchar', system: 'varchar', value: 'varchar' },
   provider: { resource_key: 'varchar', identifier: 'varchar', gender: 'varchar', specialty: 'varchar' },
   care_site: {
@@ -179,6 +181,8 @@ const MAPPING_TABLES = {
     target_domain_id: 'varchar',
   },
   code_system: { system: 'varchar', vocabulary_id: 'varchar' },
+  /** Of whoever was merged into another: see survivor-sql.ts. */
+  person_survivor: { person_key: 'varchar', survivor_key: 'varchar' },
   /** How far each source was read, and what else whoever runs the passes has to know: written in the transaction of a pass. */
   source_state: { name: 'varchar', value: 'varchar' },
 } as const satisfies Record<string, Record<string, ColumnType>>;

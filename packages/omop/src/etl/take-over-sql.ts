@@ -5,6 +5,7 @@
  */
 import { imageMatchStatements } from './image-match-sql.ts';
 import { INCOMING_RESOURCE, incoming, STAGED, STAGING_SCHEMA } from './staging-tables.ts';
+import { SURVIVOR, survivorStatements, wholeGroups } from './survivor-sql.ts';
 
 const RESOURCE = `${STAGING_SCHEMA}.resource`;
 
@@ -30,6 +31,7 @@ SELECT DISTINCT person_key FROM (
   UNION ALL SELECT e.person_key FROM ${STAGING_SCHEMA}.event e JOIN changed c ON c.resource_key = e.code_key
   ${isRebuild ? `UNION ALL SELECT person_key FROM ${RESOURCE}` : ''}
 ) WHERE person_key IS NOT NULL`,
+    wholeGroups(AFFECTED), // who was one person with them
     ...staged.flatMap((table) => [
       `DELETE FROM ${STAGING_SCHEMA}.${table} WHERE resource_key IN (SELECT resource_key FROM changed)`,
       `INSERT INTO ${STAGING_SCHEMA}.${table}
@@ -40,10 +42,17 @@ SELECT i.* EXCLUDE (reading) FROM ${incoming(table)} i SEMI JOIN changed c ON c.
     `INSERT INTO ${RESOURCE}
 SELECT nextval('${STAGING_SCHEMA}.resource_numbers'), resource_key, resource_type, person_key, content_hash, 0
   FROM (SELECT * FROM changed ANTI JOIN ${RESOURCE} USING (resource_key) ORDER BY position)`,
+    ...survivorStatements(),
     ...imageMatchStatements(AFFECTED),
+    wholeGroups(AFFECTED), // who is one person with them now
     `CREATE OR REPLACE TEMP TABLE affected_person_number AS
-SELECT r.resource_number AS person_id, r.resource_key AS person_key
-  FROM ${RESOURCE} r WHERE r.resource_key IN (SELECT person_key FROM ${AFFECTED})`,
+SELECT p.resource_number AS person_id, r.resource_key AS person_key
+  FROM ${RESOURCE} r LEFT JOIN ${SURVIVOR} s ON s.person_key = r.resource_key
+  JOIN ${RESOURCE} p ON p.resource_key = coalesce(s.survivor_key, r.resource_key)
+ WHERE r.resource_key IN (SELECT person_key FROM ${AFFECTED})`,
+    // Also of those who were a person of their own until now.
+    `CREATE OR REPLACE TEMP TABLE remade_person AS
+SELECT resource_number AS person_id FROM ${RESOURCE} WHERE resource_key IN (SELECT person_key FROM ${AFFECTED})`,
   ];
 }
 

@@ -440,6 +440,74 @@ describe('a second pass', () => {
   });
 });
 
+describe('patients who were merged', () => {
+  const replacedBy = (id: string): Json => ({ link: [{ other: { reference: `Patient/${id}` }, type: 'replaced-by' }] });
+  const PERSONS = `SELECT p.person_source_value, string_agg(c.condition_start_date::varchar, ' ' ORDER BY c.condition_start_date)
+      FROM person p LEFT JOIN condition_occurrence c USING (person_id) GROUP BY p.person_id, 1 ORDER BY 1`;
+  const ORPHANS = `SELECT count(*) FROM (
+      SELECT person_id FROM condition_occurrence UNION ALL SELECT person_id FROM condition_era
+      UNION ALL SELECT person_id FROM observation_period UNION ALL SELECT person_id FROM visit_occurrence
+      UNION ALL SELECT person_id FROM death) ANTI JOIN person USING (person_id)`;
+  const two = [patient('a'), patient('b'), bronchitis('1', 'a', '2012-05-16'), bronchitis('2', 'b', '2013-05-16')];
+
+  async function pass(cdm: CdmDatabase, ...resources: Json[]): Promise<string[]> {
+    await runEtl(cdm, sourceOf(resources));
+    assert.deepEqual(await query(cdm, ORPHANS), ['0']);
+    return query(cdm, PERSONS);
+  }
+
+  it('are one person, whenever the merge is told, and two again when it is taken back', async () => {
+    const apart = ['Patient/a 2012-05-16', 'Patient/b 2013-05-16'];
+    const together = ['Patient/b 2012-05-16 2013-05-16'];
+    const atOnce = await emptyCdm();
+    assert.deepEqual(await pass(atOnce, patient('a', replacedBy('b')), ...two.slice(1)), together);
+    const cdm = await emptyCdm();
+    assert.deepEqual(await pass(cdm, ...two), apart);
+    const before = await query(cdm, 'SELECT person_id, person_source_value FROM person ORDER BY 1');
+    assert.deepEqual(await pass(cdm, patient('a', replacedBy('b'))), together);
+    assert.deepEqual(await query(cdm, accountByTypeSql()), [
+      'Condition mapped 2',
+      'Patient mapped 1',
+      'Patient mapped-with-warning 1',
+    ]);
+    assert.deepEqual(await pass(cdm, bronchitis('3', 'a', '2014-05-16')), [
+      'Patient/b 2012-05-16 2013-05-16 2014-05-16',
+    ]);
+    assert.deepEqual(await pass(cdm, patient('a')), ['Patient/a 2012-05-16 2014-05-16', 'Patient/b 2013-05-16']);
+    assert.deepEqual(await query(cdm, 'SELECT person_id, person_source_value FROM person ORDER BY 1'), before);
+    assert.deepEqual(await query(cdm, 'SELECT count(*) FROM observation_period'), ['2']);
+  });
+
+  it('over several links end with the last, which may change', async () => {
+    const cdm = await emptyCdm();
+    const chain = [patient('a', replacedBy('b')), patient('b', replacedBy('c')), ...two.slice(2)];
+    assert.deepEqual(await pass(cdm, ...chain, patient('c')), ['Patient/c 2012-05-16 2013-05-16']);
+    assert.deepEqual(await pass(cdm, patient('c', replacedBy('d')), patient('d')), ['Patient/d 2012-05-16 2013-05-16']);
+    assert.deepEqual(await pass(cdm, patient('b')), ['Patient/b 2012-05-16 2013-05-16', 'Patient/d ']);
+  });
+
+  it('stay apart where the other is not here, and in a circle', async () => {
+    const cdm = await emptyCdm();
+    const absent = [patient('a', replacedBy('nobody')), patient('b', replacedBy('b')), ...two.slice(2)];
+    const apart = ['Patient/a 2012-05-16', 'Patient/b 2013-05-16'];
+    assert.deepEqual(await pass(cdm, ...absent), apart);
+    assert.deepEqual(await pass(cdm, patient('a', replacedBy('b')), patient('b', replacedBy('a'))), apart);
+    // The circle is broken: b goes with a, and a with whoever was not here.
+    assert.deepEqual(await pass(cdm, patient('nobody'), patient('a', replacedBy('nobody'))), [
+      'Patient/nobody 2012-05-16 2013-05-16',
+    ]);
+  });
+
+  it('have one death, of the one who goes on where both have one', async () => {
+    const cdm = await emptyCdm();
+    const deaths = 'SELECT death_date FROM death';
+    await pass(cdm, patient('a', { ...replacedBy('b'), deceasedDateTime: '2019-05-06' }), patient('b'));
+    assert.deepEqual(await query(cdm, deaths), ['2019-05-06']);
+    await pass(cdm, patient('b', { deceasedDateTime: '2019-05-07' }));
+    assert.deepEqual(await query(cdm, deaths), ['2019-05-07']);
+  });
+});
+
 describe('three hospitals of synthetic patients', () => {
   it('have in the CDM exactly the patients and values that were counted in their bundles', async (t) => {
     const collection = syntheaHospitals();

@@ -9,6 +9,7 @@ const UK_CORE_ETHNIC_CATEGORY = 'https://fhir.hl7.org.uk/StructureDefinition/Ext
 
 export function readPatient(patient: Json, stage: ResourceStage): void {
   stage.belongsTo(stage.resourceKey);
+  readSurvivors(patient, stage);
   const birth = readFhirDate(textOf(patient, 'birthDate'));
   if (birth === undefined) {
     stage.refuse('birth-date.missing');
@@ -34,6 +35,15 @@ export function readPatient(patient: Json, stage: ResourceStage): void {
   for (const identifier of members(patient, 'identifier')) {
     const value = textOf(identifier, 'value');
     if (value !== undefined) stage.add('person_identifier', { system: textOf(identifier, 'system'), value });
+  }
+}
+
+function readSurvivors(patient: Json, stage: ResourceStage): void {
+  for (const link of members(patient, 'link')) {
+    const survivor = textOf(link, 'type') === 'replaced-by' ? keyOfReference(member(link, 'other')) : undefined;
+    if (survivor === undefined) continue;
+    stage.add('person_link', { survivor_key: survivor });
+    stage.warn('patient.merged');
   }
 }
 

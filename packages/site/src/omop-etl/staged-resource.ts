@@ -14,6 +14,7 @@ export type ReadingRule =
   | 'date.not-exact'
   | 'end.before-start'
   | 'end.invalid'
+  | 'patient.merged'
   | 'patient.reference-missing'
   | 'resource-type'
   | 'series.missing'

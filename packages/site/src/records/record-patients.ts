@@ -65,13 +65,18 @@ export async function identifierSource({ dialect, schema, results }: Cdm): Promi
   const person = `${schema === undefined ? '' : `${quoteIdentifier(schema)}.`}person`;
   if (dialect === 'duckdb') {
     const own = await results.rows(
-      `SELECT 1 FROM duckdb_tables() WHERE database_name = 'cdm' AND schema_name = 'etl' AND table_name = 'person_identifier'`,
+      `SELECT table_name FROM duckdb_tables() WHERE database_name = 'cdm' AND schema_name = 'etl'`,
     );
+    const tables = new Set(own.flat());
     // In a CDM of our own the source value is the name of a resource, which no list knows.
-    if (own.length > 0) {
+    if (tables.has('person_identifier')) {
+      const ofResource = 'SELECT resource_key, value FROM cdm.etl.person_identifier';
+      const ofMerged = `SELECT s.survivor_key, i.value FROM cdm.etl.person_identifier i
+        JOIN cdm.etl.person_survivor s ON s.person_key = i.resource_key`;
+      const all = tables.has('person_survivor') ? `${ofResource} UNION ALL ${ofMerged}` : ofResource; // an older CDM has none
       return `SELECT p.person_id, i.value AS identifier FROM ${person} p
         LEFT JOIN cdm.etl.resource r ON r.resource_number = p.person_id
-        LEFT JOIN cdm.etl.person_identifier i ON i.resource_key = r.resource_key`;
+        LEFT JOIN (${all}) i ON i.resource_key = r.resource_key`;
     }
   }
   return `SELECT person_id, person_source_value AS identifier FROM ${person}`;
