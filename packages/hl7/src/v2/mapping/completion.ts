@@ -9,28 +9,49 @@ export type JsonObject = Record<string, Json>;
 
 const ABSENT = { url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'unknown' } as const;
 
-/** Elements that the rules of FHIR want beside others, by the type that holds them, and how they are marked as unknown. */
-const COMPANIONS: Readonly<
-  Record<
-    string,
-    { readonly name: string; readonly isWanted: (json: JsonObject) => boolean; readonly absent: JsonObject }
-  >
-> = {
-  // cpt-2: a system is required if a value is provided
-  ContactPoint: { name: 'system', isWanted: (json) => json['value'] !== undefined, absent: { system: 'other' } },
-  // app-1: either the type or actor on the participant shall be specified
-  'Appointment.participant': {
-    name: 'type',
-    isWanted: (json) => json['actor'] === undefined,
-    absent: { type: [{ extension: [ABSENT] }] },
-  },
-  // tim-8: if there's a countMax, there must be a count
-  'Timing.repeat': {
-    name: 'count',
-    isWanted: (json) => json['countMax'] !== undefined,
-    absent: { _count: { extension: [ABSENT] } },
-  },
+type Companion = {
+  readonly name: string;
+  readonly isWanted: (json: JsonObject) => boolean;
+  /** How it is marked as unknown. */
+  readonly absent: JsonObject;
 };
+
+/** Elements that the rules of FHIR want beside others, by the type that holds them. */
+const COMPANIONS: Readonly<Record<string, readonly Companion[]>> = {
+  // cpt-2: a system is required if a value is provided
+  ContactPoint: [{ name: 'system', isWanted: (json) => json['value'] !== undefined, absent: { system: 'other' } }],
+  // app-1: either the type or actor on the participant shall be specified
+  'Appointment.participant': [
+    { name: 'type', isWanted: (json) => json['actor'] === undefined, absent: { type: [{ extension: [ABSENT] }] } },
+  ],
+  // att-1: if the attachment has data, it shall have a content type
+  Attachment: [
+    { name: 'contentType', isWanted: (json) => json['data'] !== undefined, absent: primitiveAbsent('contentType') },
+  ],
+  // qty-3: if a code for the unit is present, the system shall also be present
+  Quantity: [{ name: 'system', isWanted: (json) => json['code'] !== undefined, absent: primitiveAbsent('system') }],
+  // rat-1: numerator and denominator shall both be present, or both absent
+  Ratio: [
+    {
+      name: 'denominator',
+      isWanted: (json) => json['numerator'] !== undefined,
+      absent: { denominator: { extension: [ABSENT] } },
+    },
+    {
+      name: 'numerator',
+      isWanted: (json) => json['denominator'] !== undefined,
+      absent: { numerator: { extension: [ABSENT] } },
+    },
+  ],
+  // tim-8: if there's a countMax, there must be a count
+  'Timing.repeat': [
+    { name: 'count', isWanted: (json) => json['countMax'] !== undefined, absent: primitiveAbsent('count') },
+  ],
+};
+
+function primitiveAbsent(name: string): JsonObject {
+  return { [`_${name}`]: { extension: [ABSENT] } };
+}
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -53,10 +74,10 @@ export function completed(json: JsonObject, type: string, onAbsent: (path: strin
     const filled = isUnnamed ? { extension: [ABSENT] } : value;
     result[isUnnamed ? `_${name}` : name] = isList ? [filled] : filled;
   }
-  const companion = COMPANIONS[type];
-  if (companion?.isWanted(result) === true && !isPresent(result, companion.name, false)) {
-    onAbsent(`${type}.${companion.name}`);
-    Object.assign(result, companion.absent);
+  for (const { name, isWanted, absent: marked } of COMPANIONS[type] ?? []) {
+    if (!isWanted(result) || isPresent(result, name, false)) continue;
+    onAbsent(`${type}.${name}`);
+    Object.assign(result, marked);
   }
   return result;
 }

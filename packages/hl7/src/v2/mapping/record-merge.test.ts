@@ -24,6 +24,18 @@ describe('a record after a message', () => {
     });
   });
 
+  it('takes a result as a whole', () => {
+    const code = { text: 'blood pressure' };
+    const stored = { resourceType: 'Observation', code, valueString: '120/80', note: [{ text: 'seated' }] };
+    const said = { resourceType: 'Observation', code, component: [{ code: { text: 'systolic' } }] };
+    assert.deepEqual(mergedRecord(stored, said, NOTHING), {
+      resourceType: 'Observation',
+      code,
+      note: [{ text: 'seated' }],
+      component: [{ code: { text: 'systolic' } }],
+    });
+  });
+
   it('joins periods and groups part by part', () => {
     const stored = {
       resourceType: 'Encounter',

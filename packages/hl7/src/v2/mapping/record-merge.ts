@@ -5,6 +5,7 @@
  *   an element            the message's
  *   a period, a group     part by part
  *   a list                the message's, but where occurrences can be told apart: then each by itself
+ *   a result              the message's as a whole
  *   removed               gone, unless the message says it anew
  *   a placeholder         the one that is there, if there is one
  *
@@ -30,6 +31,11 @@ const KEYS: Readonly<Record<string, (item: JsonObject) => string>> = {
   participant: ({ type }) => firstCode(type),
 };
 
+/** Elements that are one statement, by the type of their record: where a message says one of them, none of the others stays. */
+const TOGETHER: Readonly<Record<string, readonly string[]>> = {
+  Observation: ['value', 'component', 'dataAbsentReason'], // its result
+};
+
 /** Neither argument is changed. */
 export function mergedRecord(stored: JsonObject, said: JsonObject, { removed, placeholders }: MergeRules): JsonObject {
   const type = text(said['resourceType']);
@@ -49,6 +55,8 @@ export function mergedRecord(stored: JsonObject, said: JsonObject, { removed, pl
 
 function mergedElements(stored: JsonObject, said: JsonObject, type: string): JsonObject {
   const names = new Set(Object.keys(said).map((key) => nameOf(type, key)));
+  const together = TOGETHER[type] ?? [];
+  if (together.some((name) => names.has(name))) for (const name of together) names.add(name);
   const result: JsonObject = {};
   for (const [key, value] of Object.entries(stored)) {
     // What is said takes the place of the other types of a choice, and of extensions of a primitive, as well.
