@@ -63,10 +63,15 @@ export async function createBulkExport(deps: BulkExportDeps): Promise<BulkExport
   };
 }
 
+/** A job that is cancelled may still write into it, which makes it not empty again; it goes with that job at the latest. */
+async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+}
+
 async function sweep({ database, clock, dir }: BulkExportDeps): Promise<void> {
   for (const exportId of await store.expiredExports(database, clock.now())) {
     await store.removeExport(database, exportId);
-    await rm(path.join(dir, exportId), { recursive: true, force: true });
+    await removeFolder(path.join(dir, exportId));
   }
 }
 
@@ -129,7 +134,7 @@ async function giveUp({ database, clock, dir }: BulkExportDeps, { name, payload 
   const exportId = exportIdOf(payload);
   const expiresAt = new Date(clock.now().getTime() + KEPT_MS);
   await store.endExport(database, { exportId, event: 'fail', files: [], expiresAt });
-  await rm(path.join(dir, exportId), { recursive: true, force: true });
+  await removeFolder(path.join(dir, exportId));
 }
 
 async function runExport(
@@ -141,12 +146,12 @@ async function runExport(
   const found = await store.findExport(database, exportId);
   if (found === undefined || found.state !== 'running') return;
   const folder = path.join(dir, exportId);
-  await rm(folder, { recursive: true, force: true }); // of an attempt that was cut off
+  await removeFolder(folder); // of an attempt that was cut off
   await makePrivateFolder(folder);
   const files = await writeFiles({ database, folder, found, signal });
   const expiresAt = new Date(clock.now().getTime() + KEPT_MS);
   const isWanted = await store.endExport(database, { exportId, event: 'finish', files, expiresAt });
-  if (!isWanted) await rm(folder, { recursive: true, force: true });
+  if (!isWanted) await removeFolder(folder);
 }
 
 async function writeFiles({
@@ -227,7 +232,7 @@ function exportRoutes(deps: BulkExportDeps): Route[] {
         answered(async () => {
           const { exportId } = await ownExport(deps, asked.params.exportId, asked.caller);
           await store.removeExport(deps.database, exportId);
-          await rm(path.join(deps.dir, exportId), { recursive: true, force: true });
+          await removeFolder(path.join(deps.dir, exportId));
           return answerOf(202, '');
         }),
     }),
