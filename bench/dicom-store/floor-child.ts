@@ -1,5 +1,5 @@
 /**
- * The least that a receiver in this language does who keeps what is promised, and nothing of DICOM: it takes bytes from sockets,
+ * A plain receiver in this language that keeps what is promised, and does nothing of DICOM: it takes bytes from sockets,
  * hashes them, writes and syncs a file, commits a row in batches, and answers with one byte. For the processor time of an instance.
  *
  *   node floor-child.ts FOLDER INSTANCE_BYTES        prints its port

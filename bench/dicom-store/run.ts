@@ -11,8 +11,8 @@
  * Bounds, measured in the same run. Over one association no instance comes before the last was answered, so nobody who syncs is
  * faster than the same sender to a receiver that keeps nothing (the ceiling) and a loop that writes and syncs the same files (the
  * disk), one after the other. Over several, sender and receiver share the cores: what the sender takes for an instance, and what a
- * receiver in this language takes that hashes, writes, syncs and commits the same bytes without any DICOM (the floor). Beside each
- * rate stands the processor time of an instance, which a busy machine changes less.
+ * plain receiver in this language takes that hashes, writes, syncs and commits the same bytes without any DICOM (the floor). That is
+ * where such a receiver ends, and no proof that none could be faster. Beside each rate stands the processor time of an instance, which a busy machine changes less.
  */
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
@@ -121,7 +121,7 @@ async function measureStore(root: string): Promise<void> {
   }
 }
 
-/** Processor time of an instance at the least receiver [ms]. */
+/** Processor time of an instance at the plain receiver [ms]. */
 async function floorMs(folder: string, connectionCount: number): Promise<number> {
   const floor = await startFloor(folder, INSTANCE_BYTES);
   const content = randomBytes(INSTANCE_BYTES);
@@ -186,7 +186,7 @@ function reportRates(count: number, runs: Runs): void {
       facts: {
         instances: INSTANCES,
         instanceBytes: INSTANCE_BYTES,
-        targetThroughBound: rounded((min * peer) / bound.value), // above 1 nobody could keep it
+        targetThroughBound: rounded((min * peer) / bound.value), // over one association nobody could keep it above 1
         ceilingPerSecond: Math.round(ceiling),
         diskPerSecond: Math.round(disk),
         floorProcessorMs: rounded(floor),
