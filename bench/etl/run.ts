@@ -20,7 +20,7 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import { cdmTableNames } from '@lantern/omop';
+import { cdmTableNames, VOCABULARY_TABLES } from '@lantern/omop';
 import { fhirFileSource } from '../../packages/site/src/omop-etl/bundle-source.ts';
 import { type CdmDatabase, openCdmDatabase } from '../../packages/site/src/omop-etl/cdm-database.ts';
 import { runEtl } from '../../packages/site/src/omop-etl/etl.ts';
@@ -30,18 +30,7 @@ import { report, summarise } from '../measurement.ts';
 const ROWS_PER_S_MIN = 20_000;
 const FIXTURES = path.resolve(import.meta.dirname, '../../fixtures');
 const HOSPITALS = ['hospital-a', 'hospital-b', 'hospital-c'];
-const VOCABULARY = new Set([
-  'concept',
-  'concept_ancestor',
-  'concept_class',
-  'concept_relationship',
-  'concept_synonym',
-  'domain',
-  'drug_strength',
-  'relationship',
-  'source_to_concept_map',
-  'vocabulary',
-]);
+const VOCABULARY = new Set<string>(VOCABULARY_TABLES);
 const TABLES = [...cdmTableNames().filter((table) => !VOCABULARY.has(table)), 'image_occurrence'];
 
 const { values } = parseArgs({
