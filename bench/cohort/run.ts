@@ -4,8 +4,8 @@
  *
  *   LANTERN_DATA_DIR=… npm run bench -- cohort [--persons 100000] [--rows 300] [--runs 3] [--postgres-seconds 30] [--seed 1]
  *
- * DuckDB opens its file anew for every run, and its median counts. PostgreSQL is one warm server; it is asked a second time where the
- * first took less than ten seconds, and the shorter time counts. It is given up after --postgres-seconds, or after 25 times DuckDB's
+ * DuckDB opens its file anew for every run, and its median counts. PostgreSQL is one server; it is asked a second time where the first
+ * took less than ten seconds, and the shorter time counts; the first answers are compared besides. It is given up after --postgres-seconds, or after 25 times DuckDB's
  * time where that is longer; its time then counts as that, so that a ratio is too small rather than too large. The result says how
  * often, and whether the median is such a bound itself.
  *
@@ -52,6 +52,8 @@ type Measured = {
   readonly name: string;
   readonly duckdb: Timed[];
   readonly postgres: Timed | undefined;
+  /** Its first answer, for which some of the pages had to come from the disk. */
+  readonly postgresFirst: Timed | undefined;
   boundMs: number;
 };
 
@@ -84,12 +86,13 @@ async function timed(where: string, definition: CohortDefinition, limitMs: numbe
   }
 }
 
-async function postgresTime(url: string, definition: CohortDefinition, duckdbMs: number): Promise<Timed> {
-  const limitMs = Math.max(Number(values['postgres-seconds']) * 1000, GIVEN_UP_RATIO * duckdbMs);
+/** The first answer, and the shorter of two. */
+async function postgresTimes(url: string, definition: CohortDefinition, duckdbMs: number): Promise<[Timed, Timed]> {
+  const limitMs = Math.ceil(Math.max(Number(values['postgres-seconds']) * 1000, GIVEN_UP_RATIO * duckdbMs));
   const first = await timed(url, definition, limitMs);
-  if (first.counts === undefined || first.ms > WARMING_MS_MAX) return first;
+  if (first.counts === undefined || first.ms > WARMING_MS_MAX) return [first, first];
   const second = await timed(url, definition, limitMs);
-  return second.ms < first.ms ? second : first;
+  return [first, second.ms < first.ms ? second : first];
 }
 
 function timeWords({ ms, counts }: Timed): string {
@@ -139,10 +142,10 @@ async function measureAll(
     const duckdb: Timed[] = [];
     for (let run = 0; run < Number(values.runs); run += 1) duckdb.push(await timed(file, definition, 600_000));
     const ms = medianOf(duckdb.map((one) => one.ms));
-    const postgres = url === undefined ? undefined : await postgresTime(url, definition, ms);
+    const [postgresFirst, postgres] = url === undefined ? [] : await postgresTimes(url, definition, ms);
     const differs = postgres?.counts !== undefined && postgres.counts !== duckdb[0]?.counts;
     if (differs) throw new Error(`${name}: DuckDB says ${duckdb[0]?.counts}, PostgreSQL ${postgres.counts}`);
-    all.push({ name, duckdb, postgres, boundMs: bytesOf(definition, counts) / speed });
+    all.push({ name, duckdb, postgres, postgresFirst, boundMs: bytesOf(definition, counts) / speed });
     const other = postgres === undefined ? '' : `, PostgreSQL ${timeWords(postgres)}`;
     const counts60 = duckdb[0]?.counts?.slice(0, 60);
     process.stderr.write(`  ${index + 1}/${asked.length} ${name}: DuckDB ${ms.toFixed(0)} ms${other}; ${counts60}\n`);
@@ -158,6 +161,10 @@ function reportAll(all: readonly Measured[], counts: Readonly<Record<string, num
       : [{ ratio: postgres.ms / (medians[index] ?? 1), isGivenUp: postgres.counts === undefined }],
   );
   const ratios = compared.map(({ ratio }) => ratio);
+  const firstRatios = all.flatMap(({ duckdb, postgresFirst }) => {
+    const first = duckdb[0];
+    return first === undefined || postgresFirst === undefined ? [] : [postgresFirst.ms / first.ms];
+  });
   for (const [index, { name, duckdb, postgres, boundMs }] of all.entries()) {
     const median = medians[index] ?? Number.NaN;
     report({
@@ -195,6 +202,12 @@ function reportAll(all: readonly Measured[], counts: Readonly<Record<string, num
     ...summarise(ratios),
     target: { text: `at least ${RATIO_MIN} in the median`, kept: medianOf(ratios) >= RATIO_MIN },
     facts: { ...facts, ...givenUpFacts(compared) },
+  });
+  report({
+    name: 'time of PostgreSQL through time of DuckDB, the first answer of each',
+    unit: 'ratio',
+    ...summarise(firstRatios),
+    facts,
   });
 }
 

@@ -5,7 +5,7 @@
 
 import type { CohortDefinition, EndStrategy } from './definition.ts';
 import { addEvents, sameEvent } from './group-plan.ts';
-import { joinedPeriods } from './joined-periods.ts';
+import { joinedRows } from './joined-periods.ts';
 import type { PlanSteps } from './plan-steps.ts';
 import {
   addDays,
@@ -109,7 +109,7 @@ function customEra(steps: PlanSteps, strategy: Extract<EndStrategy, { kind: 'cus
   const exposures = steps.add('era_exposures', {
     unionAll: ['drug_concept_id', 'drug_source_concept_id'].map((name) => exposuresBy(name, strategy)),
   });
-  const eras = steps.add('drug_eras', joinedPeriods(exposures, strategy.gapDays));
+  const eras = steps.add('drug_eras', joinedRows(exposures, strategy.gapDays));
   const end = addDays(column('x', 'end_date'), strategy.offsetDays);
   const start = column(EVENT, 'start_date');
   return {
