@@ -41,7 +41,8 @@ const LOG_TAIL_LENGTH = 1_500;
 
 /**
  * Set on the command line at every start, so that a change here reaches existing clusters too. Five servers run beside
- * each other on a laptop: small buffers, few helpers, no port. Durability is never traded.
+ * each other on a laptop: buffers no larger than PostgreSQL's own default, few helpers, no port. The log's buffers hold a batch of
+ * a load, which is else written in pieces before its commit. Durability is never traded.
  * Nothing of a statement is logged, as statements and error details quote patient data.
  */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -52,7 +53,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
   synchronous_commit: 'on',
   full_page_writes: 'on',
   max_connections: '50',
-  shared_buffers: '64MB',
+  shared_buffers: '128MB',
+  wal_buffers: '16MB',
   max_wal_size: '512MB',
   max_worker_processes: '4',
   max_parallel_workers: '2',

@@ -6,7 +6,8 @@
  * between the entries of a bundle become references to these ids. Unlike a transaction over HTTP a bundle is loaded entry by entry: one
  * bad resource must not keep a hospital's other thousand out.
  *
- * While the database writes one batch the next is read and checked; a batch is counted when it has been committed.
+ * While the database writes one batch the next is checked, and while a document is taken apart the next one is read and unpacked; a
+ * batch is counted when it has been committed.
  */
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -23,9 +24,9 @@ import { analyzeTables, nameText } from './store.ts';
 const BATCH_COUNT = 500;
 /** Batches on their way to the database at once. */
 const BATCHES_IN_FLIGHT_MAX = 3;
-/** What is unpacked at a time of a file of lines. */
+/** What is unpacked at a time. */
 const CHUNK_BYTES = 256 * 1024;
-/** A bundle that may be read has no more, as a character takes at most three bytes. */
+/** A bundle that may be read has no more, as a character takes at most three bytes. Two are held at once. */
 const DOCUMENT_BYTES_MAX = 3 * FHIR_BODY_BYTES_MAX;
 const TOO_LARGE = 'too large or too deep';
 /** After so many new resources the planner is told about them. */
@@ -56,9 +57,12 @@ export async function loadFiles(
 ): Promise<LoadAccount> {
   const files = await filesBelow(location);
   const load = new Load(store);
+  let ahead = documentOf(files[0]);
   for (const [index, file] of files.entries()) {
     signal?.throwIfAborted();
-    await load.file(file);
+    const document = ahead;
+    ahead = documentOf(files[index + 1]);
+    await (document === undefined ? load.lines(file) : load.document(await document));
     onProgress?.({ files: index + 1, filesInAll: files.length, resources: load.total.read });
   }
   await load.end();
@@ -66,6 +70,8 @@ export async function loadFiles(
 }
 
 const READABLE = /\.(json|ndjson)(\.gz)?$/i;
+const LINES = /\.ndjson(\.gz)?$/i;
+const COMPRESSED = /\.gz$/i;
 
 async function filesBelow(location: string): Promise<string[]> {
   if (!(await stat(location)).isDirectory()) return [location];
@@ -92,15 +98,9 @@ class Load {
     this.#store = store;
   }
 
-  async file(file: string): Promise<void> {
-    const isLines = /\.ndjson(\.gz)?$/i.test(file);
-    const isCompressed = /\.gz$/i.test(file);
-    if (!isLines) {
-      const document = await documentText(file, isCompressed);
-      return document === undefined ? this.#refuse('unknown', TOO_LARGE) : this.#document(document);
-    }
+  async lines(file: string): Promise<void> {
     const source = createReadStream(file);
-    const stream = isCompressed ? source.compose(createGunzip({ chunkSize: CHUNK_BYTES })) : source;
+    const stream = COMPRESSED.test(file) ? source.compose(createGunzip({ chunkSize: CHUNK_BYTES })) : source;
     for await (const line of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
       if (line.trim() !== '') await this.#line(line);
     }
@@ -118,7 +118,9 @@ class Load {
     if (resource !== undefined) await this.#add(resource, undefined);
   }
 
-  async #document(document: string): Promise<void> {
+  /** Undefined: it was too large to be read. */
+  async document(document: string | undefined): Promise<void> {
+    if (document === undefined) return this.#refuse('unknown', TOO_LARGE);
     const resource = this.#parsed(document, FHIR_BUNDLE_LIMITS);
     if (resource === undefined) return;
     const { resourceType, entry } = resource;
@@ -220,13 +222,21 @@ class Load {
   }
 }
 
+/** The text of a file that is one document, on its way; undefined for one of lines. */
+function documentOf(file: string | undefined): Promise<string | undefined> | undefined {
+  if (file === undefined || LINES.test(file)) return undefined;
+  const document = documentText(file);
+  document.catch(() => {}); // it is thrown where the document is awaited, if it still is
+  return document;
+}
+
 /** Undefined: too large to be read. */
-async function documentText(file: string, isCompressed: boolean): Promise<string | undefined> {
+async function documentText(file: string): Promise<string | undefined> {
   if ((await stat(file)).size > DOCUMENT_BYTES_MAX) return undefined;
   const bytes = await readFile(file);
-  if (!isCompressed) return bytes.toString();
+  if (!COMPRESSED.test(file)) return bytes.toString();
   try {
-    return (await promisify(gunzip)(bytes, { maxOutputLength: DOCUMENT_BYTES_MAX })).toString();
+    return (await promisify(gunzip)(bytes, { chunkSize: CHUNK_BYTES, maxOutputLength: DOCUMENT_BYTES_MAX })).toString();
   } catch (caught) {
     if (caught instanceof RangeError && 'code' in caught && caught.code === 'ERR_BUFFER_TOO_LARGE') return undefined;
     throw caught;

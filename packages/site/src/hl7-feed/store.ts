@@ -61,21 +61,22 @@ export type IntakeOutcome = 'stored' | 'duplicate';
 const CONTROL_ID_WINDOW = '1 hour';
 
 /**
- * One text, so that it is compiled once here and planned once there: at eight messages a commit, that is most of the work. Contents and
- * digests come as one value each, of which the server takes the pieces.
+ * One text, so that it is compiled once here and planned once there: at eight messages a commit, that is most of the work. It stays
+ * planned because the planner takes any list of records for equally long; of an array it knows the length each time, and plans anew.
+ * Contents and digests come as one value each, of which the server takes the pieces.
  */
 const INSERT = `
   insert into hl7_message (sending_application, sending_facility, control_id, message_code, trigger_event, version, connection,
     received_at, content, content_digest, byte_count, patient_key, birth_key, changed_at, repeats_control_id)
   select sending_application, sending_facility, control_id, message_code, trigger_event, version, connection, received_at,
-    substring($8::bytea from first_byte for byte_count), substring($9::bytea from (place::int - 1) * 32 + 1 for 32), byte_count,
+    substring($2::bytea from first_byte for byte_count), substring($3::bytea from (place - 1) * 32 + 1 for 32), byte_count,
     decode(patient, 'hex'), decode(birth, 'hex'), received_at, exists (
       select from hl7_message known where known.sending_application = given.sending_application
         and known.sending_facility = given.sending_facility and known.control_id = given.control_id
         and known.received_at > given.received_at - interval '${CONTROL_ID_WINDOW}')
-  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $10::timestamptz[], $11::int[],
-    $12::int[], $13::text[], $14::text[]) with ordinality as given(sending_application, sending_facility, control_id, message_code,
-    trigger_event, version, connection, received_at, first_byte, byte_count, patient, birth, place)
+  from json_to_recordset($1::json) as given(sending_application text, sending_facility text, control_id text, message_code text,
+    trigger_event text, version text, connection text, received_at timestamptz, first_byte int, byte_count int, patient text,
+    birth text, place int)
   order by place
   on conflict on constraint hl7_message_named do nothing
   returning sending_application, sending_facility, control_id`;
@@ -95,35 +96,37 @@ export function nameOf(entry: Pick<NewMessage, 'sendingApplication' | 'sendingFa
 }
 
 async function insertNew(database: Database, entries: readonly NewMessage[]): Promise<ReadonlySet<string>> {
-  const column = <T>(of: (entry: NewMessage) => T): T[] => entries.map(of);
   const values = [
-    column((entry) => entry.sendingApplication),
-    column((entry) => entry.sendingFacility),
-    column((entry) => entry.controlId),
-    column((entry) => entry.messageCode),
-    column((entry) => entry.triggerEvent),
-    column((entry) => entry.version),
-    column((entry) => entry.connection),
-    Buffer.concat(column((entry) => entry.content)),
-    Buffer.concat(column((entry) => entry.contentDigest)),
-    column((entry) => entry.receivedAt.toISOString()),
-    starts(entries),
-    column((entry) => entry.content.byteLength),
-    column((entry) => entry.patientKey?.toString('hex') ?? null),
-    column((entry) => entry.birthKey?.toString('hex') ?? null),
+    JSON.stringify(rowsOf(entries)),
+    Buffer.concat(entries.map(({ content }) => content)),
+    Buffer.concat(entries.map(({ contentDigest }) => contentDigest)),
   ];
   type Name = Pick<FeedTables['hl7_message'], 'sending_application' | 'sending_facility' | 'control_id'>;
   const { rows } = await database.kysely<FeedTables>().executeQuery<Name>(CompiledQuery.raw(INSERT, values));
   return new Set(rows.map((row) => JSON.stringify([row.sending_application, row.sending_facility, row.control_id])));
 }
 
-/** Where each content begins in all of them; SQL counts bytes from 1. */
-function starts(entries: readonly NewMessage[]): number[] {
+/** As `INSERT` reads them; `first_byte` is where a content begins in all of them, and SQL counts from 1. */
+function rowsOf(entries: readonly NewMessage[]): object[] {
   let at = 1;
-  return entries.map(({ content }) => {
-    const start = at;
-    at += content.byteLength;
-    return start;
+  return entries.map((entry, index) => {
+    const row = {
+      sending_application: entry.sendingApplication,
+      sending_facility: entry.sendingFacility,
+      control_id: entry.controlId,
+      message_code: entry.messageCode,
+      trigger_event: entry.triggerEvent,
+      version: entry.version,
+      connection: entry.connection,
+      received_at: entry.receivedAt,
+      first_byte: at,
+      byte_count: entry.content.byteLength,
+      patient: entry.patientKey?.toString('hex'),
+      birth: entry.birthKey?.toString('hex'),
+      place: index + 1,
+    };
+    at += row.byte_count;
+    return row;
   });
 }
 
