@@ -146,7 +146,7 @@ export function placesOf(wordingCount: number): Place[] {
   const wordings = Array.from({ length: wordingCount }, (_, index) => index);
   const first = (index: number) => index % (SIGN_COUNT / 2);
   const second = (index: number) => SIGN_COUNT / 2 + (Math.floor((2 * index) / SIGN_COUNT) % (SIGN_COUNT / 2));
-  const many = wordings.slice(0, Math.ceil(wordingCount / 4));
+  const many = wordings.slice(0, Math.ceil(wordingCount / 8));
   return [
     {
       name: 'a category that nobody has',

@@ -3,7 +3,8 @@
  * which sees more than any researcher: from the moment it hands a question to a site to the moment it has the signed answer, over real
  * sockets, with the site's databases behind it. Questions come in a random order, so that both kinds meet the same machine.
  *
- *   npm run bench -- disclosure-timing [--patients 200000] [--persons 50000] [--wordings 200]
+ *   npm run bench -- disclosure-timing [--patients 200000] [--persons 20000] [--wordings 200]
+ *     [--part at-once | as-it-comes] [--place cohort]
  *
  * First a site that answers at once (`questionMsMin` 0), where one threshold guesses from one time and from the mean of several, since
  * asking again is free: what there is to be seen. Then a site as it comes. A control of other work says that the attacker can see.
@@ -36,8 +37,10 @@ const AT_ONCE_ROUND_COUNT = 3;
 const { values } = parseArgs({
   options: {
     patients: { type: 'string', default: '200000' },
-    persons: { type: 'string', default: '50000' },
+    persons: { type: 'string', default: '20000' },
     wordings: { type: 'string', default: '200' },
+    part: { type: 'string' },
+    place: { type: 'string', default: '' },
   },
 });
 const PATIENT_COUNT = Number(values.patients);
@@ -165,12 +168,20 @@ async function withSite(
   }
 }
 
-await withSite('bench-timing-at-once', { questionMsMin: 0 }, async (asker) => {
+const places = (wordingCount: number) => placesOf(wordingCount).filter(({ name }) => name.includes(values.place));
+
+async function measureAtOnce(asker: RecordsSite): Promise<void> {
   const setting = { name: 'at once', roundCount: AT_ONCE_ROUND_COUNT, isPromised: false };
-  for (const place of placesOf(AT_ONCE_WORDING_COUNT)) await measure(asker, place, setting);
-});
-// Answers that wait leave the site idle: three are asked for side by side, one of each place.
-await withSite('bench-timing-as-it-comes', { questionMsMin: QUESTION_MS_MIN }, async (asker) => {
+  for (const place of places(AT_ONCE_WORDING_COUNT)) await measure(asker, place, setting);
+}
+
+/** Answers that wait leave the site idle: three are asked for side by side, one of each place. */
+async function measureAsItComes(asker: RecordsSite): Promise<void> {
   const setting = { name: 'as it comes', roundCount: 1, isPromised: true };
-  await Promise.all(placesOf(WORDING_COUNT).map((place) => measure(asker, place, setting)));
-});
+  await Promise.all(places(WORDING_COUNT).map((place) => measure(asker, place, setting)));
+}
+
+const { part } = values;
+if (part !== 'as-it-comes') await withSite('bench-timing-at-once', { questionMsMin: 0 }, measureAtOnce);
+if (part !== 'at-once')
+  await withSite('bench-timing-as-it-comes', { questionMsMin: QUESTION_MS_MIN }, measureAsItComes);
