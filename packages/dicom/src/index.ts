@@ -66,7 +66,7 @@ export type { Algorithm } from './objects/algorithm.ts';
 export type { CodedConcept } from './objects/coded-concept.ts';
 export { type ContributingEquipment, type Derivation, type Equipment, part10Of } from './objects/derived-object.ts';
 export { type EncapsulatedPdf, encapsulatedPdfOf } from './objects/encapsulated-pdf.ts';
-export { type InstanceReference, referenceTo } from './objects/instance-reference.ts';
+export { type InstanceReference, referencedSeries, referenceTo } from './objects/instance-reference.ts';
 export {
   type ContentItem,
   type ContentValue,
@@ -83,10 +83,16 @@ export {
   type MeasurementReport,
   measurementReportOf,
 } from './objects/report/measurement-report.ts';
-export { type ReadMeasurementReport, readMeasurementReport } from './objects/report/measurement-report-reader.ts';
+export {
+  type ReadMeasurementGroup,
+  type ReadMeasurementReport,
+  type ReadRegion,
+  readMeasurementReport,
+} from './objects/report/measurement-report-reader.ts';
 export { type StructuredReport, structuredReportOf } from './objects/report/structured-report.ts';
 export { type CapturedPixels, type SecondaryCapture, secondaryCaptureOf } from './objects/secondary-capture.ts';
-export type { Segment } from './objects/segmentation/segment.ts';
+export type { ReadSegment, Segment } from './objects/segmentation/segment.ts';
+export { filledVoxelsOf, voxelVolumeOf } from './objects/segmentation/segment-volume.ts';
 export type { SegmentVoxels } from './objects/segmentation/segment-voxels.ts';
 export { type Segmentation, segmentationOf } from './objects/segmentation/segmentation.ts';
 export {
@@ -97,7 +103,7 @@ export {
   segmentVolumeOf,
 } from './objects/segmentation/segmentation-reader.ts';
 export { randomUid } from './objects/uuid-uid.ts';
-export { readHead, readPart10 } from './part10.ts';
+export { type Part10File, readHead, readPart10 } from './part10.ts';
 export { type IncomingFile, readIncomingFile } from './part10-stream.ts';
 export { metaFor, writeDataSet, writePart10 } from './part10-writer.ts';
 export type { Window } from './pixel/grayscale.ts';

@@ -76,7 +76,7 @@ export {
 export { GATHERED_COLUMNS } from './discovery/gathered-rows.ts';
 export { type EtlStep, etlSteps } from './etl/etl-plan.ts';
 export { ROWS_PER_RESOURCE_MAX } from './etl/event-sql.ts';
-export { BODY_PART_CODES } from './etl/imaging-codes.ts';
+export { BODY_PART_CODES, CODING_SCHEME_PREFIX } from './etl/imaging-codes.ts';
 export { accountByTypeSql, accountFindingsSql } from './etl/row-account.ts';
 export { nextNumberSql, sourceStateSql, writeSourceStateStatements } from './etl/source-state.ts';
 export {

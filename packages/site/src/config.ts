@@ -26,6 +26,12 @@ export const SiteConfigSchema = Type.Object(
     duckdbThreads: Type.Integer({ default: 2, minimum: 1, maximum: 1024 }),
     trainingThreads: Type.Integer({ default: 1, minimum: 1, maximum: 256, description: 'of one model at a time' }),
     taskConcurrency: Type.Integer({ default: 4, minimum: 1, maximum: 64, description: 'tasks of the hub at once' }),
+    questionMsMin: Type.Integer({
+      default: 250,
+      minimum: 0,
+      maximum: 60_000,
+      description: 'least time to an answer about patients; with 0 the time can tell nobody from a few',
+    }),
     aucMin: Type.Number({ default: 0.5, minimum: 0, maximum: 1, description: 'below it no model is deployed here' }),
     siteCountMin: Type.Integer({ default: 1, minimum: 1, maximum: 1000, description: 'sites behind a deployed model' }),
     dicom: Type.Optional(DicomSettingsSchema),

@@ -233,7 +233,13 @@ function notesOf(
 function openPasses(settings: SiteConfig, opened: PlaneDeps): CdmPasses | undefined {
   const { records } = settings;
   if (records?.etl === undefined) return undefined;
-  return createCdmPasses({ ...opened, file: records.cdm, settings: records.etl, bounds: recordBounds(settings) });
+  return createCdmPasses({
+    ...opened,
+    file: records.cdm,
+    settings: records.etl,
+    imagesDir: imagesDir(settings),
+    bounds: recordBounds(settings),
+  });
 }
 
 async function openFeed(
@@ -246,10 +252,14 @@ async function openFeed(
   return feed;
 }
 
+function imagesDir({ dataDir }: SiteConfig): string {
+  return path.join(dataDir, 'images');
+}
+
 /** Images only where the site has a place in its hospital's DICOM network. */
 async function openImaging(settings: SiteConfig, opened: PlaneDeps): Promise<Imaging | undefined> {
   if (settings.dicom === undefined) return undefined;
-  const dir = path.join(settings.dataDir, 'images');
+  const dir = imagesDir(settings);
   const { shutdown, projectStands } = opened;
   const research = { ...researchSettings(settings), projectStands };
   const imaging = await createImaging({ ...opened, dir, settings: settings.dicom, research });

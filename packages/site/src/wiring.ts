@@ -37,6 +37,7 @@ import { localRunRoutes } from './local-runs/routes.ts';
 import type { Machinery } from './main.ts';
 import { createOptOuts, OPT_OUTS_DEFAULT, type OptOuts } from './opt-outs/opt-outs.ts';
 import { optOutRoutes } from './opt-outs/routes.ts';
+import { type AnswerTimes, createAnswerTimes } from './questions/answer-times.ts';
 import { createQuestions } from './questions/questions.ts';
 import { createRecordCdm } from './records/record-cdm.ts';
 import { createRecordPatients } from './records/record-patients.ts';
@@ -164,7 +165,7 @@ function wireResearch(deps: WiringDeps, hub: ReturnType<typeof hubCallsOf>) {
   const records = createRecords({ ...deps, standingOf, questionsGranted, records: recordSource });
   const exchange = createExchange({
     ...deps,
-    performer: performerOf({ questions, records, training }),
+    performer: performerOf({ questions, records, training, times: answerTimes(deps) }),
     concurrency: deps.settings.taskConcurrency,
     filesOf: (runId: RunId) => folders.filesOf(runId),
     watch: governance.watch,
@@ -237,7 +238,16 @@ type Questions = ReturnType<typeof createQuestions>;
 type Records = ReturnType<typeof createRecords>;
 type Training = ReturnType<typeof createTraining>;
 
-function performerOf(by: { questions: Questions; records: Records; training: Training }): Performer {
+function answerTimes({ noiseSecret, settings }: WiringDeps): AnswerTimes {
+  return createAnswerTimes({ noiseSecret, firstMs: settings.questionMsMin });
+}
+
+function performerOf(by: {
+  questions: Questions;
+  records: Records;
+  training: Training;
+  times: AnswerTimes;
+}): Performer {
   return {
     perform(task: SiteTask, signal) {
       switch (task.kind) {
@@ -245,9 +255,9 @@ function performerOf(by: { questions: Questions; records: Records; training: Tra
           return by.training.perform(task, signal);
         case 'cohort':
         case 'concepts':
-          return by.records.answer(task, signal);
+          return by.times.hold(() => by.records.answer(task, signal), signal);
         default:
-          return by.questions.answer(task, signal);
+          return by.times.hold(() => by.questions.answer(task, signal), signal);
       }
     },
     recheck(task: SiteTask) {

@@ -27,13 +27,17 @@ export class RecordsSite {
   static async start(
     engine: Engine,
     name: string,
-    change: { statements?: readonly string[]; records?: Partial<NonNullable<SiteConfig['records']>> } = {},
+    change: {
+      statements?: readonly string[];
+      records?: Partial<NonNullable<SiteConfig['records']>>;
+      settings?: Partial<SiteConfig>;
+    } = {},
   ): Promise<RecordsSite> {
     const { statements = recordsStatements({ token: TOKEN }) } = change;
     const cdm = await makeCdm(engine, statements, { isStrict: false });
     const hub = await startScriptedHub();
     const records = { cdm: cdm.where, dataset: 'records', feasibility: 'any-project' as const, ...change.records };
-    const site = await startTestSite(hub, name, { records });
+    const site = await startTestSite(hub, name, { records, ...change.settings });
     return new RecordsSite(hub, site, cdm);
   }
 

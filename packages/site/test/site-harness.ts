@@ -76,6 +76,7 @@ export function settingsFor(dataDir: string, databaseUrl: string, change: Partia
       duckdbThreads: 2,
       trainingThreads: 1,
       taskConcurrency: 4,
+      questionMsMin: 0, // most tests ask many questions, and look at other things
       aucMin: 0.5,
       siteCountMin: 1,
       ...change,

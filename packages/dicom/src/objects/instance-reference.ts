@@ -1,5 +1,5 @@
 /** How an object points at others: by class and instance, and as evidence by study and series too (PS3.3 10.8, C.17.2.3). */
-import { type DataSet, textOf } from '../data-set.ts';
+import { type DataSet, itemsOf, textOf } from '../data-set.ts';
 import { DicomError } from '../dicom-error.ts';
 import { type ElementBuilder, numberElement, sequenceElement, textElement } from '../element-values.ts';
 import { type CodedConcept, conceptElement } from './coded-concept.ts';
@@ -10,6 +10,12 @@ const UIDS = {
   studyInstanceUid: [0x0020000d, 'StudyInstanceUID'],
   seriesInstanceUid: [0x0020000e, 'SeriesInstanceUID'],
 } as const;
+
+/** Sequences of studies, of their series, and of the instances of these. */
+const STUDY_SEQUENCES = [0x0040a375, 0x0040a385, 0x00081200] as const;
+const SERIES_SEQUENCE = 0x00081115;
+const INSTANCE_SEQUENCES = [0x00081199, 0x0008114a] as const;
+const REFERENCED_INSTANCE = 0x00081155;
 
 export type InstanceReference = { readonly [name in keyof typeof UIDS]: string };
 
@@ -27,6 +33,21 @@ export function referenceTo(dataSet: DataSet): InstanceReference {
     studyInstanceUid: uidOf('studyInstanceUid'),
     seriesInstanceUid: uidOf('seriesInstanceUid'),
   };
+}
+
+/** Instance -> its series, for all that a data set refers to as the evidence of a report, or in the module of images (C.12.2). */
+export function referencedSeries(dataSet: DataSet): ReadonlyMap<string, string> {
+  const studies = STUDY_SEQUENCES.flatMap((sequence) => itemsOf(dataSet, sequence));
+  const series = [dataSet, ...studies].flatMap((holder) => itemsOf(holder, SERIES_SEQUENCE));
+  const found = new Map<string, string>();
+  for (const one of series) {
+    const seriesUid = textOf(one, UIDS.seriesInstanceUid[0]);
+    for (const instance of INSTANCE_SEQUENCES.flatMap((sequence) => itemsOf(one, sequence))) {
+      const uid = textOf(instance, REFERENCED_INSTANCE);
+      if (uid !== undefined && seriesUid !== undefined) found.set(uid, seriesUid);
+    }
+  }
+  return found;
 }
 
 /** SOP Instance Reference Macro (PS3.3 table 10-11). */

@@ -4,7 +4,9 @@
  */
 import { eraStatements } from './era-sql.ts';
 import { eventStatements } from './event-sql.ts';
-import { imageStatements } from './image-sql.ts';
+import { affectedFeatures } from './feature-event-sql.ts';
+import { imageFeatureStatements } from './image-feature-sql.ts';
+import { imageStatements, seriesStatements } from './image-sql.ts';
 import { observationPeriodStatements, personStatements } from './person-sql.ts';
 import { accountStatements } from './row-account.ts';
 import { absentStatements, finishStatements, takeOverStatements } from './take-over-sql.ts';
@@ -28,8 +30,9 @@ export function etlSteps({ isRebuild, isWhole }: { isRebuild: boolean; isWhole: 
       ],
     },
     { name: 'visits', statements: visitStatements() },
+    { name: 'series', statements: [...seriesStatements(), affectedFeatures()] },
     { name: 'events', statements: eventStatements() },
-    { name: 'images', statements: imageStatements() },
+    { name: 'images', statements: [...imageStatements(), ...imageFeatureStatements()] },
     { name: 'eras', statements: [...eraStatements(), ...observationPeriodStatements()] },
     { name: 'account', statements: [...accountStatements(), ...finishStatements()] },
   ];

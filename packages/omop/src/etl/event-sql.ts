@@ -6,6 +6,8 @@
  * An event whose code maps to several standard concepts gives a row for each. The key of a row is its resource's number times
  * a thousand plus the row's place in the resource, so it is the same whenever it is made again.
  */
+import { featureEvents } from './feature-event-sql.ts';
+import { CODING_SCHEME_PREFIX } from './imaging-codes.ts';
 import { deleteOfAffected } from './person-sql.ts';
 import { STAGING_SCHEMA } from './staging-tables.ts';
 
@@ -157,14 +159,19 @@ function affectedEvents(): string {
 SELECT e.*, r.resource_number, a.person_id FROM ${STAGING_SCHEMA}.event e
   JOIN affected_person_number a USING (person_key)
   JOIN person USING (person_id)
-  JOIN ${STAGING_SCHEMA}.resource r USING (resource_key)`;
+  JOIN ${STAGING_SCHEMA}.resource r USING (resource_key)
+UNION ALL BY NAME
+${featureEvents()}`;
 }
+
+/** A coding scheme of DICOM that FHIR has no name for is looked up by its designator, which a map of the site's own may know. */
+const OF_SCHEME = `CASE WHEN starts_with(c.system, '${CODING_SCHEME_PREFIX}') THEN substr(c.system, ${CODING_SCHEME_PREFIX.length + 1}) END`;
 
 /** Codes of each event, also those that stand in a resource it points to, with their vocabulary. */
 function codings(): string {
   const code = (
     join: string,
-  ) => `SELECT e.resource_key, e.ordinal, c.role, c.position, c.system, c.code, s.vocabulary_id
+  ) => `SELECT e.resource_key, e.ordinal, c.role, c.position, c.system, c.code, coalesce(s.vocabulary_id, ${OF_SCHEME}) AS vocabulary_id
   FROM affected_event e JOIN ${STAGING_SCHEMA}.event_code c ON ${join}
   LEFT JOIN ${STAGING_SCHEMA}.code_system s USING (system)`;
   return `CREATE OR REPLACE TEMP TABLE coding AS
@@ -188,11 +195,14 @@ SELECT resource_key, ordinal, role, system, code, coalesce(source_concept_id, 0)
   FROM chosen WHERE position = chosen_position`;
 }
 
+/** Of each event one meaning of the role, where a code has several always the same. */
+export function oneMeaning(role: string): string {
+  return `(SELECT DISTINCT ON (resource_key, ordinal) * FROM meaning WHERE role = '${role}'
+       ORDER BY resource_key, ordinal, concept_id)`;
+}
+
 function eventRows(): string {
   const tables = Object.entries(DOMAIN_TABLES).map(([domain, table]) => `WHEN '${domain}' THEN '${table}'`);
-  const one = (role: string) =>
-    `(SELECT DISTINCT ON (resource_key, ordinal) * FROM meaning WHERE role = '${role}'
-       ORDER BY resource_key, ordinal, concept_id)`;
   return `CREATE OR REPLACE TEMP TABLE event_row AS
 SELECT e.resource_number * ${ROWS_PER_RESOURCE_MAX + 1} + row_number() OVER (
          PARTITION BY e.resource_key ORDER BY e.ordinal, c.concept_id) AS row_id,
@@ -212,9 +222,9 @@ SELECT e.resource_number * ${ROWS_PER_RESOURCE_MAX + 1} + row_number() OVER (
        e.range_low, e.range_high, e.quantity, e.days_supply, e.refills, e.sig, e.status, e.stop_reason
   FROM affected_event e
   LEFT JOIN meaning c ON c.resource_key = e.resource_key AND c.ordinal = e.ordinal AND c.role = 'code'
-  LEFT JOIN ${one('value')} w ON w.resource_key = e.resource_key AND w.ordinal = e.ordinal
-  LEFT JOIN ${one('unit')} u ON u.resource_key = e.resource_key AND u.ordinal = e.ordinal
-  LEFT JOIN ${one('route')} t ON t.resource_key = e.resource_key AND t.ordinal = e.ordinal
+  LEFT JOIN ${oneMeaning('value')} w ON w.resource_key = e.resource_key AND w.ordinal = e.ordinal
+  LEFT JOIN ${oneMeaning('unit')} u ON u.resource_key = e.resource_key AND u.ordinal = e.ordinal
+  LEFT JOIN ${oneMeaning('route')} t ON t.resource_key = e.resource_key AND t.ordinal = e.ordinal
   LEFT JOIN ${STAGING_SCHEMA}.resource vk ON vk.resource_key = e.visit_key
   LEFT JOIN visit_of_encounter v ON v.encounter_id = vk.resource_number
   LEFT JOIN ${STAGING_SCHEMA}.resource pk ON pk.resource_key = e.provider_key

@@ -1,7 +1,8 @@
 /**
  * Whose the studies of an archive of images are. A study names its patient by a number and the authority that gave it; a Patient has
  * such numbers as identifiers. One patient who has it is matched; nobody, or two, is said, and the study has no rows. All studies are
- * matched anew in every pass, since it is patients who come, go and are merged; it is one join.
+ * matched anew in every pass, since it is patients who come, go and are merged; it is one join. What segmentations and reports of a
+ * study say is its patient's.
  */
 import { STAGING_SCHEMA } from './staging-tables.ts';
 import { SURVIVOR } from './survivor-sql.ts';
@@ -15,6 +16,7 @@ export const MATCH_RULES = [
   'patient.unmatched',
   'patient.ambiguous',
   'patient.differs',
+  'study.missing',
 ] as const;
 
 type MatchRule = (typeof MATCH_RULES)[number];
@@ -46,8 +48,14 @@ WITH study AS (
                             WHERE f.study_uid = m.study_uid AND f.is_archived IS NOT TRUE
                               AND coalesce(s.survivor_key, f.person_key) <> m.person_key) THEN ${rule('patient.differs')} END AS rule
     FROM matched m
+), study_match AS (
+  SELECT resource_key, rule, CASE WHEN rule IS NULL THEN person_key END AS person_key FROM judged
 )
-SELECT resource_key, rule, CASE WHEN rule IS NULL THEN person_key END AS person_key FROM judged`,
+SELECT * FROM study_match
+UNION ALL
+SELECT f.resource_key, CASE WHEN m.resource_key IS NULL THEN ${rule('study.missing')} ELSE m.rule END, m.person_key
+  FROM (SELECT DISTINCT resource_key, study_key FROM ${STAGING_SCHEMA}.image_feature) f
+  LEFT JOIN study_match m ON m.resource_key = f.study_key`,
     `INSERT INTO ${affected}
 SELECT DISTINCT person_key FROM (
   SELECT unnest([r.person_key, m.person_key]) AS person_key FROM ${RESOURCE} r JOIN image_match m USING (resource_key)

@@ -13,8 +13,14 @@ import { SURVIVOR } from './survivor-sql.ts';
 
 const DCM = 'http://dicom.nema.org/resources/ontology/DCM';
 
+/** `affected_series`: of each patient who is made anew the series of images, with the number of their row. */
+export function seriesStatements(): string[] {
+  return [affectedSeries()];
+}
+
+/** After `seriesStatements` and the events. */
 export function imageStatements(): string[] {
-  return [deleteOfAffected('image_occurrence'), affectedSeries(), occurrences(), ...findings()];
+  return [deleteOfAffected('image_occurrence'), occurrences(), ...findings()];
 }
 
 function affectedSeries(): string {

@@ -55,3 +55,6 @@ export const MODALITY_PROCEDURE_CODES: Readonly<Record<string, string>> = {
   RF: '44491008',
   US: '16310003',
 };
+
+/** Stands before the designator of a coding scheme of DICOM (PS3.16 8) for which FHIR has no URI: "coding-scheme:SRT". */
+export const CODING_SCHEME_PREFIX = 'coding-scheme:';

@@ -20,7 +20,9 @@ export function accountStatements(): string[] {
   FROM (SELECT r.resource_key, n.row_count FROM ${STAGING_SCHEMA}.resource r
           LEFT JOIN (SELECT resource_key, count(*) AS row_count FROM event_row WHERE concept_id <> 0 GROUP BY resource_key) n
           USING (resource_key)
-         WHERE r.person_key IN (SELECT person_key FROM affected_person)) m
+         WHERE r.person_key IN (SELECT person_key FROM affected_person)
+            -- What was of a study whose patient nobody knows any more has no rows now.
+            OR r.resource_key IN (SELECT resource_key FROM image_match WHERE person_key IS NULL)) m
  WHERE m.resource_key = resource.resource_key`,
   ];
 }

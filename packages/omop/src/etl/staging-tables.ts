@@ -91,7 +91,10 @@ export const STAGED = {
     status: 'varchar',
     stop_reason: 'varchar',
   },
-  /** Codes of an event, or of a resource that others take their code from (ordinal 0). `role` is code, value, unit or route. */
+  /**
+   * Codes of an event or an image's feature, or of a resource that others take their code from (ordinal 0). `role` is code, value,
+   * unit or route, and of features finding and site.
+   */
   event_code: {
     resource_key: 'varchar',
     ordinal: 'integer',
@@ -121,6 +124,29 @@ export const STAGED = {
     procedure_key: 'varchar',
     body_site_system: 'varchar',
     body_site_code: 'varchar',
+  },
+  /**
+   * What a segmentation or a measurement report of the archive says of images: a value, or without one what was found. A resource is
+   * one segment or one group of measurements; whose it is, and when it was seen, its study says.
+   */
+  image_feature: {
+    resource_key: 'varchar',
+    ordinal: 'integer',
+    /** Of the archived study that the object belongs to. */
+    study_key: 'varchar',
+    /** Of the object, and of the images that it speaks of. */
+    own_series_uid: 'varchar',
+    source_series_uid: 'varchar',
+    /** The same wherever the same thing is spoken of. */
+    tracking_uid: 'varchar',
+    /** Measurement or Observation. */
+    default_domain: 'varchar',
+    type_concept_id: 'integer',
+    value_number: 'double',
+    unit_text: 'varchar',
+    /** Name and version of the program that found it, and when. */
+    alg_system: 'varchar',
+    alg_at: 'varchar',
   },
   /** What a reader found: `severity` is warning, unmapped or refused. */
   reading_finding: {

@@ -1,7 +1,7 @@
 /**
  * One pass of the ETL from the records of this site to its CDM.
  *
- *   FHIR store, image index ──► what changed since the state that the CDM names ──► copy of the CDM ──► in the place of the CDM
+ *   FHIR store, images ──► what changed since the state that the CDM names ──► copy of the CDM ──► in the place of the CDM
  *
  * Invariants: how far the records were read stands in the CDM and is committed with the rows made of them, so a pass that is cut off
  * anywhere is as if it had not been, and nothing is mapped twice; whoever asks the CDM meanwhile finds it as the pass before left it.
@@ -21,6 +21,7 @@ import { type CdmDatabase, openCdmDatabase } from '../omop-etl/cdm-database.ts';
 import { type EtlResult, runEtl, type SourceResource } from '../omop-etl/etl.ts';
 import { loadVocabulary } from '../omop-etl/vocabulary-files.ts';
 import { beginPart, discardPart, publishPart, readPublishedState, type SourceState } from './cdm-file.ts';
+import { type FeatureReading, featureSource } from './feature-source.ts';
 import { imageSource } from './image-source.ts';
 import type { PassSettings } from './pass-settings.ts';
 import { recordSource } from './record-source.ts';
@@ -36,6 +37,8 @@ export type PassDeps = {
   /** Path of the CDM. */
   readonly file: string;
   readonly settings: PassSettings;
+  /** Folder of the archive of images. */
+  readonly imagesDir: string;
   /** Of what only reads the CDM. */
   readonly bounds: SessionBounds;
 };
@@ -47,13 +50,15 @@ export type PassResult =
 /** Names in the state of a CDM. */
 const RECORDS = 'records';
 const IMAGES = 'images';
+const FEATURES = 'image-features';
 const AUTHORITIES = 'patient-numbers';
 const VOCABULARY = 'vocabulary';
 
 type Plan = {
-  /** Keys after which records and images are read. */
+  /** Keys after which records, images and what is said of these are read. */
   readonly recordsAfter: string;
   readonly imagesAfter: string;
+  readonly featuresAfter: string;
   readonly isWhole: boolean;
   readonly isRebuild: boolean;
   readonly loadsVocabulary: boolean;
@@ -89,17 +94,20 @@ async function planPass(
   const isWhole = isRebuild || records.isWhole || images.isWhole;
   const loadsVocabulary = known?.get(VOCABULARY) !== vocabulary;
   const asksImagesAnew = known?.get(AUTHORITIES) !== authorities;
-  const isSame = records.isSame && images.isSame;
+  const features = known?.get(FEATURES); // none in a CDM from before they were read
+  const isSame = records.isSame && images.isSame && features === images.until;
   if (!isWhole && !loadsVocabulary && !asksImagesAnew && isSame) return undefined;
   return {
     recordsAfter: isWhole ? '0' : records.after,
     imagesAfter: isWhole || asksImagesAnew ? '0' : images.after,
+    featuresAfter: isWhole ? '0' : (features ?? '0'),
     isWhole,
     isRebuild: isRebuild || (loadsVocabulary && known !== undefined),
     loadsVocabulary,
     state: new Map([
       [RECORDS, records.until],
       [IMAGES, images.until],
+      [FEATURES, images.until],
       [VOCABULARY, vocabulary],
       [AUTHORITIES, authorities],
     ]),
@@ -119,7 +127,8 @@ async function rangeOf(
   return { after, until: settled ?? after, isWhole: read === undefined || isOlder, isSame: settled === read };
 }
 
-async function makePart({ database, file, settings }: PassDeps, plan: Plan, signal: AbortSignal): Promise<EtlResult> {
+async function makePart(deps: PassDeps, plan: Plan, signal: AbortSignal): Promise<EtlResult> {
+  const { database, file, settings } = deps;
   const part = await beginPart(file);
   faultPoint('cdm.pass.copied');
   const { memoryMiB, threads, vocabulary } = settings;
@@ -127,7 +136,7 @@ async function makePart({ database, file, settings }: PassDeps, plan: Plan, sign
   const cdm = await openCdmDatabase({ file: part, memoryMiB, threads, firstNumber });
   try {
     if (plan.loadsVocabulary) await loadVocabulary(cdm, vocabulary);
-    const result = await readInto(cdm, { database, settings, plan, signal });
+    const result = await readInto(cdm, { ...deps, plan, signal });
     faultPoint('cdm.pass.committed');
     // Before anybody can see a number of this pass: a CDM that replaces a lost one must not give it to another person.
     await raiseNextNumber(database, await nextNumberOf(cdm));
@@ -146,14 +155,15 @@ async function readInto(
   {
     database,
     settings: { patientNumbers: authorities },
+    imagesDir,
     plan,
     signal,
-  }: Pick<PassDeps, 'database' | 'settings'> & Reading,
+  }: Pick<PassDeps, 'database' | 'settings' | 'imagesDir'> & Reading,
 ): Promise<EtlResult> {
   const applicationName = 'lantern-cdm-pass';
   const connection = await openReadOnlyConnection({ url: database.url, applicationName, signal });
   try {
-    return await runEtl(cdm, changes(connection, { ...plan, authorities }), {
+    return await runEtl(cdm, changes(connection, { ...plan, authorities, imagesDir, signal }), {
       isRebuild: plan.isRebuild,
       isWhole: plan.isWhole,
       signal,
@@ -173,10 +183,17 @@ async function readInto(
 /** All within one state of the database. */
 async function* changes(
   connection: ReadOnlyConnection,
-  { recordsAfter, imagesAfter, authorities }: Plan & { readonly authorities: PassSettings['patientNumbers'] },
+  {
+    recordsAfter,
+    imagesAfter,
+    featuresAfter,
+    authorities,
+    ...reading
+  }: Plan & Omit<FeatureReading, 'after'> & { readonly authorities: PassSettings['patientNumbers'] },
 ): AsyncGenerator<SourceResource> {
   yield* recordSource(connection, recordsAfter);
   yield* imageSource(connection, { after: imagesAfter, authorities });
+  yield* featureSource(connection, { ...reading, after: featuresAfter });
 }
 
 async function nextNumberOf(cdm: CdmDatabase): Promise<string> {

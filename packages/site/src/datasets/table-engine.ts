@@ -53,6 +53,8 @@ export async function openTableEngine(options: TableEngineOptions): Promise<Tabl
   });
   const admin = await instance.connect();
   await admin.run(`SET allowed_directories = [${sqlText(`${dataDir}${path.sep}`)}]`);
+  // Else parts of a file in which nothing can match are not read, and the time of a question says that nothing does.
+  await admin.run("SET GLOBAL disabled_optimizers = 'filter_pushdown,statistics_propagation'");
   await admin.run('SET enable_external_access = false');
   await admin.run('SET lock_configuration = true');
   return {

@@ -8,6 +8,8 @@ export type Performed = {
   readonly body: AnswerBody;
   /** The decision under which this was done; absent where none was needed. */
   readonly decisionDigest?: Digest;
+  /** Of a question, as the budget charges it: the same for one that is only worded otherwise. */
+  readonly wording?: string;
   /** Files that must be at the hub before the answer. */
   readonly files?: readonly AnswerFile[];
   /** Written in the transaction that stores the answer. */

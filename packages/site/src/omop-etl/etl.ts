@@ -14,6 +14,7 @@ import {
 import { type CdmDatabase, type CdmSession, stagedWriter } from './cdm-database.ts';
 import type { Json } from './fhir-json.ts';
 import { stageResource } from './fhir-source.ts';
+import type { ResourceStage } from './staged-resource.ts';
 
 /** A resource as its source has it now. `contentHash` changes whenever the content does; a deleted one has no content. */
 export type SourceResource = {
@@ -21,6 +22,8 @@ export type SourceResource = {
   readonly id: string;
   readonly contentHash: string;
   readonly content: Json | undefined;
+  /** In the place of the reader of its type, for a source that has understood its content already. */
+  readonly read?: (stage: ResourceStage) => void;
 };
 
 export type EtlResult = {
@@ -115,14 +118,14 @@ async function readAll(session: CdmSession, source: AsyncIterable<SourceResource
   const seen = new Map<string, string>();
   let readCount = 0;
   let repeatedCount = 0;
-  for await (const { resourceType, id, contentHash, content } of source) {
+  for await (const { resourceType, id, contentHash, content, read } of source) {
     signal?.throwIfAborted();
     readCount += 1;
     const resourceKey = `${resourceType}/${id}`;
     if (seen.has(resourceKey)) repeatedCount += 1;
     if (seen.get(resourceKey) === contentHash) continue;
     seen.set(resourceKey, contentHash);
-    const staged = content === undefined ? undefined : stageResource(resourceType, resourceKey, content);
+    const staged = content === undefined ? undefined : stageResource(resourceType, resourceKey, content, read);
     for (const { table, row } of staged?.rows ?? []) await writer.append(table, row, BigInt(readCount));
     resources.append({
       position: BigInt(readCount),

@@ -21,8 +21,13 @@ const READERS: Readonly<Record<string, Reader>> = {
   ),
 };
 
-/** `resourceKey` is "Observation/17"; references in `resource` are of that form as well. */
-export function stageResource(resourceType: string, resourceKey: string, resource: Json): StagedResource {
+/** `resourceKey` is "Observation/17"; references in `resource` are of that form as well. `read` goes before the reader of its type. */
+export function stageResource(
+  resourceType: string,
+  resourceKey: string,
+  resource: Json,
+  read?: (stage: ResourceStage) => void,
+): StagedResource {
   const rows: StagedRowOf[] = [];
   const findings: StagedRowOf[] = [];
   let isRefused = false;
@@ -38,13 +43,16 @@ export function stageResource(resourceType: string, resourceKey: string, resourc
       isRefused = true;
       find('refused', rule, code);
     },
+    leaveOut: (rule, code) => find('unmapped', rule, code),
     belongsTo: (key) => {
       personKey = key;
     },
   };
   const reader = READERS[resourceType];
-  if (reader === undefined) {
-    find('unmapped', 'resource-type', resourceType);
+  if (read !== undefined) {
+    read(stage);
+  } else if (reader === undefined) {
+    stage.leaveOut('resource-type', resourceType);
   } else {
     reader(resource, stage);
   }

@@ -14,12 +14,21 @@ export type ReadingRule =
   | 'date.not-exact'
   | 'end.before-start'
   | 'end.invalid'
+  | 'feature.missing'
+  | 'object.malformed'
+  | 'object.too-large'
+  | 'object.unreadable'
+  | 'object.unsupported'
   | 'patient.merged'
+  | 'patient.other-than-study'
   | 'patient.reference-missing'
+  | 'report.template'
   | 'resource-type'
   | 'series.missing'
   | 'status'
-  | 'value.invalid';
+  | 'value.invalid'
+  | 'value.words'
+  | 'volume.unknown';
 
 export type StagedResource = {
   readonly resourceKey: string;
@@ -38,6 +47,8 @@ export type ResourceStage = {
   add<Table extends StagedTable>(table: Table, row: Omit<StagedRow<Table>, 'resource_key'>): void;
   warn(rule: ReadingRule): void;
   refuse(rule: ReadingRule, code?: string): void;
+  /** The CDM has no place for it, or nobody here reads it. */
+  leaveOut(rule: ReadingRule, code: string): void;
   /** The patient whose rows change with this resource. */
   belongsTo(personKey: string): void;
 };

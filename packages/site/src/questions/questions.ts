@@ -41,7 +41,9 @@ export function createQuestions(deps: QuestionsDeps) {
       const plan = await planOrRefuse(deps, task, dataset);
       if ('body' in plan) return plan;
       const counted = await countPatients(deps, { plan, dataset, signal });
-      return deps.database.transaction((tx: SiteTx) => releaseInside(deps, tx, { task, permission, plan, counted }));
+      const asked = { task, permission, plan, counted };
+      const performed = await deps.database.transaction((tx: SiteTx) => releaseInside(deps, tx, asked));
+      return { ...performed, wording: plan.price.key };
     },
 
     /** May the stored answer still leave? */

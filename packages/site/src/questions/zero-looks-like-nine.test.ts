@@ -1,6 +1,7 @@
 /**
  * A set of no patients and one of nine, just below the threshold, leave the site in the same bytes and by the same steps.
- * Steps are statements of both databases, in their order; nothing is timed.
+ * Steps are statements of both databases, in their order; nothing is timed here: that is `answer-times.test.ts` and
+ * `bench/disclosure-timing`.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

@@ -119,7 +119,9 @@ async function answerCohort(deps: RecordsDeps, records: OpenRecords, asked: Aske
     const key = documentDigest({ dataVersion, optOuts: evidence.state, circe, wording, year: plan.year ?? null });
     return { price: { key, cost: plan.cost }, sets, rules: plan.rules, names, numbering };
   });
-  return deps.database.transaction((tx: SiteTx) => releaseCohort(deps, tx, { task, permission, evidence, counted }));
+  const releasing = { task, permission, evidence, counted };
+  const performed = await deps.database.transaction((tx: SiteTx) => releaseCohort(deps, tx, releasing));
+  return { ...performed, wording: counted.price.key };
 }
 
 async function answerConcepts(deps: RecordsDeps, records: OpenRecords, asked: Asked<ConceptsTask>): Promise<Performed> {
@@ -136,7 +138,9 @@ async function answerConcepts(deps: RecordsDeps, records: OpenRecords, asked: As
     const key = documentDigest({ dataVersion, optOuts: evidence.state, concepts });
     return { price: { key, cost: plan.cost }, table, limit: concepts.limit, names, numbering };
   });
-  return deps.database.transaction((tx: SiteTx) => releaseConcepts(deps, tx, { task, permission, evidence, counted }));
+  const releasing = { task, permission, evidence, counted };
+  const performed = await deps.database.transaction((tx: SiteTx) => releaseConcepts(deps, tx, releasing));
+  return { ...performed, wording: counted.price.key };
 }
 
 type Gathering = {

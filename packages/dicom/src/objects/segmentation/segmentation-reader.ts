@@ -20,6 +20,7 @@ import { type ReadSegment, segmentsIn } from './segment.ts';
 
 const TAGS = {
   segmentationType: 0x00620001,
+  fractionalType: 0x00620010,
   maximumFractionalValue: 0x0062000e,
   segmentIdentification: 0x0062000a,
   referencedSegmentNumber: 0x0062000b,
@@ -50,6 +51,8 @@ export type ReadSegmentation = {
   readonly columns: number;
   /** What a voxel has that belongs to its segment wholly: 1, or MaximumFractionalValue. */
   readonly maximum: number;
+  /** What parts of a voxel mean: how much of it is filled, or how likely it is that it is; nothing where there are none. */
+  readonly fraction: 'OCCUPANCY' | 'PROBABILITY' | undefined;
   readonly segments: readonly ReadSegment[];
   readonly frames: readonly SegmentationFrame[];
   /** As the object says it [mm]. */
@@ -80,10 +83,15 @@ export function readSegmentation(object: PixelSource): ReadSegmentation {
     rows,
     columns,
     maximum: type === 'BINARY' ? 1 : (numberOf(dataSet, TAGS.maximumFractionalValue) ?? 255),
+    fraction: type === 'BINARY' ? undefined : fractionOf(dataSet),
     segments: segmentsIn(dataSet),
     frames,
     spacingBetweenSlices: measures === undefined ? undefined : numberOf(measures, TAGS.spacingBetweenSlices),
   };
+}
+
+function fractionOf(dataSet: DataSet): 'OCCUPANCY' | 'PROBABILITY' {
+  return textOf(dataSet, TAGS.fractionalType) === 'OCCUPANCY' ? 'OCCUPANCY' : 'PROBABILITY';
 }
 
 function frameAt(dataSet: DataSet, index: number): Omit<SegmentationFrame, 'values'> {
@@ -170,7 +178,8 @@ function gridOf({ frames, spacingBetweenSlices }: ReadSegmentation): Grid {
   return { first, stepVector, sliceOf, slices };
 }
 
-function isEven(places: readonly number[], step: number): boolean {
+/** Whether all places lie at whole steps from the first. */
+export function isEven(places: readonly number[], step: number): boolean {
   return places.every((place) => Math.abs(place - Math.round(place / step) * step) <= PLACE_TOLERANCE * step);
 }
 
@@ -188,7 +197,8 @@ function framesOf({ frames, segments }: ReadSegmentation, segmentNumber: number)
   return frames.filter((frame) => frame.segmentNumber === segmentNumber);
 }
 
-function parallel(frames: readonly SegmentationFrame[]): SliceGeometry[] {
+/** Where the frames lie. Throws `object` where one does not say it, or they are not parallel. */
+export function parallel(frames: readonly SegmentationFrame[]): SliceGeometry[] {
   const geometries = frames.flatMap(({ geometry }) => geometry ?? []);
   if (geometries.length !== frames.length)
     throw new DicomError('object', 'ImagePositionPatient: a frame does not say where it lies.');
@@ -198,7 +208,7 @@ function parallel(frames: readonly SegmentationFrame[]): SliceGeometry[] {
 }
 
 /** `undefined` where all lie in one place. */
-function smallestStep(places: readonly number[]): number | undefined {
+export function smallestStep(places: readonly number[]): number | undefined {
   const ordered = places.toSorted((a, b) => a - b);
   const steps = ordered.slice(1).map((place, index) => place - (ordered[index] ?? 0));
   const real = steps.filter((step) => step > SAME_PLACE_MM);
