@@ -49,6 +49,28 @@ const concepts = {
   window: DayWindowSchema,
 };
 
+const units = {
+  unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
+  conversions: Type.Optional(
+    Type.Array(
+      Type.Object(
+        {
+          unit: Type.String({ minLength: 1, maxLength: 32 }),
+          factor: Type.Number(),
+          offset: Type.Optional(Type.Number()),
+        },
+        closed,
+      ),
+      { maxItems: 16 },
+    ),
+  ),
+  withoutUnit: Type.Optional(
+    Type.Union([Type.Literal('leave-out'), Type.Literal('as-declared')], {
+      description: 'values of which the record names no unit; left out unless said otherwise',
+    }),
+  ),
+};
+
 /** In years, as the difference of the years. */
 const AgeSchema = Type.Object({ kind: Type.Literal('age'), ...named, ...numeric }, closed);
 const YearSchema = Type.Object({ kind: Type.Literal('year'), ...named, ...numeric }, closed);
@@ -68,25 +90,7 @@ const MeasurementSchema = Type.Object(
     ...named,
     ...numeric,
     ...concepts,
-    unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
-    conversions: Type.Optional(
-      Type.Array(
-        Type.Object(
-          {
-            unit: Type.String({ minLength: 1, maxLength: 32 }),
-            factor: Type.Number(),
-            offset: Type.Optional(Type.Number()),
-          },
-          closed,
-        ),
-        { maxItems: 16 },
-      ),
-    ),
-    withoutUnit: Type.Optional(
-      Type.Union([Type.Literal('leave-out'), Type.Literal('as-declared')], {
-        description: 'values of which the record names no unit; left out unless said otherwise',
-      }),
-    ),
+    ...units,
     aggregation: Type.Union([
       Type.Literal('first'),
       Type.Literal('last'),
@@ -130,7 +134,12 @@ const ViewNameSchema = Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' });
 /** As SQL on FHIR names columns. */
 const ViewColumnSchema = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_]{0,254}$' });
 
-/** Values of a column of a view, as those of measurements; `window` needs a view with a day. Values are in `unit` already. */
+/**
+ * Values of a column of a view, as those of measurements; `window` needs a view with a day.
+ *
+ * unitColumn   the column that has the unit of each value, in UCUM, converted as those of measurements are; without it the values are
+ *              taken to be in `unit`, and neither `conversions` nor `withoutUnit` may be said
+ */
 const ViewFeatureSchema = Type.Object(
   {
     kind: Type.Literal('view'),
@@ -138,7 +147,8 @@ const ViewFeatureSchema = Type.Object(
     view: ViewNameSchema,
     column: Type.Optional(ViewColumnSchema),
     window: Type.Optional(DayWindowSchema),
-    unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
+    unitColumn: Type.Optional(ViewColumnSchema),
+    ...units,
     aggregation: Type.Union([
       Type.Literal('first'),
       Type.Literal('last'),
@@ -223,11 +233,14 @@ export function assertFeatureSpecification({ columns, views = [] }: FeatureSpeci
 }
 
 function assertView(
-  { aggregation, column, window }: ViewFeature,
+  { aggregation, column, window, unitColumn, conversions, withoutUnit }: ViewFeature,
   { hasDay, broken }: { hasDay: boolean; broken: (field: string, rule: string) => AppError },
 ): void {
   const isCount = aggregation === 'count' || aggregation === 'exists';
   if (!isCount && column === undefined) throw broken('column', 'is needed');
+  if (isCount && unitColumn !== undefined) throw broken('unitColumn', 'says nothing of a number of rows');
+  if (unitColumn === undefined && (conversions ?? withoutUnit) !== undefined)
+    throw broken('unitColumn', 'is needed to convert');
   if (!hasDay && window !== undefined) throw broken('window', 'needs a view that says its day');
   if (!hasDay && (aggregation === 'first' || aggregation === 'last'))
     throw broken('aggregation', 'needs a view that says its day');

@@ -90,7 +90,7 @@ export {
 export { codeMapStatements, sourceToStandardStatements, VOCABULARY_TABLES } from './etl/vocabulary.ts';
 export { type FeatureTablePlan, featureRowColumns, featureSql, planFeatureTable } from './features/feature-plan.ts';
 export { featureReportSql, featureTableSql } from './features/feature-table.ts';
-export { CLINICAL_UNITS, type UnitConversions } from './features/unit-conversion.ts';
+export { CLINICAL_UNITS, conversionsFor, type UnitConversions } from './features/unit-conversion.ts';
 export { createNoteDeidentifier, type DeidentifiedNote, type NoteSubject } from './free-text/deidentify-note.ts';
 export { FINDING_KINDS, type Finding, type FindingKind } from './free-text/finding.ts';
 export type { KnownName, KnownPerson } from './free-text/known-identifiers.ts';
