@@ -10,11 +10,14 @@ export type DesignRow =
   /** Columns without a value, or whose value is not one that the features describe. */
   | { readonly kind: 'unusable'; readonly columns: readonly string[] };
 
-/** Names of the features in order: a column, or `column=category`. */
+/** Names of the features in order: a column, `column=category`, or `column[index]` of an image, which no bedside has yet. */
 export function designNames(spec: Pick<FeatureSpec, 'features'>): string[] {
-  return spec.features.flatMap((feature) =>
-    feature.kind === 'numeric' ? [feature.column] : shownCategories(feature).map((each) => `${feature.column}=${each}`),
-  );
+  return spec.features.flatMap((feature) => {
+    if (feature.kind === 'one-hot') return shownCategories(feature).map((each) => `${feature.column}=${each}`);
+    if (feature.kind === 'numeric') return [feature.column];
+    const size = feature.shape.reduce((product, side) => product * side, 1);
+    return Array.from({ length: size }, (_, index) => `${feature.column}[${index}]`);
+  });
 }
 
 /**
@@ -48,7 +51,7 @@ function scale(value: number, mean = Number.NaN, stdDev = Number.NaN): number {
 }
 
 function encode(feature: Feature, value: number | string | undefined): number[] | undefined {
-  if (value === undefined) return undefined;
+  if (value === undefined || feature.kind === 'image') return undefined;
   if (feature.kind === 'numeric') return typeof value === 'number' && Number.isFinite(value) ? [value] : undefined;
   const text = String(value).replace(/^(-?[0-9]+)\.0+$/, '$1'); // "1.0" is how some tables spell the category "1"
   if (!feature.categories.includes(text)) return undefined;

@@ -7,7 +7,7 @@ export { explainCohort } from './cohort/explanation.ts';
 export { namedConcepts } from './cohort/named-concepts.ts';
 export { type CdmNeeds, planNeeds } from './cohort/plan-needs.ts';
 export type { PrintOptions } from './cohort/sql-printer.ts';
-export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
+export { type FeaturePlan, type ImageTables, planFeatures, type RowSet } from './dataset/feature-sql.ts';
 export type { FilterPlan } from './dataset/filter-sql.ts';
 export {
   PATIENT_COLUMN,
