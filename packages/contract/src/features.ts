@@ -7,6 +7,7 @@
  */
 import { type Static, Type } from 'typebox';
 import { CodingSchema, ColumnNameSchema, DatasetNameSchema, RangeSchema } from './dataset.ts';
+import { AppError } from './errors.ts';
 import { FilterSchema } from './filter.ts';
 
 export const FEATURE_COUNT_MAX = 10_000; // bounds the design matrix; wider inputs are images, not tables
@@ -32,6 +33,19 @@ const ImageInputSchema = Type.Object(
   { additionalProperties: false },
 );
 export type ImageInput = Static<typeof ImageInputSchema>;
+
+/** Features that an image makes. Throws `input.invalid` where they are more than a design matrix may have. */
+export function imageSize({ column, shape }: Pick<ImageInput, 'column' | 'shape'>): number {
+  const size = shape.reduce((product, side) => product * side, 1);
+  if (size <= FEATURE_COUNT_MAX) return size;
+  const field = `features/${column}`;
+  throw new AppError('input.invalid', `Features: ${column} makes more than ${FEATURE_COUNT_MAX} columns.`, { field });
+}
+
+/** `column[0]` and so on, in the order of the numbers. */
+export function imageNames(image: Pick<ImageInput, 'column' | 'shape'>): string[] {
+  return Array.from({ length: imageSize(image) }, (_, index) => `${image.column}[${index}]`);
+}
 
 export const FeatureSchema = Type.Union([
   Type.Object({ kind: Type.Literal('numeric'), column: ColumnNameSchema }, { additionalProperties: false }),

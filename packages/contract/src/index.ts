@@ -194,6 +194,8 @@ export {
   type ImageInput,
   type InputSource,
   InputSourceSchema,
+  imageNames,
+  imageSize,
   type Standardisation,
   type StandardisationKind,
   StandardisationKindSchema,

@@ -3,7 +3,7 @@
  * (x - mean) / stdDev by the pooled standardisation of the model version. It is the bedside's half of what `learning` does in
  * training; a test holds the two together.
  */
-import { AppError, type Feature, type FeatureSpec, type Standardisation } from '@lantern/contract';
+import { AppError, type Feature, type FeatureSpec, imageNames, type Standardisation } from '@lantern/contract';
 
 export type DesignRow =
   | { readonly kind: 'row'; readonly values: readonly number[] }
@@ -15,8 +15,7 @@ export function designNames(spec: Pick<FeatureSpec, 'features'>): string[] {
   return spec.features.flatMap((feature) => {
     if (feature.kind === 'one-hot') return shownCategories(feature).map((each) => `${feature.column}=${each}`);
     if (feature.kind === 'numeric') return [feature.column];
-    const size = feature.shape.reduce((product, side) => product * side, 1);
-    return Array.from({ length: size }, (_, index) => `${feature.column}[${index}]`);
+    return imageNames(feature);
   });
 }
 

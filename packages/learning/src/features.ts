@@ -3,7 +3,15 @@
  * all three read one `FeatureSpec`. A row with a missing value is never completed by a guess, and a category that the
  * description does not list is never taken for the reference category (all zeros): both are answers of their own.
  */
-import { AppError, type Feature, type FeatureSpec, type ImageInput, type Standardisation } from '@lantern/contract';
+import {
+  AppError,
+  FEATURE_COUNT_MAX,
+  type Feature,
+  type FeatureSpec,
+  imageNames,
+  imageSize,
+  type Standardisation,
+} from '@lantern/contract';
 
 /** A value of a column as a row gives it; `null` and `undefined` are missing. */
 export type ColumnValue = number | string | null | undefined;
@@ -14,12 +22,15 @@ export type EncodedRow =
   | { readonly kind: 'missing'; readonly columns: readonly string[] }
   | { readonly kind: 'invalid'; readonly columns: readonly string[] };
 
-/** Name of each feature, in order: the column, `column=category` for one-hot, or `column[index]` for an image. */
+/** Name of each feature, in order: the column, `column=category` for one-hot, or `column[index]` for an image. Throws `input.invalid` for too many. */
 export function featureNames(spec: Pick<FeatureSpec, 'features'>): string[] {
+  const pixelCount = spec.features.reduce((sum, one) => sum + (one.kind === 'image' ? imageSize(one) : 0), 0);
+  if (pixelCount > FEATURE_COUNT_MAX)
+    throw new AppError('input.invalid', `Features: images make more than ${FEATURE_COUNT_MAX} columns.`);
   return spec.features.flatMap((feature) => {
     if (feature.kind === 'numeric') return [feature.column];
     if (feature.kind === 'one-hot') return hotCategories(feature).map((category) => `${feature.column}=${category}`);
-    return Array.from({ length: imageSize(feature) }, (_, index) => `${feature.column}[${index}]`);
+    return imageNames(feature);
   });
 }
 
@@ -44,11 +55,6 @@ export function encodeRow(spec: Pick<FeatureSpec, 'features'>, row: Readonly<Rec
   if (missing.size > 0) return { kind: 'missing', columns: [...missing] };
   if (invalid.size > 0) return { kind: 'invalid', columns: [...invalid] };
   return { kind: 'complete', values };
-}
-
-/** Features that an image makes. */
-export function imageSize({ shape }: Pick<ImageInput, 'shape'>): number {
-  return shape.reduce((product, side) => product * side, 1);
 }
 
 function encodeFeature(feature: Feature, value: number | string): number[] | undefined {

@@ -13,7 +13,7 @@ export {
   mergeEvaluations,
   withholdClasses,
 } from './evaluation.ts';
-export { type ColumnValue, type EncodedRow, encodeRow, featureNames, imageSize, standardise } from './features.ts';
+export { type ColumnValue, type EncodedRow, encodeRow, featureNames, standardise } from './features.ts';
 export {
   BLOCK_ELEMENTS_DEFAULT,
   createFolder,

@@ -14,6 +14,7 @@ import {
   type Feature,
   type FeatureSpec,
   type ImageInput,
+  imageSize,
   parse,
 } from '@lantern/contract';
 import { Type } from 'typebox';
@@ -53,7 +54,7 @@ export type ImageTables = ReadonlyMap<Feature, string>;
 export function planFeatures(options: Source): FeaturePlan {
   const { schema, spec } = options;
   const outputs = spec.features.flatMap((feature) => featureOutputs(options, feature));
-  const pixelCount = spec.features.reduce((sum, one) => sum + (one.kind === 'image' ? imageSizeOf(one) : 0), 0);
+  const pixelCount = spec.features.reduce((sum, one) => sum + (one.kind === 'image' ? imageSize(one) : 0), 0);
   if (outputs.length + pixelCount > FEATURE_COUNT_MAX)
     refuse('features', `make more than ${FEATURE_COUNT_MAX} columns`);
   assertLabel(schema, spec);
@@ -63,10 +64,6 @@ export function planFeatures(options: Source): FeaturePlan {
 
 /** One column of the design matrix; `print` gives its SQL and appends its values. */
 type Output = { readonly name: string; readonly print: (parameters: SqlValue[]) => string };
-
-function imageSizeOf({ shape }: ImageInput): number {
-  return shape.reduce((product, side) => product * side, 1);
-}
 
 function featureOutputs({ schema, images }: Source, feature: Feature): Output[] {
   const column = featureColumn(schema, feature);

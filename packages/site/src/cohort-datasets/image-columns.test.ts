@@ -460,6 +460,25 @@ describe('a run on images of a dataset', () => {
     await loadOptOuts([], 0);
   });
 
+  it('loses who is on a list by a number that only the image has', async () => {
+    const asked = specification([image('reference')], { link: 'accession', collection: 'chest' });
+    const made = await build(asked);
+    assert.equal(made.report?.images?.[0]?.seriesCount, 2);
+    const later = await approved();
+    await loadOptOuts(['ELSEWHERE-1', ...Array.from({ length: 10 }, (_, index) => `H${index}`)], 0);
+    await perform(later, newId('RunId'), { kind: 'prepare' }); // too few images for a run; who left is known all the same
+    const { rows } = await one.site.database.pool.query(
+      'select count(*)::int as n from dataset_leaver where content_digest = $1',
+      [made.contentDigest],
+    );
+    assert.equal(rows[0].n, 11);
+    const again = await build(asked);
+    assert.equal(again.report?.images?.[0]?.optedOutCount, 1);
+    assert.equal(again.report?.images?.[0]?.seriesCount, 1);
+    await loadOptOuts([], 0);
+    await settled();
+  });
+
   it('is refused once governance withdraws the collection, and for images of another project', async () => {
     const other = await approved();
     await collection('of-another', other);

@@ -8,9 +8,15 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { DatasetSchema, Feature, FeatureSpec, ImageInput } from '@lantern/contract';
-import { AppError, parse } from '@lantern/contract';
-import { imageSize } from '@lantern/learning';
+import {
+  AppError,
+  type DatasetSchema,
+  type Feature,
+  type FeatureSpec,
+  type ImageInput,
+  imageSize,
+  parse,
+} from '@lantern/contract';
 import { type ImageTables, quoteIdentifier } from '@lantern/omop';
 import { Type } from 'typebox';
 import { sqlText, type TableSession } from '../datasets/table-engine.ts';
