@@ -334,6 +334,13 @@ describe('a run on images of a dataset', () => {
     const algorithms = [{ ...head, name: 'pixels', bundleDigest: GRAPH.bundleDigest }];
     return projectSpec(one.hub.siteId(), { datasets: ['radiographs'], algorithms });
   }
+  const trainStep = (): Step => ({
+    kind: 'train',
+    weights: one.hub.putBlob(WEIGHTS),
+    strategy: { kind: 'fedavg' },
+    local: LOCAL,
+    seed: 7,
+  });
   const approved = (): Promise<ProjectId> => one.site.project(one.hub, spec(), { verdict: 'approved', reason: 'ok' });
 
   async function perform(projectId: ProjectId, runId: RunId, step: Step): Promise<AnswerBody> {
@@ -406,14 +413,7 @@ describe('a run on images of a dataset', () => {
       const own = [...Array.from(values.slice(row * 4, row * 4 + 4), Number), Number(labels[row])].join(' ');
       assert.ok(expected.has(own), own);
     }
-    const step: Step = {
-      kind: 'train',
-      weights: one.hub.putBlob(WEIGHTS),
-      strategy: { kind: 'fedavg' },
-      local: LOCAL,
-      seed: 7,
-    };
-    const trained = await perform(project, runId, step);
+    const trained = await perform(project, runId, trainStep());
     assert.ok(trained.kind === 'update', JSON.stringify(trained));
     assert.equal(trained.rowCount, prepared.trainRowCount);
     const delta = decodeTensors(Buffer.from(trained.delta.bytes ?? '', 'base64'));
@@ -489,6 +489,8 @@ describe('a run on images of a dataset', () => {
     assert.ok(foreign.kind === 'failed' && foreign.code === 'policy.refused', JSON.stringify(foreign));
     await build(specification([image('reference')], { collection: 'chest' }));
     const before = await approved();
+    const running = newId('RunId');
+    assert.equal((await perform(before, running, { kind: 'prepare' })).kind, 'prepared');
     const { collections } = await engineer().call(RESEARCH_IMAGES_API.listImageCollections, {});
     const { collectionId } = collections.find(({ name }) => name === 'chest') ?? assert.fail();
     const body = { reason: 'over' };
@@ -497,6 +499,8 @@ describe('a run on images of a dataset', () => {
       .call(RESEARCH_IMAGES_API.withdrawImageCollection, { params: { collectionId }, body });
     const refused = await perform(before, newId('RunId'), { kind: 'prepare' });
     assert.ok(refused.kind === 'failed' && refused.code === 'policy.not-approved', JSON.stringify(refused));
+    const later = await perform(before, running, trainStep());
+    assert.ok(later.kind === 'failed' && later.code === 'policy.not-approved', JSON.stringify(later));
     const failed = await build(specification([image('reference')], { collection: 'chest' }));
     assert.deepEqual([failed.state, failed.failure?.code], ['failed', 'policy.not-approved']);
   });

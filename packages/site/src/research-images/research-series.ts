@@ -39,6 +39,8 @@ export type ResearchSeries = {
   collectionOf(name: string): Promise<ImageCollectionId>;
   /** References to finished copies of the series of a study, by the keys of the series. */
   referencesOf(study: { collectionId: ImageCollectionId; studyKey: string }): Promise<ReadonlyMap<string, string>>;
+  /** Throws as `collectionOf` and `filesOf` where the collection of one of the references may not be read for the project now. */
+  assertReadable(references: readonly string[], projectId: ProjectId): Promise<void>;
   /**
    * Paths of the files of the references that are still what they were; the others are left out. Throws as `collectionOf`, and
    * `policy.refused` where a collection is of another project.
@@ -76,12 +78,14 @@ export function createResearchSeries(deps: ResearchSeriesDeps): ResearchSeries {
       const finished = await finishedSeries(db, study);
       return new Map([...finished].map(([seriesKey, copy]) => [seriesKey, referenceTo(copy)]));
     },
+    async assertReadable(references, projectId) {
+      for (const collectionId of new Set(references.map(collectionIn)))
+        await assertReadable(deps, collectionId, projectId);
+    },
     async filesOf(references, reader) {
       const found = new Map<string, readonly string[]>();
       for (const [collectionId, own] of Map.groupBy(references, collectionIn)) {
-        const { project_id: projectId } = await readable(deps, collectionId);
-        if (projectId !== null && projectId !== reader.projectId)
-          throw new AppError('policy.refused', 'The images of this dataset are of a collection of another project.');
+        await assertReadable(deps, collectionId, reader.projectId);
         const wanted = new Set(own);
         for (let from = 0; from < own.length; from += SERIES_AT_ONCE) {
           const seriesInstanceUids = own.slice(from, from + SERIES_AT_ONCE).map(seriesIn);
@@ -99,6 +103,16 @@ export function createResearchSeries(deps: ResearchSeriesDeps): ResearchSeries {
       return found;
     },
   };
+}
+
+async function assertReadable(
+  deps: ResearchSeriesDeps,
+  collectionId: ImageCollectionId,
+  projectId: ProjectId,
+): Promise<void> {
+  const { project_id: owner } = await readable(deps, collectionId);
+  if (owner !== null && owner !== projectId)
+    throw new AppError('policy.refused', 'The images of this dataset are of a collection of another project.');
 }
 
 function referenceTo({ collectionId, seriesInstanceUid, sha256 }: CopiedSeries): string {

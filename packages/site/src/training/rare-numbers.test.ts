@@ -27,7 +27,7 @@ const COLUMNS: ((row: number) => number)[] = [
 it('a number of an image in which too few patients differ becomes what it is in all others, and no other does', async () => {
   const file = path.join(dir, 'rows');
   const shape = { rowCount: ROWS, featureCount: COLUMNS.length };
-  const rows = Array.from({ length: ROWS }, (_, row) => COLUMNS.map((valueOf) => valueOf(row)));
+  const rows = Array.from({ length: ROWS }, (_, row) => COLUMNS.map((numberIn) => numberIn(row)));
   const labels = Float64Array.from({ length: ROWS }, (_, row) => row % 2);
   const writer = await createRowFile(file, shape, 'F64');
   await writer.append({ values: Float64Array.from(rows.flat()), labels });

@@ -11,6 +11,7 @@ import path from 'node:path';
 import {
   AppError,
   type DatasetSchema,
+  type Digest,
   type Feature,
   type FeatureSpec,
   type ImageInput,
@@ -19,7 +20,7 @@ import {
 } from '@lantern/contract';
 import { type ImageTables, quoteIdentifier } from '@lantern/omop';
 import { Type } from 'typebox';
-import { sqlText, type TableSession } from '../datasets/table-engine.ts';
+import { sqlText, type TableEngine, type TableSession } from '../datasets/table-engine.ts';
 import { tensorsOf } from '../image-tensors/tensor-making.ts';
 
 /** Rows of a statement. */
@@ -31,6 +32,8 @@ const MARK_DIGITS = 13;
 export type RunImages = {
   /** Paths of the files of the references that may be read now and are what they were. Throws `policy.*`. */
   filesOf(references: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
+  /** Throws `policy.*` where one of the references may not be read now. */
+  assertReadable(references: readonly string[]): Promise<void>;
   /** Of the site's decision: a number of an image that differs in fewer patients than this says too much of them. */
   readonly patientCountMin: number;
 };
@@ -92,6 +95,25 @@ export async function openImages(
   return { tables, numbers, close };
 }
 
+/** Of rows that were made before: throws `policy.*` where their images may not be read any more. */
+export async function assertImagesReadable(
+  engine: TableEngine,
+  { contentDigest, features, images }: Pick<Source, 'features' | 'images'> & { readonly contentDigest: Digest },
+  signal: AbortSignal,
+): Promise<void> {
+  const asked = imagesIn(features);
+  if (asked.length === 0 || images === undefined) return;
+  const table = quoteIdentifier(await engine.tableOf(contentDigest));
+  await engine.session(signal, async (session) => {
+    for (const { column } of asked) {
+      // One of each collection says it for all.
+      const name = quoteIdentifier(column);
+      const sql = `SELECT min(${name}) AS reference FROM ${table} WHERE ${name} IS NOT NULL GROUP BY split_part(${name}, '/', 1)`;
+      await images.assertReadable(parsed(await session.rows({ sql, parameters: [] })));
+    }
+  });
+}
+
 /** For a preview, which reads no image: every one that the dataset refers to. */
 export async function referredImages(
   session: TableSession,
@@ -121,6 +143,10 @@ async function referencesIn(
     sql: `SELECT DISTINCT ${identifier} AS reference FROM ${quoteIdentifier(table)} WHERE ${identifier} IS NOT NULL ORDER BY 1`,
     parameters: [],
   });
+  return parsed(rows);
+}
+
+function parsed(rows: unknown): string[] {
   return parse(ReferencesSchema, rows, { what: 'References to images' }).map(({ reference }) => reference);
 }
 

@@ -29,7 +29,7 @@ import { holdsPairs, parameterCountOf } from './bundles.ts';
 import { type ComputationDeps, computeStep, type Step } from './computation.ts';
 import { refused, refusedByGate } from './refusal.ts';
 import { letRunIn } from './release.ts';
-import { imagesIn, type RunImages } from './run-images.ts';
+import { assertImagesReadable, imagesIn, type RunImages } from './run-images.ts';
 import { ensureRows, makeSnapshot } from './snapshot.ts';
 import { type RunRows, rowCountBehindUpdate } from './steps.ts';
 import * as store from './store.ts';
@@ -47,7 +47,7 @@ export type TrainingDeps = SiteContext &
     readonly withoutLeavers: (dataset: Dataset, signal: AbortSignal) => Promise<Dataset | 'lists-stale'>;
     readonly standingOf: (projectId: ProjectId, signal: AbortSignal) => Promise<Standing | undefined>;
     /** Research copies of images; `undefined` where the site has none. */
-    readonly series: () => Pick<ResearchSeries, 'filesOf'> | undefined;
+    readonly series: () => Pick<ResearchSeries, 'filesOf' | 'assertReadable'> | undefined;
   };
 
 export function createTraining(deps: TrainingDeps) {
@@ -149,7 +149,11 @@ function imagesFor(
   if (found === undefined) return undefined;
   const reader = { projectId: task.projectId, runId: task.runId };
   const { patientCountMin } = permission.conditions.runStatistics;
-  return { patientCountMin, filesOf: (references) => found.filesOf(references, reader) };
+  return {
+    patientCountMin,
+    filesOf: (references) => found.filesOf(references, reader),
+    assertReadable: (references) => found.assertReadable(references, task.projectId),
+  };
 }
 
 /** Who differs from all others in a number of an image can be told only among twice as many. */
@@ -207,6 +211,7 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
   const dir = await deps.folders.dirOf(task.runId);
   const counts = { trainRowCount: snapshot.train_row_count, testRowCount: snapshot.test_row_count };
   const images = imagesFor(deps, { task, permission });
+  await assertImagesReadable(deps.engine, { contentDigest, features, images }, signal);
   await ensureRows(deps.engine, { schema, contentDigest, features, images, ...counts }, { dir, signal });
   const rows: RunRows = {
     dir,
