@@ -4,12 +4,14 @@
  *
  *   LANTERN_DATA_DIR=… npm run bench -- cohort [--persons 100000] [--rows 300] [--runs 3] [--postgres-seconds 30] [--seed 1]
  *
- * PostgreSQL is asked once per phenotype, after a first question that warms it, and given up after so many seconds; its time then
- * counts as that many, so that the ratio is too small rather than too large.
+ * DuckDB opens its file anew for every run, and its median counts. PostgreSQL is one server; it is asked a second time where the first
+ * took less than ten seconds, and the shorter time counts; the first answers are compared besides. It is given up after --postgres-seconds, or after 25 times DuckDB's
+ * time where that is longer; its time then counts as that, so that a ratio is too small rather than too large. The result says how
+ * often, and whether the median is such a bound itself.
  *
  * Physical bound: the bytes of the columns that a plan reads, uncompressed, read once from memory by one thread.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,11 +19,18 @@ import { type CohortDefinition, cdmFields, planCohort, planNeeds, readCirce } fr
 import { startTestPostgres } from '@lantern/service';
 import { openCdm, runCohort } from '@lantern/site';
 import { medianOf, report, summarise } from '../measurement.ts';
-import { copyToPostgres } from './postgres-copy.ts';
+import { analysisSettings, copyToPostgres } from './postgres-copy.ts';
 import { makeSyntheticCdm } from './synthetic-cdm.ts';
 
 const RATIO_MIN = 20;
 const DUCKDB_MS_MAX = 2000;
+/** Above the ratio that was promised, so that giving up cannot move the median below or above it. */
+const GIVEN_UP_RATIO = 25;
+/** A first answer of PostgreSQL that took less may have been slow for what was not in memory yet. */
+const WARMING_MS_MAX = 10_000;
+/** Of a clinical row: in DuckDB, in PostgreSQL with its indexes, and on the way from one to the other; measured, and rounded up. */
+const DISK_BYTES_PER_ROW = { duckdb: 25, postgres: 190, way: 50 } as const;
+const DISK_BYTES_BESIDE = 4 * 2 ** 30; // vocabulary, logs, what queries spill
 /** Bytes of a value in memory, by the kind of its column. */
 const WIDTHS = { key: 8, integer: 4, float: 8, date: 4, datetime: 8, text: 16 } as const;
 
@@ -43,6 +52,8 @@ type Measured = {
   readonly name: string;
   readonly duckdb: Timed[];
   readonly postgres: Timed | undefined;
+  /** Its first answer, for which some of the pages had to come from the disk. */
+  readonly postgresFirst: Timed | undefined;
   boundMs: number;
 };
 
@@ -75,6 +86,30 @@ async function timed(where: string, definition: CohortDefinition, limitMs: numbe
   }
 }
 
+/** The first answer, and the shorter of two. */
+async function postgresTimes(url: string, definition: CohortDefinition, duckdbMs: number): Promise<[Timed, Timed]> {
+  const limitMs = Math.ceil(Math.max(Number(values['postgres-seconds']) * 1000, GIVEN_UP_RATIO * duckdbMs));
+  const first = await timed(url, definition, limitMs);
+  if (first.counts === undefined || first.ms > WARMING_MS_MAX) return [first, first];
+  const second = await timed(url, definition, limitMs);
+  return [first, second.ms < first.ms ? second : first];
+}
+
+function timeWords({ ms, counts }: Timed): string {
+  return counts === undefined ? `given up after ${(ms / 1000).toFixed(0)} s` : `${ms.toFixed(0)} ms`;
+}
+
+/** Before half an hour of loading, not after it. */
+function assertDisk(folder: string): void {
+  const { duckdb, postgres, way } = DISK_BYTES_PER_ROW;
+  const perRow = values['without-postgres'] ? duckdb : duckdb + postgres + way;
+  const needed = Number(values.persons) * Number(values.rows) * perRow + DISK_BYTES_BESIDE;
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize >= needed) return;
+  const gb = (bytes: number) => (bytes / 1e9).toFixed(0);
+  throw new Error(`This size needs ${gb(needed)} GB of disk; ${folder} has ${gb(bavail * bsize)} GB.`);
+}
+
 /** GB/s of one thread that reads memory, as bytes per millisecond. */
 function bytesPerMs(): number {
   const block = new Float64Array(32 * 1024 * 1024).fill(1);
@@ -101,30 +136,35 @@ async function measureAll(
   counts: Readonly<Record<string, number>>,
 ): Promise<Measured[]> {
   const speed = bytesPerMs();
-  const limitMs = Number(values['postgres-seconds']) * 1000;
   const all: Measured[] = [];
-  for (const { name, definition } of phenotypes().filter(
-    (one) => values.only === undefined || one.name === values.only,
-  )) {
+  const asked = phenotypes().filter((one) => values.only === undefined || one.name === values.only);
+  for (const [index, { name, definition }] of asked.entries()) {
     const duckdb: Timed[] = [];
     for (let run = 0; run < Number(values.runs); run += 1) duckdb.push(await timed(file, definition, 600_000));
-    const postgres = url === undefined ? undefined : await timed(url, definition, limitMs);
+    const ms = medianOf(duckdb.map((one) => one.ms));
+    const [postgresFirst, postgres] = url === undefined ? [] : await postgresTimes(url, definition, ms);
     const differs = postgres?.counts !== undefined && postgres.counts !== duckdb[0]?.counts;
     if (differs) throw new Error(`${name}: DuckDB says ${duckdb[0]?.counts}, PostgreSQL ${postgres.counts}`);
-    all.push({ name, duckdb, postgres, boundMs: bytesOf(definition, counts) / speed });
-    const ms = medianOf(duckdb.map((one) => one.ms));
-    process.stderr.write(
-      `  ${name}: DuckDB ${ms.toFixed(0)} ms, PostgreSQL ${postgres?.ms.toFixed(0)} ms; ${duckdb[0]?.counts?.slice(0, 60)}\n`,
-    );
+    all.push({ name, duckdb, postgres, postgresFirst, boundMs: bytesOf(definition, counts) / speed });
+    const other = postgres === undefined ? '' : `, PostgreSQL ${timeWords(postgres)}`;
+    const counts60 = duckdb[0]?.counts?.slice(0, 60);
+    process.stderr.write(`  ${index + 1}/${asked.length} ${name}: DuckDB ${ms.toFixed(0)} ms${other}; ${counts60}\n`);
   }
   return all;
 }
 
 function reportAll(all: readonly Measured[], counts: Readonly<Record<string, number>>): void {
   const medians = all.map(({ duckdb }) => medianOf(duckdb.map(({ ms }) => ms)));
-  const ratios = all.flatMap(({ postgres }, index) =>
-    postgres === undefined ? [] : [postgres.ms / (medians[index] ?? 1)],
+  const compared = all.flatMap(({ postgres }, index) =>
+    postgres === undefined
+      ? []
+      : [{ ratio: postgres.ms / (medians[index] ?? 1), isGivenUp: postgres.counts === undefined }],
   );
+  const ratios = compared.map(({ ratio }) => ratio);
+  const firstRatios = all.flatMap(({ duckdb, postgresFirst }) => {
+    const first = duckdb[0];
+    return first === undefined || postgresFirst === undefined ? [] : [postgresFirst.ms / first.ms];
+  });
   for (const [index, { name, duckdb, postgres, boundMs }] of all.entries()) {
     const median = medians[index] ?? Number.NaN;
     report({
@@ -161,14 +201,35 @@ function reportAll(all: readonly Measured[], counts: Readonly<Record<string, num
     unit: 'ratio',
     ...summarise(ratios),
     target: { text: `at least ${RATIO_MIN} in the median`, kept: medianOf(ratios) >= RATIO_MIN },
+    facts: { ...facts, ...givenUpFacts(compared) },
+  });
+  report({
+    name: 'time of PostgreSQL through time of DuckDB, the first answer of each',
+    unit: 'ratio',
+    ...summarise(firstRatios),
     facts,
   });
 }
 
+/** The median is exact unless one that was given up stands at or below it: all others can only grow. */
+function givenUpFacts(compared: readonly { readonly ratio: number; readonly isGivenUp: boolean }[]) {
+  const median = medianOf(compared.map(({ ratio }) => ratio));
+  const givenUp = compared.filter(({ isGivenUp }) => isGivenUp);
+  return {
+    givenUpCount: givenUp.length,
+    isMedianOnlyABound: givenUp.some(({ ratio }) => ratio <= median),
+    atLeastTargetCount: compared.filter(({ ratio }) => ratio >= RATIO_MIN).length,
+  };
+}
+
 async function main(): Promise<void> {
+  assertDisk(tmpdir());
   const folder = mkdtempSync(path.join(tmpdir(), 'lantern-bench-cohort-'));
   const file = path.join(folder, 'cdm.duckdb');
-  const server = values['without-postgres'] ? undefined : await startTestPostgres();
+  const server = values['without-postgres'] ? undefined : await startTestPostgres(analysisSettings());
+  const beginMs = performance.now();
+  const tell = (what: string) =>
+    process.stderr.write(`  ${((performance.now() - beginMs) / 60_000).toFixed(1)} min: ${what}\n`);
   try {
     const definitions = phenotypes().map(({ definition }) => definition);
     const counts = await makeSyntheticCdm({
@@ -178,8 +239,11 @@ async function main(): Promise<void> {
       rowsPerPerson: Number(values.rows),
       seed: Number(values.seed),
     });
-    process.stderr.write(`  ${JSON.stringify(counts)}\n`);
-    if (server !== undefined) await copyToPostgres(file, server.url);
+    tell(`made ${JSON.stringify(counts)}`);
+    if (server !== undefined) {
+      await copyToPostgres(file, server.url);
+      tell('PostgreSQL is loaded, indexed and analysed');
+    }
     reportAll(await measureAll(file, server?.url, counts), counts);
   } finally {
     await server?.close();

@@ -2,11 +2,11 @@
  * A CDM of made-up persons, the same for the same seed, large enough to measure on.
  *
  * Concepts are those that the definitions ask for, each with some below it, in a share of the rows of their table; the others come
- * from a background. Both are skewed: few concepts are common. So are persons: some have many rows, most have few. Rows lie person
- * by person, as OHDSI's indexes for PostgreSQL cluster them, and have the texts and keys beside them that a hospital's have.
+ * from a background. Both are skewed: few concepts are common. So are persons: some have many rows, most have few. Rows lie as
+ * `lantern omop load` lays them, and have the texts and keys beside them that a hospital's have.
  */
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import { type CohortDefinition, cdmTableStatements, namedConcepts } from '@lantern/omop';
+import { type CohortDefinition, cdmRowOrder, cdmTableStatements, namedConcepts } from '@lantern/omop';
 
 export type SyntheticOptions = {
   readonly file: string;
@@ -99,9 +99,10 @@ async function makeVocabulary(connection: DuckDBConnection, definitions: readonl
     ...named,
     ...named.flatMap((_, place) => Array.from({ length: BELOW_EACH }, (_, n) => belowId(place, n))),
   ];
-  await connection.run(`INSERT INTO concept SELECT id, ${concept} FROM (SELECT unnest([${all.join(', ')}]) AS id)`);
   await connection.run(
-    `INSERT INTO concept SELECT id, ${concept} FROM (SELECT ${BACKGROUND_FIRST} + range AS id FROM range(${BACKGROUND_COUNT}))`,
+    `INSERT INTO concept SELECT id, ${concept} FROM (
+       SELECT unnest([${all.join(', ')}]) AS id UNION ALL SELECT ${BACKGROUND_FIRST} + range FROM range(${BACKGROUND_COUNT})
+     ) ORDER BY 1`,
   );
   const pairs = named.flatMap((id, place) => [
     `(${id}, ${id})`,
@@ -110,7 +111,7 @@ async function makeVocabulary(connection: DuckDBConnection, definitions: readonl
   await connection.run(
     `INSERT INTO concept_ancestor SELECT a, d, 0, 1 FROM (VALUES ${pairs.join(', ')}) t(a, d)
      UNION ALL SELECT ${BACKGROUND_FIRST} + hash(d, n) % ${BACKGROUND_COUNT}, ${BACKGROUND_FIRST} + d, 1, 1
-     FROM range(${BACKGROUND_COUNT}) r(d), range(${BACKGROUND_ANCESTORS}) s(n)`,
+     FROM range(${BACKGROUND_COUNT}) r(d), range(${BACKGROUND_ANCESTORS}) s(n) ORDER BY 1, 2`,
   );
 }
 
@@ -195,6 +196,7 @@ async function makeEvents(connection: DuckDBConnection, made: Made, options: Syn
        FROM rows, (SELECT count(*) AS named_count FROM own)),
      found AS (
        SELECT placed.*, coalesce(own.concept_id, ${background}) AS concept_id FROM placed LEFT JOIN own USING (place))
-     SELECT ${columns.map((name) => values[name]).join(', ')} FROM found ORDER BY person_id`,
+     SELECT * FROM (SELECT ${columns.map((name) => `${values[name]} AS ${name}`).join(', ')} FROM found)
+     ORDER BY ${cdmRowOrder(table).join(', ')}`,
   );
 }

@@ -1,5 +1,6 @@
 export { type ImportPlan, planImport, type SourceColumn } from './cdm/cdm-import.ts';
 export { cdmFields, cdmTableNames, cdmTableStatements } from './cdm/cdm-schema.ts';
+export { cdmRowOrder } from './cdm/row-order.ts';
 export { readCirce, readCirceValue } from './cohort/circe-reader.ts';
 export { cohortRunSql, cohortSql, planCohort } from './cohort/cohort-plan.ts';
 export type { CohortDefinition } from './cohort/definition.ts';

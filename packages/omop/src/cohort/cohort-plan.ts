@@ -4,11 +4,14 @@
  *
  * Where Circe leaves open which of several events of one day is the first, ours is: by criterion, then by the number of the event.
  * So both databases find the same one.
+ *
+ * A plan holds no step whose outcome the definition already tells: without inclusion rules every event has the mask 0, after a limit
+ * to the first or last each person has one event and one period. Most phenotypes are so simple that these steps were their price.
  */
 import { AppError } from '@lantern/contract';
 import { addConceptSets } from './concept-set-plan.ts';
 import type { CohortDefinition, Limit } from './definition.ts';
-import { addEnds } from './end-plan.ts';
+import { addEnds, hasSeveralEnds } from './end-plan.ts';
 import { addEvents, addGroup, sameEvent } from './group-plan.ts';
 import { joinedPeriods } from './joined-periods.ts';
 import { PlanSteps } from './plan-steps.ts';
@@ -53,16 +56,14 @@ export function planCohort(definition: CohortDefinition): CohortPlan {
   addConceptSets(steps, definition);
   const vocabularyStepCount = steps.all.length;
   const { qualified, rules, periods, cohort } = addCohort(steps, definition);
-  const masks = addMasks(steps, qualified, rules);
+  const { events, persons } = addMasks(steps, qualified, rules);
   return {
     steps: withSharedRows(steps.all, vocabularyStepCount),
     cohort,
-    inclusion: inclusionResult(masks),
-    masks: {
-      columns: { person_id: column('b', 'person_id'), mask: column('b', 'mask') },
-      from: { query: bestEvents(masks), as: 'b' },
-      where: [equal(column('b', 'rank'), integer(1))],
+    inclusion: {
+      unionAll: [countedMasks({ step: events, as: 'b' }, 0), countedMasks({ query: persons, as: 'b' }, 1)],
     },
+    masks: persons,
     censored: lostCount(periods, cohort),
   };
 }
@@ -79,6 +80,19 @@ export function addCohort(steps: PlanSteps, definition: CohortDefinition): Cohor
   const included = addIncluded(steps, definition, { qualified, rules });
   const periods = addPeriods(steps, definition, addEnds(steps, definition, included));
   return { qualified, rules, periods, cohort: censoredPeriods(definition, periods) };
+}
+
+/** Whether one person can have several qualified events, and several that are included. */
+function haveSeveral(definition: CohortDefinition): { readonly qualified: boolean; readonly included: boolean } {
+  const { primary, additional, qualifiedLimit, includedLimit } = definition;
+  const qualified = primary.limit === 'all' && (additional === undefined || qualifiedLimit === 'all');
+  return { qualified, included: qualified && includedLimit === 'all' };
+}
+
+/** Whether any step after the primary events tells those of one person apart. */
+function areToldApart(definition: CohortDefinition): boolean {
+  const { additional, inclusionRules, includedLimit } = definition;
+  return additional !== undefined || inclusionRules.length > 0 || includedLimit !== 'all' || hasSeveralEnds(definition);
 }
 
 type CohortSteps = {
@@ -156,8 +170,8 @@ function checkConceptSets(definition: CohortDefinition): void {
 export const CONCEPT_SET_FIELDS: ReadonlySet<string> = new Set(['conceptSet', 'sourceConceptSet', 'drugConceptSet']);
 
 /** person_id, event_id, start_date, end_date, visit_occurrence_id, op_start_date, op_end_date. */
-function addPrimary(steps: PlanSteps, { primary }: CohortDefinition): string {
-  const { criteria, priorDays, postDays, limit } = primary;
+function addPrimary(steps: PlanSteps, definition: CohortDefinition): string {
+  const { criteria, priorDays, postDays, limit } = definition.primary;
   const all = criteria.map((criterion) => addEvents(steps, criterion));
   const found = steps.add('found_events', {
     unionAll: all.map(
@@ -175,13 +189,13 @@ function addPrimary(steps: PlanSteps, { primary }: CohortDefinition): string {
   const observed = steps.add('observed_events', {
     columns: {
       person_id: PERSON_ID,
-      event_id: rowNumber(PERSON_ID, [{ by: start }, ...tie]),
+      event_id: areToldApart(definition) ? rowNumber(PERSON_ID, [{ by: start }, ...tie]) : column(EVENT, 'event_id'),
       start_date: start,
       end_date: column(EVENT, 'end_date'),
       visit_occurrence_id: column(EVENT, 'visit_occurrence_id'),
       op_start_date: opStart,
       op_end_date: opEnd,
-      ordinal: rowNumber(PERSON_ID, [inOrder(start, limit), ...tie]),
+      ...(limit === 'all' ? {} : { ordinal: rowNumber(PERSON_ID, [inOrder(start, limit), ...tie]) }),
     },
     from: { step: found, as: EVENT },
     joins: [
@@ -191,20 +205,24 @@ function addPrimary(steps: PlanSteps, { primary }: CohortDefinition): string {
         on: [equal(column('o', 'person_id'), PERSON_ID), compare(opStart, '<=', start), compare(opEnd, '>=', start)],
       },
     ],
-    where: [compare(addDays(opStart, priorDays), '<=', start), compare(addDays(start, postDays), '<=', opEnd)],
+    where: [
+      ...(priorDays === 0 ? [] : [compare(addDays(opStart, priorDays), '<=', start)]),
+      ...(postDays === 0 ? [] : [compare(addDays(start, postDays), '<=', opEnd)]),
+    ],
   });
-  return steps.add('primary_events', limited(observed, limit));
+  return limit === 'all' ? observed : steps.add('primary_events', limited(observed));
 }
 
 function inOrder(by: Expression, limit: Limit): Order {
   return { by, isDescending: limit === 'last' };
 }
 
-function limited(step: string, limit: Limit): Select {
+/** Those that are the first or last of their person; `step` has the order as `ordinal`. */
+function limited(step: string): Select {
   return {
     columns: eventColumns(EVENT),
     from: { step, as: EVENT },
-    where: limit === 'all' ? [] : [equal(column(EVENT, 'ordinal'), integer(1))],
+    where: [equal(column(EVENT, 'ordinal'), integer(1))],
   };
 }
 
@@ -222,6 +240,7 @@ function eventColumns(of: string): Record<string, Expression> {
 }
 
 function ranked(of: string, limit: Limit): Record<string, Expression> {
+  if (limit === 'all') return eventColumns(of);
   const ordinal = rowNumber(column(of, 'person_id'), [
     inOrder(column(of, 'start_date'), limit),
     { by: column(of, 'event_id') },
@@ -238,7 +257,7 @@ function addQualified(steps: PlanSteps, { additional, qualifiedLimit }: CohortDe
     from: { step: primary, as: EVENT },
     joins: [{ kind: 'inner', source: { step: group, as: 'g' }, on: sameEvent('g', EVENT) }],
   });
-  return steps.add('qualified_events', limited(matching, qualifiedLimit));
+  return qualifiedLimit === 'all' ? matching : steps.add('qualified_events', limited(matching));
 }
 
 /** person_id, event_id, rule, bit: the rules that an event satisfies. Undefined where there are none. */
@@ -263,23 +282,17 @@ function addRules(steps: PlanSteps, { inclusionRules }: CohortDefinition, qualif
 type Ruled = { readonly qualified: string; readonly rules: string | undefined };
 
 function addIncluded(steps: PlanSteps, definition: CohortDefinition, { qualified, rules }: Ruled): string {
-  const { includedLimit, inclusionRules } = definition;
-  const passing: Select = {
-    columns: ranked(EVENT, includedLimit),
-    from: { step: qualified, as: EVENT },
-    ...(rules === undefined
-      ? {}
-      : {
-          joins: [
-            {
-              kind: 'inner',
-              source: { query: satisfyingAll(rules, inclusionRules.length), as: 'r' },
-              on: sameEvent('r', EVENT),
-            },
-          ],
-        }),
-  };
-  return steps.add('included_events', limited(steps.add('passing_events', passing), includedLimit));
+  const limit = haveSeveral(definition).qualified ? definition.includedLimit : 'all';
+  const passing: Select = { columns: ranked(EVENT, limit), from: { step: qualified, as: EVENT } };
+  if (rules === undefined) {
+    return limit === 'all' ? qualified : steps.add('included_events', limited(steps.add('passing_events', passing)));
+  }
+  const satisfying: Source = { query: satisfyingAll(rules, definition.inclusionRules.length), as: 'r' };
+  const step = steps.add('passing_events', {
+    ...passing,
+    joins: [{ kind: 'inner', source: satisfying, on: sameEvent('r', EVENT) }],
+  });
+  return limit === 'all' ? step : steps.add('included_events', limited(step));
 }
 
 function satisfyingAll(rules: string, count: number): Select {
@@ -288,13 +301,15 @@ function satisfyingAll(rules: string, count: number): Select {
     columns: keys,
     from: { step: rules, as: 'r' },
     groupBy: Object.values(keys),
-    having: equal({ kind: 'aggregate', name: 'count', isDistinct: true, of: column('r', 'rule') }, integer(count)),
+    // A group gives an event once, so that no rule is counted twice.
+    having: equal({ kind: 'aggregate', name: 'count', of: column('r', 'rule') }, integer(count)),
   };
 }
 
 /** person_id, start_date, end_date: periods that overlap, or lie no further apart than the padding, are one. */
-function addPeriods(steps: PlanSteps, { eraPadDays }: CohortDefinition, ends: string): string {
-  return steps.add('periods', joinedPeriods(ends, eraPadDays));
+function addPeriods(steps: PlanSteps, definition: CohortDefinition, ends: string): string {
+  if (!haveSeveral(definition).included) return ends;
+  return steps.add('periods', joinedPeriods(ends, definition.eraPadDays));
 }
 
 function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): Select {
@@ -316,56 +331,68 @@ function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): S
   };
 }
 
-function addMasks(steps: PlanSteps, qualified: string, rules: string | undefined): string {
+type Masks = {
+  /** Step with person_id and mask of every qualified event. */
+  readonly events: string;
+  /** person_id, mask: of each person that of the best event. */
+  readonly persons: Query;
+};
+
+function addMasks(steps: PlanSteps, qualified: string, rules: string | undefined): Masks {
+  const person = column('k', 'person_id');
+  const mask = column('k', 'mask');
+  if (rules === undefined) {
+    const none: Expression = { kind: 'to-bigint', of: integer(0) };
+    const events = steps.add('inclusion_masks', {
+      columns: { person_id: PERSON_ID, mask: none },
+      from: { step: qualified, as: EVENT },
+    });
+    return {
+      events,
+      persons: { isDistinct: true, columns: { person_id: person, mask }, from: { step: events, as: 'k' } },
+    };
+  }
+  const events = steps.add('inclusion_masks', ruleMasks(qualified, rules));
+  const best = rowNumber(person, [
+    { by: column('k', 'rule_count'), isDescending: true },
+    { by: column('k', 'first_rule') },
+    { by: column('k', 'start_date') },
+    { by: column('k', 'event_id') },
+  ]);
+  const ranks: Select = { columns: { person_id: person, mask, rank: best }, from: { step: events, as: 'k' } };
+  return {
+    events,
+    persons: {
+      columns: { person_id: column('b', 'person_id'), mask: column('b', 'mask') },
+      from: { query: ranks, as: 'b' },
+      where: [equal(column('b', 'rank'), integer(1))],
+    },
+  };
+}
+
+/** With what tells which event of a person is the best: the one that satisfies most rules, and of those the earliest rule. */
+function ruleMasks(qualified: string, rules: string): Select {
   const keys = { person_id: PERSON_ID, event_id: column(EVENT, 'event_id') };
-  const bit = rules === undefined ? integer(0) : column('r', 'bit');
-  const joins =
-    rules === undefined
-      ? {}
-      : { joins: [{ kind: 'left' as const, source: { step: rules, as: 'r' }, on: sameEvent('r', EVENT) }] };
-  const start = min(column(EVENT, 'start_date'));
-  const rule = rules === undefined ? integer(0) : column('r', 'rule');
-  const masks: Select = {
+  const rule = column('r', 'rule');
+  return {
     columns: {
       ...keys,
-      start_date: start,
+      start_date: min(column(EVENT, 'start_date')),
       mask: {
         kind: 'to-bigint',
-        of: { kind: 'coalesce', of: [{ kind: 'aggregate', name: 'sum', of: bit }, integer(0)] },
+        of: { kind: 'coalesce', of: [{ kind: 'aggregate', name: 'sum', of: column('r', 'bit') }, integer(0)] },
       },
-      rule_count: { kind: 'aggregate', name: 'count', isDistinct: true, of: rule },
+      // A group gives an event once, so that no rule is counted twice.
+      rule_count: { kind: 'aggregate', name: 'count', of: rule },
       first_rule: { kind: 'coalesce', of: [min(rule), integer(0)] },
     },
     from: { step: qualified, as: EVENT },
-    ...joins,
+    joins: [{ kind: 'left', source: { step: rules, as: 'r' }, on: sameEvent('r', EVENT) }],
     groupBy: Object.values(keys),
   };
-  return steps.add('inclusion_masks', masks);
 }
 
-/** Events are counted as they are; of a person the one event that satisfies most. */
-function inclusionResult(masks: string): Query {
-  const persons: Source = { query: bestEvents(masks), as: 'b' };
-  return { unionAll: [countedMasks({ step: masks, as: 'b' }, 0), countedMasks(persons, 1)] };
-}
-
-/** person_id, mask, rank: of all events the best of each person has rank 1. */
-function bestEvents(masks: string): Select {
-  return {
-    columns: {
-      person_id: column('k', 'person_id'),
-      mask: column('k', 'mask'),
-      rank: rowNumber(column('k', 'person_id'), [
-        { by: column('k', 'rule_count'), isDescending: true },
-        { by: column('k', 'first_rule') },
-        { by: column('k', 'start_date') },
-        { by: column('k', 'event_id') },
-      ]),
-    },
-    from: { step: masks, as: 'k' },
-  };
-}
-
+/** Events are counted as they are (mode 0); of a person the one event that satisfies most (mode 1). */
 function countedMasks(from: Source, mode: 0 | 1): Select {
   return {
     columns: {
@@ -374,7 +401,6 @@ function countedMasks(from: Source, mode: 0 | 1): Select {
       person_count: { kind: 'aggregate', name: 'count', of: column('b', 'person_id') },
     },
     from,
-    where: mode === 0 ? [] : [equal(column('b', 'rank'), integer(1))],
     groupBy: [column('b', 'mask')],
   };
 }

@@ -5,7 +5,7 @@
 
 import type { CohortDefinition, EndStrategy } from './definition.ts';
 import { addEvents, sameEvent } from './group-plan.ts';
-import { joinedPeriods } from './joined-periods.ts';
+import { joinedRows } from './joined-periods.ts';
 import type { PlanSteps } from './plan-steps.ts';
 import {
   addDays,
@@ -22,6 +22,11 @@ import {
 const EVENT = 'e';
 const KEYS = { person_id: column(EVENT, 'person_id'), event_id: column(EVENT, 'event_id') };
 
+/** Whether more than one day can end an included event. */
+export function hasSeveralEnds({ end, censoring }: CohortDefinition): boolean {
+  return end?.kind === 'custom-era' || censoring.length > 0;
+}
+
 /** person_id, start_date, end_date of each included event. */
 export function addEnds(steps: PlanSteps, definition: CohortDefinition, included: string): string {
   const { end, censoring } = definition;
@@ -29,6 +34,8 @@ export function addEnds(steps: PlanSteps, definition: CohortDefinition, included
     columns: { ...KEYS, end_date: column(EVENT, 'op_end_date') },
     from: { step: included, as: EVENT },
   };
+  if (!hasSeveralEnds(definition))
+    return addOnlyEnd(steps, end?.kind === 'date-offset' ? dateOffset(end, included) : observed);
   const ends: Query[] = [
     ...(end?.kind === 'date-offset' ? [dateOffset(end, included)] : [observed]),
     ...(end?.kind === 'custom-era' ? [customEra(steps, end, included)] : []),
@@ -50,6 +57,21 @@ export function addEnds(steps: PlanSteps, definition: CohortDefinition, included
         on: [...sameEvent('x', EVENT), compare(column('x', 'end_date'), '>=', column(EVENT, 'start_date'))],
       },
     ],
+  });
+}
+
+/** Of events that have one end each. */
+function addOnlyEnd(steps: PlanSteps, { columns, ...rest }: Select): string {
+  const ends = steps.add('ends', {
+    ...rest,
+    columns: { ...columns, start_date: column(EVENT, 'start_date') },
+  });
+  const start = column('x', 'start_date');
+  const end = column('x', 'end_date');
+  return steps.add('event_periods', {
+    columns: { person_id: column('x', 'person_id'), start_date: start, end_date: end },
+    from: { step: ends, as: 'x' },
+    where: [compare(end, '>=', start)],
   });
 }
 
@@ -87,7 +109,7 @@ function customEra(steps: PlanSteps, strategy: Extract<EndStrategy, { kind: 'cus
   const exposures = steps.add('era_exposures', {
     unionAll: ['drug_concept_id', 'drug_source_concept_id'].map((name) => exposuresBy(name, strategy)),
   });
-  const eras = steps.add('drug_eras', joinedPeriods(exposures, strategy.gapDays));
+  const eras = steps.add('drug_eras', joinedRows(exposures, strategy.gapDays));
   const end = addDays(column('x', 'end_date'), strategy.offsetDays);
   const start = column(EVENT, 'start_date');
   return {

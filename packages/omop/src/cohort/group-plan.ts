@@ -38,27 +38,27 @@ export function addGroup(steps: PlanSteps, group: Group, index: string): string 
   return steps.add('group', members.length === 0 ? allOf(index) : counted(group, members, index));
 }
 
-/** Each member yields an event once. */
-function counted(group: Group, members: readonly Query[], index: string): Select {
-  const { needs } = group;
+/** Each member yields an event once, and only such as are in the index. */
+function counted({ needs }: Group, members: readonly Query[], index: string): Query {
   const isZeroEnough = needs.kind === 'at-most' || (needs.kind === 'at-least' && needs.count === 0);
   const [operator, count] = neededCount(needs, members.length);
+  const [only] = members;
+  if (!isZeroEnough && only !== undefined && members.length === 1 && (needs.kind !== 'at-least' || needs.count === 1)) {
+    return only;
+  }
+  const union: Query = { unionAll: members.map((query, member) => numbered(query, member)) };
+  const having = (isDistinct: boolean): Expression =>
+    compare({ kind: 'aggregate', name: 'count', isDistinct, of: column(MEMBER, 'member') }, operator, integer(count));
+  if (!isZeroEnough) {
+    const keys = keysOf(MEMBER);
+    return { columns: keys, from: { query: union, as: MEMBER }, groupBy: Object.values(keys), having: having(false) };
+  }
   return {
     columns: keysOf(INDEX),
     from: { step: index, as: INDEX },
-    joins: [
-      {
-        kind: isZeroEnough ? 'left' : 'inner',
-        source: { query: { unionAll: members.map((query, member) => numbered(query, member)) }, as: MEMBER },
-        on: sameEvent(MEMBER, INDEX),
-      },
-    ],
+    joins: [{ kind: 'left', source: { query: union, as: MEMBER }, on: sameEvent(MEMBER, INDEX) }],
     groupBy: Object.values(keysOf(INDEX)),
-    having: compare(
-      { kind: 'aggregate', name: 'count', isDistinct: true, of: column(MEMBER, 'member') },
-      operator,
-      integer(count),
-    ),
+    having: having(true), // an event that starts in two observation periods stands in the index twice
   };
 }
 
@@ -183,7 +183,7 @@ function withObservationPeriod(events: string): Select {
 }
 
 function allOf(index: string): Select {
-  return { columns: keysOf(INDEX), from: { step: index, as: INDEX } };
+  return { isDistinct: true, columns: keysOf(INDEX), from: { step: index, as: INDEX } };
 }
 
 export function sameEvent(left: string, right: string): Expression[] {

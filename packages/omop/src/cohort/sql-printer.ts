@@ -199,6 +199,7 @@ class Printer {
     const frames = {
       before: ' ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING',
       'so-far': ' ROWS UNBOUNDED PRECEDING',
+      all: ' ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING',
     };
     const order = orderBy.map((one) => this.#order(one)).join(', ');
     const over = `PARTITION BY ${this.#expression(partitionBy)} ORDER BY ${order}${frame === undefined ? '' : frames[frame]}`;

@@ -53,12 +53,12 @@ export type Aggregate = {
 
 export type Window = {
   readonly kind: 'window';
-  readonly name: 'row_number' | 'max' | 'sum';
+  readonly name: 'row_number' | 'max' | 'sum' | 'lead';
   readonly of?: Expression;
   readonly partitionBy: Expression;
   readonly orderBy: readonly Order[];
-  /** Of the rows in that order: those before this one, or those up to and with it. */
-  readonly frame?: 'before' | 'so-far';
+  /** Of the rows in that order: those before this one, those up to and with it, or all of the partition. */
+  readonly frame?: 'before' | 'so-far' | 'all';
 };
 
 export type Order = { readonly by: Expression; readonly isDescending?: boolean };

@@ -131,6 +131,13 @@ describe('an embedded PostgreSQL', () => {
     assert.ok(!log_.includes('automatic recovery'), 'the stop was clean');
   });
 
+  test('takes settings of its caller in place of its own', async () => {
+    const server = await startEmbeddedPostgres({ dataDir, log, settings: { shared_buffers: '17MB' } });
+    assert.deepEqual(await ask(server.url, 'show shared_buffers'), [{ shared_buffers: '17MB' }]);
+    assert.deepEqual(await ask(server.url, 'show fsync'), [{ fsync: 'on' }]);
+    await server.close();
+  });
+
   test('asks for the password, which only its owner may read', async () => {
     const server = await startEmbeddedPostgres({ dataDir, log });
     try {

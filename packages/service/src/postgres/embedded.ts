@@ -50,6 +50,13 @@ export type EmbeddedPostgres = {
   close(): Promise<void>;
 };
 
+type EmbeddedOptions = {
+  readonly dataDir: string;
+  readonly log: Logger;
+  /** Of PostgreSQL, in place of ours; for a server that is measured. */
+  readonly settings?: Readonly<Record<string, string>>;
+};
+
 function urlOf(options: { socketDir: string; password: string; database: string }): string {
   const query = new URLSearchParams({ host: options.socketDir, port: String(SOCKET_PORT) });
   return `postgres://${SUPERUSER}:${options.password}@localhost/${options.database}?${query}`;
@@ -192,7 +199,7 @@ class Supervisor {
   }
 }
 
-async function launchFrom(dataDir: string, log: Logger) {
+async function launchFrom({ dataDir, log, settings = {} }: EmbeddedOptions) {
   const osUser = await chooseOsUser(clusterDirOf(dataDir));
   await assertReachable(dataDir, osUser);
   const password = await loadOrCreatePassword(dataDir);
@@ -210,7 +217,7 @@ async function launchFrom(dataDir: string, log: Logger) {
   const logFile = join(dataDir, 'server.log');
   const launch: Launch = async () =>
     (await adoptPostmaster(clusterDir)) ??
-    (await startPostmaster({ binaries, clusterDir, socketDir: socket.dir, logFile, osUser }));
+    (await startPostmaster({ binaries, clusterDir, socketDir: socket.dir, logFile, osUser, settings }));
   return { password, socket, launch };
 }
 
@@ -221,14 +228,14 @@ async function launchFrom(dataDir: string, log: Logger) {
  * Throws `set-up.failed` when the folder is in use, unreachable, of another major version, or the programs are missing;
  * `database.unavailable` when the server does not start.
  */
-export async function startEmbeddedPostgres(options: { dataDir: string; log: Logger }): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { log } = options;
   const dataDir = await prepareDataDir(options.dataDir);
   const releaseLock = await takeOwnerLock(dataDir);
   let socketDirToRemove: string | undefined;
   let endWatch: (() => Promise<void>) | undefined;
   try {
-    const { password, socket, launch } = await launchFrom(dataDir, log);
+    const { password, socket, launch } = await launchFrom({ ...options, dataDir });
     if (socket.isTemporary) socketDirToRemove = socket.dir;
     endWatch = watchOwner(clusterDirOf(dataDir), log);
     const started = await launchAnswering(launch, () => ensureDatabase(socket.dir, password));

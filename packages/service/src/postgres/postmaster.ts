@@ -148,6 +148,8 @@ type StartOptions = {
   readonly socketDir: string;
   readonly logFile: string;
   readonly osUser: OsUser;
+  /** Of PostgreSQL, in place of ours. */
+  readonly settings: Readonly<Record<string, string>>;
 };
 
 async function openLog(logFile: string) {
@@ -181,7 +183,11 @@ async function startOnce(options: StartOptions): Promise<Postmaster> {
   const { clusterDir, socketDir } = options;
   const log = await openLog(options.logFile);
   const args = ['-D', clusterDir];
-  for (const [name, value] of Object.entries({ ...SETTINGS, unix_socket_directories: socketDir })) {
+  for (const [name, value] of Object.entries({
+    ...SETTINGS,
+    ...options.settings,
+    unix_socket_directories: socketDir,
+  })) {
     args.push('-c', `${name}=${value}`);
   }
   try {

@@ -45,11 +45,14 @@ function removeWithUs(dir: string): () => void {
   return () => watcher.stdin.destroy();
 }
 
-/** A PostgreSQL in a temporary folder, which `close` stops and removes; also when the process ends without `close`. */
-export async function startTestPostgres(): Promise<TestPostgres> {
+/**
+ * A PostgreSQL in a temporary folder, which `close` stops and removes; also when the process ends without `close`. `settings`: of
+ * PostgreSQL, where one that is measured is to use the whole machine.
+ */
+export async function startTestPostgres(settings: Readonly<Record<string, string>> = {}): Promise<TestPostgres> {
   const dir = await mkdtemp(join(tmpdir(), 'lantern-test-'));
   await chmod(dir, 0o711); // Started as root, the server runs as another user, who has to pass through.
-  const server = await startEmbeddedPostgres({ dataDir: dir, log });
+  const server = await startEmbeddedPostgres({ dataDir: dir, log, settings });
   const forget = removeWithUs(dir);
   return {
     url: server.url,

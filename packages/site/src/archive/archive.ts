@@ -108,7 +108,7 @@ async function headerOf(
   uids: IncomingUids & { readonly studyInstanceUid: string | undefined },
 ): Promise<InstanceHeader> {
   try {
-    const header = readHeader(files, written, uids.transferSyntaxUid);
+    const header = await readHeader(files, written, uids.transferSyntaxUid);
     const { studyInstanceUid } = header.study;
     if (studyInstanceUid !== (uids.studyInstanceUid ?? studyInstanceUid)) {
       const message = 'studyInstanceUid: the data set is of another study than it was sent to.';
@@ -127,15 +127,16 @@ async function headerOf(
   }
 }
 
-function readHeader(files: ImageFiles, written: WrittenFile, transferSyntaxUid: string): InstanceHeader {
-  const { head, dataSetBytes, file, dataSetStart } = written;
+async function readHeader(files: ImageFiles, written: WrittenFile, transferSyntaxUid: string): Promise<InstanceHeader> {
+  const { head, dataSetBytes, file, dataSetStart, durable } = written;
   const isWhole = head.byteLength === dataSetBytes;
   try {
     return readInstanceHeader(memorySource(head), { start: 0, isWhole, transferSyntaxUid });
   } catch (caught) {
     if (!(caught instanceof DicomError) || isWhole) throw caught;
   }
-  const source = openFileSource(files.pathOf(file)); // a long header
+  await durable; // a long header is read from the file
+  const source = openFileSource(files.pathOf(file));
   try {
     return readInstanceHeader(source, { start: dataSetStart, isWhole: true, transferSyntaxUid });
   } finally {

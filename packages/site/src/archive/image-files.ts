@@ -10,10 +10,8 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsync, openSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { AppError } from '@lantern/contract';
 import { metaFor } from '@lantern/dicom';
 import {
   assertFreeBytes,
@@ -23,11 +21,10 @@ import {
   makeFolder,
   removeIfThere,
 } from '@lantern/service';
+import { createFileMaker, type NewFile } from './new-file.ts';
 
 const syncDescriptor = promisify(fsync);
 
-/** Smaller pieces are gathered: a call for each costs more than the copy. */
-const WRITE_BYTES_MIN = 256 * 1024;
 /** Written between two looks at the free space. */
 const SPACE_CHECK_BYTES = 64 * 1024 * 1024;
 const SPACE_CHECK_MS = 1000;
@@ -75,6 +72,7 @@ type ImageFilesOptions = { readonly dir: string; readonly clock: Clock; readonly
 
 export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: ImageFilesOptions): ImageFiles {
   const durableFolders = new Set<string>();
+  const maker = createFileMaker();
   const syncNames = createSharedSync();
   const inWork = new Map<string, Date>(); // in the order in which they were begun
   const assertSpace = createSpaceCheck(dir, freeBytesMin);
@@ -102,21 +100,17 @@ export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: 
         await discard(file);
         throw fromDiskError(caught);
       };
-      const opening = open(pathOf(file), 'wx', 0o600); // while the first pieces arrive
-      opening.catch(() => undefined); // thrown where it is waited for, which may be later
-      // Loses nothing that was synced, and the peer need not wait for it.
-      const close = () => void opening.then((handle) => handle.close()).catch(() => undefined);
+      const target = maker.create(pathOf(file));
       try {
-        const written = await writeInstance(opening, { uids, dataSet, assertSpace });
-        const handle = await opening;
-        // In any order: nothing is answered before both are done. `datasync` includes what is needed to read it back.
-        const synced = handle.datasync().finally(close);
+        const written = await writeInstance(target, { uids, dataSet, assertSpace });
+        // In any order: nothing is answered before both are done.
+        const synced = target.sync().finally(() => target.close()); // the peer need not wait for the end of closing
         const durable = Promise.all([synced, syncNames(folder)]).then(() => undefined, leftOver);
         durable.catch(() => undefined); // thrown where it is waited for, unless the header is refused before
         return { file, ...written, durable };
       } catch (caught) {
-        await opening.catch(() => undefined); // else it would be made after it was removed
-        close();
+        await target.opened(); // else it would be made after it was removed
+        target.close();
         return leftOver(caught);
       }
     },
@@ -156,35 +150,23 @@ type Instance = {
   readonly assertSpace: (sizeBytes: number) => Promise<void>;
 };
 
-async function writeInstance(opening: Promise<FileHandle>, { uids, dataSet, assertSpace }: Instance) {
+async function writeInstance(target: NewFile, { uids, dataSet, assertSpace }: Instance) {
   const meta = metaFor(uids);
   const hash = createHash('sha256');
   const head = new Head();
-  let waiting: Uint8Array[] = [meta];
-  let waitingBytes = meta.byteLength;
   let dataSetBytes = 0;
   let checkedBytes = 0;
-  const flush = async () => {
-    const { bytesWritten } = await (await opening).writev(waiting);
-    if (bytesWritten !== waitingBytes)
-      throw new AppError('storage.full', 'The disk took only a part of what was written.');
-    waiting = [];
-    waitingBytes = 0;
-  };
+  await target.append(meta);
   for await (const piece of dataSet) {
     hash.update(piece);
     head.add(piece);
+    await target.append(piece);
     dataSetBytes += piece.byteLength;
-    waitingBytes += piece.byteLength;
-    const isEnough = waitingBytes >= WRITE_BYTES_MIN;
-    waiting.push(isEnough ? piece : Buffer.from(piece)); // a piece is ours until the next is asked for, and `slice` of a Buffer copies nothing
-    if (isEnough) await flush();
     if (dataSetBytes - checkedBytes > SPACE_CHECK_BYTES) {
       await assertSpace(SPACE_CHECK_BYTES);
       checkedBytes = dataSetBytes;
     }
   }
-  if (waitingBytes > 0) await flush();
   return { dataSetStart: meta.byteLength, dataSetBytes, contentDigest: hash.digest('hex'), head: head.bytes() };
 }
 

@@ -111,6 +111,25 @@ describe('loading a CDM', () => {
     assert.deepEqual([account.readCount, account.loadedCount], [5, 3]);
   });
 
+  it('lays rows of one concept beside each other, by person, whatever their order in the file', async () => {
+    await writeFile(path.join(folder, 'person.csv'), PERSONS);
+    const header =
+      'condition_occurrence_id,person_id,condition_concept_id,condition_start_date,condition_type_concept_id';
+    const rows = [
+      [1, 2, 900],
+      [2, 3, 7],
+      [3, 1, 900],
+      [4, 2, 80],
+      [5, 1, 7],
+    ].map(([id, person, concept]) => `${id},${person},${concept},2020-01-01,0`);
+    await writeFile(path.join(folder, 'condition_occurrence.csv'), [header, ...rows, ''].join('\n'));
+    const { file } = await load();
+    assert.deepEqual(
+      await rowsOf(file, 'SELECT condition_concept_id, person_id FROM condition_occurrence ORDER BY rowid'),
+      ['7 1', '7 3', '80 2', '900 1', '900 2'],
+    );
+  });
+
   it("reads OHDSI's vocabulary files: tabs, no quotes, days of eight digits", async () => {
     await writeFile(path.join(folder, 'person.csv'), PERSONS);
     const header =

@@ -2,13 +2,13 @@
  * A folder of a CDM's files, loaded for good into one DuckDB file with the tables of CDM 5.4.
  *
  * The file appears under its name only when everything is in it and on the disk; a load that fails or is stopped leaves nothing.
- * Nothing is overwritten. Every row that was read is loaded or refused by a rule that is named, and the sum is what was read.
+ * Rows lie there in the order in which questions pick them. Nothing is overwritten. Every row that was read is loaded or refused by a rule that is named, and the sum is what was read.
  */
 import { randomBytes } from 'node:crypto';
 import { link, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { AppError } from '@lantern/contract';
-import { cdmTableNames, cdmTableStatements, quoteIdentifier } from '@lantern/omop';
+import { cdmRowOrder, cdmTableNames, cdmTableStatements, quoteIdentifier } from '@lantern/omop';
 import { sqlText } from '../datasets/table-engine.ts';
 import { type DuckDbSession, openDuckDbSession } from './duckdb-session.ts';
 import { findTableFiles, type TableFile } from './table-files.ts';
@@ -73,7 +73,8 @@ async function loadInto({
     const tables: TableAccount[] = [];
     for (const [index, file] of files.entries()) {
       onProgress(index, files.length, file.table);
-      tables.push(await importTable(session, await openTable(session, file), quoteIdentifier(file.table)));
+      const opened = await openTable(session, file);
+      tables.push(await importTable(session, opened, quoteIdentifier(file.table), cdmRowOrder(file.table)));
     }
     onProgress(1, 1, '');
     assertPersons(tables);

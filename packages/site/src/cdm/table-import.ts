@@ -34,11 +34,16 @@ export async function openTable(
   return { file, source, plan };
 }
 
-/** Loads the rows into `target`, an empty table that has the columns. Throws `dataset.invalid` naming the file. */
+/**
+ * Loads the rows into `target`, an empty table that has the columns. Throws `dataset.invalid` naming the file.
+ *
+ * order  columns by which the rows are to lie there, for a table that is kept; those that the file has count
+ */
 export async function importTable(
   session: DuckDbSession,
   { file, source, plan }: OpenedTable,
   target: string,
+  order: readonly string[] = [],
 ): Promise<TableAccount> {
   await assertWhole(file, session.signal);
   const counted = await session.rows(plan.accountSql).catch((cause: unknown) => {
@@ -53,7 +58,10 @@ export async function importTable(
   );
   if (broken > 0) refused.push({ rule: BROKEN_LINE_RULE, rowCount: broken });
   const loadedCount = Number(counted.find(([rule]) => rule === null)?.[1] ?? 0);
-  await session.run(`INSERT INTO ${target} (${plan.present.map(quoteIdentifier).join(', ')}) ${plan.rowsSql}`);
+  const columns = plan.present.map(quoteIdentifier).join(', ');
+  const by = order.filter((name) => plan.present.includes(name)).map(quoteIdentifier);
+  const ordered = by.length === 0 ? '' : ` ORDER BY ${by.join(', ')}`;
+  await session.run(`INSERT INTO ${target} (${columns}) SELECT * FROM (${plan.rowsSql})${ordered}`);
   if (source.hasRejects) await takeBrokenLines(session);
   const [inTable] = await session.rows(`SELECT count(*) FROM ${target}`);
   if (Number(inTable?.[0]) !== loadedCount) {
