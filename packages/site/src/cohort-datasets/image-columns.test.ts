@@ -34,6 +34,9 @@ const BRONCHITIS = 260139;
 const DAY_MS = 86_400_000;
 const INDEX = '2026-03-01';
 const COUNT = 60;
+const MR = path.resolve(import.meta.dirname, '../../../../fixtures/dicom/MR_small.dcm');
+/** Who has a scan of 2004-08-26. */
+const MR_PERSON = 59;
 const SETTLED_MS_MAX = 30_000;
 /** As a model of the tests takes them. */
 const SHAPE = [1, 2, 2];
@@ -67,7 +70,10 @@ async function loadRecords(): Promise<void> {
       id: `p${index}`,
       gender: index % 2 === 0 ? 'male' : 'female',
       birthDate: '1961-02-03',
-      identifier: [{ system: HOSPITAL, value: `H${index}` }],
+      identifier: [
+        { system: HOSPITAL, value: `H${index}` },
+        ...(index === MR_PERSON ? [{ system: HOSPITAL, value: '4MR1' }] : []),
+      ],
     },
     {
       resourceType: 'Condition',
@@ -89,6 +95,20 @@ function pixelsOf(index: number): number[] {
     const [row, column] = [Math.floor(at / 6), at % 6];
     return 100 + 37 * row + 53 * column + 7 * (index % 11) + (index % 2 === 0 && column > 2 ? 900 : 0);
   });
+}
+
+async function storeOverWeb(file: string): Promise<void> {
+  const head = '--b\r\nContent-Type: application/dicom\r\n\r\n';
+  const response = await fetch(`${one.site.url()}/dicom-web/studies`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${one.site.tokens()['data-engineer']}`,
+      'content-type': 'multipart/related; type="application/dicom"; boundary=b',
+      accept: 'application/dicom+json',
+    },
+    body: Buffer.concat([Buffer.from(head), await readFile(file), Buffer.from('\r\n--b--\r\n')]),
+  });
+  assert.equal(response.status, 200, await response.text());
 }
 
 const radiograph = (index: number, change: Partial<Radiograph> = {}): Radiograph => ({
@@ -220,7 +240,24 @@ describe('columns made of images', () => {
       radiograph(52, { texts: { BodyPartExamined: 'HAND' } }),
       radiograph(53, { texts: { Modality: 'OT' } }),
     ]);
+    await storeOverWeb(MR);
     await settled();
+  });
+
+  it('are chosen by what the headers of real images say', async () => {
+    const dayCount = (Date.parse('2004-08-26') - Date.parse(INDEX)) / DAY_MS;
+    const range = { min: -10_000, max: 0 };
+    const rule = { modalities: ['MR'], orientation: 'axial' as const, sliceThicknessMm: { min: 0.5, max: 1 } };
+    for (const [change, expected] of [
+      [{}, [`${dayCount} 1`, ' 59']],
+      [{ orientation: 'coronal' as const }, [' 60']],
+      [{ sliceThicknessMm: { min: 2, max: 5 } }, [' 60']],
+    ] as const) {
+      const series = [{ ...rule, ...change }];
+      const window = { from: range.min, to: 0 };
+      const made = await build(specification([image('days', { range })], { series, window }, 'scans'));
+      assert.deepEqual(await tableOf(made, 'image_days, count(*) FROM $ GROUP BY ALL ORDER BY ALL'), expected);
+    }
   });
 
   it('say whether there is one in the window, how many, and of which day, and leave out what does not fit', async () => {
