@@ -78,7 +78,29 @@ export const PatientKeyColumnSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const ColumnSchema = Type.Union([NumberColumnSchema, CategoryColumnSchema, PatientKeyColumnSchema]);
+/** "<collection>/<series>/<SHA-256>": a research copy at this site, by new UIDs, and the SHA-256 over its files in the order of their UIDs. */
+export const IMAGE_REFERENCE_PATTERN = '^[A-Za-z0-9_-]{1,64}/[0-9][0-9.]{0,63}/[0-9a-f]{64}$';
+
+/**
+ * Says which image belongs to the row: a reference to a de-identified copy, which only its site can read. Never leaves; nothing can be
+ * asked of it but whether it is missing. Only datasets that a site builds out of its records have such columns.
+ */
+const ImageColumnSchema = Type.Object(
+  {
+    kind: Type.Literal('image'),
+    name: ColumnNameSchema,
+    description: Type.String({ minLength: 1, maxLength: 500 }),
+    missingAllowed: Type.Boolean(),
+  },
+  { additionalProperties: false },
+);
+
+export const ColumnSchema = Type.Union([
+  NumberColumnSchema,
+  CategoryColumnSchema,
+  PatientKeyColumnSchema,
+  ImageColumnSchema,
+]);
 export type Column = Static<typeof ColumnSchema>;
 
 export const DatasetSchemaSchema = Type.Object(

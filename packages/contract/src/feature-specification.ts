@@ -8,9 +8,12 @@
 import { type Static, Type } from 'typebox';
 import { type Column, ColumnNameSchema, DatasetNameSchema, type DatasetSchema, RangeSchema } from './dataset.ts';
 import { AppError } from './errors.ts';
+import { IMAGE_COLLECTION_NAME_PATTERN, SeriesRuleSchema } from './research-images.ts';
 
 const FEATURE_COLUMN_COUNT_MAX = 200; // each is a step of one statement; bounds what a database has to plan
 const VIEW_COUNT_MAX = 20; // each reads every resource of its type
+const IMAGE_SELECTION_COUNT_MAX = 20; // each may read headers of every image of a cohort
+const SERIES_RULE_COUNT_MAX = 20; // as many forms of one kind of image as hospitals have
 const CONCEPT_COUNT_MAX = 500; // named ones; their descendants come on top
 const DAYS_MAX = 36_525; // a hundred years
 
@@ -49,6 +52,28 @@ const concepts = {
   window: DayWindowSchema,
 };
 
+const units = {
+  unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
+  conversions: Type.Optional(
+    Type.Array(
+      Type.Object(
+        {
+          unit: Type.String({ minLength: 1, maxLength: 32 }),
+          factor: Type.Number(),
+          offset: Type.Optional(Type.Number()),
+        },
+        closed,
+      ),
+      { maxItems: 16 },
+    ),
+  ),
+  withoutUnit: Type.Optional(
+    Type.Union([Type.Literal('leave-out'), Type.Literal('as-declared')], {
+      description: 'values of which the record names no unit; left out unless said otherwise',
+    }),
+  ),
+};
+
 /** In years, as the difference of the years. */
 const AgeSchema = Type.Object({ kind: Type.Literal('age'), ...named, ...numeric }, closed);
 const YearSchema = Type.Object({ kind: Type.Literal('year'), ...named, ...numeric }, closed);
@@ -68,25 +93,7 @@ const MeasurementSchema = Type.Object(
     ...named,
     ...numeric,
     ...concepts,
-    unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
-    conversions: Type.Optional(
-      Type.Array(
-        Type.Object(
-          {
-            unit: Type.String({ minLength: 1, maxLength: 32 }),
-            factor: Type.Number(),
-            offset: Type.Optional(Type.Number()),
-          },
-          closed,
-        ),
-        { maxItems: 16 },
-      ),
-    ),
-    withoutUnit: Type.Optional(
-      Type.Union([Type.Literal('leave-out'), Type.Literal('as-declared')], {
-        description: 'values of which the record names no unit; left out unless said otherwise',
-      }),
-    ),
+    ...units,
     aggregation: Type.Union([
       Type.Literal('first'),
       Type.Literal('last'),
@@ -130,7 +137,12 @@ const ViewNameSchema = Type.String({ pattern: '^[a-z][a-z0-9_-]{0,62}$' });
 /** As SQL on FHIR names columns. */
 const ViewColumnSchema = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_]{0,254}$' });
 
-/** Values of a column of a view, as those of measurements; `window` needs a view with a day. Values are in `unit` already. */
+/**
+ * Values of a column of a view, as those of measurements; `window` needs a view with a day.
+ *
+ * unitColumn   the column that has the unit of each value, in UCUM, converted as those of measurements are; without it the values are
+ *              taken to be in `unit`, and neither `conversions` nor `withoutUnit` may be said
+ */
 const ViewFeatureSchema = Type.Object(
   {
     kind: Type.Literal('view'),
@@ -138,7 +150,8 @@ const ViewFeatureSchema = Type.Object(
     view: ViewNameSchema,
     column: Type.Optional(ViewColumnSchema),
     window: Type.Optional(DayWindowSchema),
-    unit: Type.String({ minLength: 1, maxLength: 32, description: 'UCUM, case-sensitive' }),
+    unitColumn: Type.Optional(ViewColumnSchema),
+    ...units,
     aggregation: Type.Union([
       Type.Literal('first'),
       Type.Literal('last'),
@@ -168,6 +181,57 @@ const FeatureViewSchema = Type.Object(
   closed,
 );
 
+/**
+ * Which images of a person belong to its row.
+ *
+ * series       rules of which one must fit a series, as collections have them
+ * link         patient: by the number of the patient, as the CDM has it in image_occurrence
+ *              accession: by the accession number, as an identifier of an order, procedure, report or study of the record has it
+ * window       days of the study
+ * take         which of several: by the day, then by the order in which they came; nearest to the index day, the earlier of two
+ * collection   name of an approved collection of the site: only series with a finished research copy count, and can be referred to
+ */
+const ImageSelectionSchema = Type.Object(
+  {
+    name: ViewNameSchema,
+    series: Type.Array(SeriesRuleSchema, { minItems: 1, maxItems: SERIES_RULE_COUNT_MAX }),
+    link: Type.Union([Type.Literal('patient'), Type.Literal('accession')]),
+    window: DayWindowSchema,
+    take: Type.Union([Type.Literal('first'), Type.Literal('last'), Type.Literal('nearest')]),
+    collection: Type.Optional(Type.String({ pattern: IMAGE_COLLECTION_NAME_PATTERN })),
+  },
+  closed,
+);
+export type ImageSelection = Static<typeof ImageSelectionSchema>;
+
+/**
+ * What a selection of images says of a person.
+ *
+ * exists      "1" or "0"
+ * count       how many series
+ * days        from the index day to that of the image which is taken; before it when negative
+ * reference   the research copy of that image, which a run can read at its site
+ */
+const ImageFeatureSchema = Type.Object(
+  {
+    kind: Type.Literal('image'),
+    ...named,
+    image: ViewNameSchema,
+    aggregation: Type.Union([
+      Type.Literal('exists'),
+      Type.Literal('count'),
+      Type.Literal('days'),
+      Type.Literal('reference'),
+    ]),
+    range: Type.Optional(RangeSchema),
+    missing: MissingSchema,
+    medianRange: Type.Optional(RangeSchema),
+    binEdges: Type.Optional(Type.Array(Type.Number(), { minItems: 2, maxItems: 101 })),
+  },
+  closed,
+);
+export type ImageFeature = Static<typeof ImageFeatureSchema>;
+
 const FeatureColumnSchema = Type.Union([
   AgeSchema,
   YearSchema,
@@ -179,6 +243,7 @@ const FeatureColumnSchema = Type.Union([
   ObservationSchema,
   LabelSchema,
   ViewFeatureSchema,
+  ImageFeatureSchema,
 ]);
 export type FeatureColumn = Static<typeof FeatureColumnSchema>;
 export const FeatureSpecificationSchema = Type.Object(
@@ -191,6 +256,7 @@ export const FeatureSpecificationSchema = Type.Object(
     index: Type.Union([Type.Literal('first-entry'), Type.Literal('last-entry')]),
     columns: Type.Array(FeatureColumnSchema, { minItems: 1, maxItems: FEATURE_COLUMN_COUNT_MAX }),
     views: Type.Optional(Type.Array(FeatureViewSchema, { maxItems: VIEW_COUNT_MAX })),
+    images: Type.Optional(Type.Array(ImageSelectionSchema, { maxItems: IMAGE_SELECTION_COUNT_MAX })),
     /** Share of the persons whose column "split" says "test": drawn at each site by a keyed hash of the person, so for good. */
     testShare: Type.Number({ minimum: 0, maximum: 0.9 }),
   },
@@ -199,7 +265,8 @@ export const FeatureSpecificationSchema = Type.Object(
 export type FeatureSpecification = Static<typeof FeatureSpecificationSchema>;
 
 /** Throws `input.invalid` naming the field: what the schema of the document cannot say. */
-export function assertFeatureSpecification({ columns, views = [] }: FeatureSpecification): void {
+export function assertFeatureSpecification({ columns, views = [], images = [] }: FeatureSpecification): void {
+  assertSelections(images);
   const hasDay = (name: string) => views.some((view) => view.name === name && view.day !== undefined);
   const names = new Set([PATIENT_COLUMN_NAME, SPLIT_COLUMN_NAME]);
   for (const [index, column] of columns.entries()) {
@@ -215,6 +282,10 @@ export function assertFeatureSpecification({ columns, views = [] }: FeatureSpeci
     if (column.kind === 'measurement' && column.aggregation === 'count' && column.unit !== '1')
       throw broken('unit', 'of a count is "1"');
     if (!('aggregation' in column) || column.kind === 'measurement') continue;
+    if (column.kind === 'image') {
+      assertImage(column, { selection: images.find(({ name }) => name === column.image), broken });
+      continue;
+    }
     if (column.kind === 'view') assertView(column, { hasDay: hasDay(column.view), broken });
     if (column.aggregation !== 'exists' && column.range === undefined) throw broken('range', 'is needed');
     if (column.aggregation === 'exists' && (column.range ?? column.medianRange ?? column.binEdges) !== undefined)
@@ -223,14 +294,45 @@ export function assertFeatureSpecification({ columns, views = [] }: FeatureSpeci
 }
 
 function assertView(
-  { aggregation, column, window }: ViewFeature,
+  { aggregation, column, window, unitColumn, conversions, withoutUnit }: ViewFeature,
   { hasDay, broken }: { hasDay: boolean; broken: (field: string, rule: string) => AppError },
 ): void {
   const isCount = aggregation === 'count' || aggregation === 'exists';
   if (!isCount && column === undefined) throw broken('column', 'is needed');
+  if (isCount && unitColumn !== undefined) throw broken('unitColumn', 'says nothing of a number of rows');
+  if (unitColumn === undefined && (conversions ?? withoutUnit) !== undefined)
+    throw broken('unitColumn', 'is needed to convert');
   if (!hasDay && window !== undefined) throw broken('window', 'needs a view that says its day');
   if (!hasDay && (aggregation === 'first' || aggregation === 'last'))
     throw broken('aggregation', 'needs a view that says its day');
+}
+
+type Broken = (field: string, rule: string) => AppError;
+
+function assertSelections(images: readonly ImageSelection[]): void {
+  const names = new Set<string>();
+  for (const [index, { name, window }] of images.entries()) {
+    const [part, rule] = names.has(name)
+      ? ['name', 'is the name of another selection']
+      : ['window', 'ends before it begins'];
+    const field = `/images/${index}/${part}`;
+    if (names.has(name) || window.from > window.to)
+      throw new AppError('input.invalid', `Feature specification: field ${field} ${rule}.`, { field });
+    names.add(name);
+  }
+}
+
+function assertImage(
+  { aggregation, range, medianRange, binEdges }: ImageFeature,
+  { selection, broken }: { selection: ImageSelection | undefined; broken: Broken },
+): void {
+  const isNumber = aggregation === 'count' || aggregation === 'days';
+  if (selection === undefined) throw broken('image', 'names nothing that is there');
+  if (isNumber && range === undefined) throw broken('range', 'is needed');
+  if (!isNumber && (range ?? medianRange ?? binEdges) !== undefined)
+    throw broken('aggregation', `of "${aggregation}" has neither range nor bins`);
+  if (aggregation === 'reference' && selection.collection === undefined)
+    throw broken('image', 'needs a selection with a collection, whose copies can be referred to');
 }
 
 const YES_NO = [
@@ -277,6 +379,8 @@ function columnOf(column: FeatureColumn): Column {
       return column.range === undefined
         ? { ...category, missingAllowed: false, categories: YES_NO }
         : numberColumn({ ...column, range: column.range }, column.unit);
+    case 'image':
+      return imageColumn(column);
     case 'sex':
       return {
         ...category,
@@ -293,6 +397,14 @@ function columnOf(column: FeatureColumn): Column {
         ? { ...category, missingAllowed: false, categories: YES_NO }
         : numberColumn({ ...column, range: column.range, missing: 'keep' }, '1');
   }
+}
+
+function imageColumn(column: ImageFeature): Column {
+  const { name, description, aggregation, range, missing } = column;
+  if (aggregation === 'reference') return { kind: 'image', name, description, missingAllowed: missing === 'keep' };
+  return range === undefined
+    ? { kind: 'category', name, description, missingAllowed: false, categories: YES_NO }
+    : numberColumn({ ...column, range }, aggregation === 'days' ? 'd' : '1');
 }
 
 type Numeric = Pick<MeasurementFeature, 'name' | 'description' | 'range' | 'missing' | 'medianRange' | 'binEdges'>;
@@ -326,6 +438,22 @@ export const DatasetBuildReportSchema = Type.Object(
           rangeLeftOutCount: Type.Integer({ minimum: 0, description: 'values left out as beyond the range' }),
         },
         closed,
+      ),
+    ),
+    images: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            name: ViewNameSchema,
+            seriesCount: Type.Integer({ minimum: 0, description: 'series that fit, in the window, and count' }),
+            withoutCopyCount: Type.Integer({ minimum: 0, description: 'left out: no finished copy in the collection' }),
+            ambiguousCount: Type.Integer({ minimum: 0, description: 'left out: of more than one person' }),
+            otherPatientCount: Type.Integer({ minimum: 0, description: 'left out: the image names another patient' }),
+            optedOutCount: Type.Integer({ minimum: 0, description: 'left out: the patient of the image opted out' }),
+          },
+          closed,
+        ),
+        { description: 'of each selection of images: series of persons who have not opted out' },
       ),
     ),
   },

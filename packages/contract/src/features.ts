@@ -3,13 +3,49 @@
  * all three read this one description. Rows with a missing value in any used column are left out (`missing: 'drop-row'`).
  *
  * One-hot features are named `column=category`; with `dropFirst` the first category listed has none (it is the reference).
- * Order of features = order of entries, then of categories.
+ * Order of features = order of entries, then of categories, or of the numbers of an image, named `column[0]` and so on.
  */
 import { type Static, Type } from 'typebox';
 import { CodingSchema, ColumnNameSchema, DatasetNameSchema, RangeSchema } from './dataset.ts';
+import { AppError } from './errors.ts';
 import { FilterSchema } from './filter.ts';
 
 export const FEATURE_COUNT_MAX = 10_000; // bounds the design matrix; wider inputs are images, not tables
+
+/**
+ * An image as features: `shape` is [slices, rows, columns], row-major, each number in [0, 1].
+ *
+ * One slice: the single frame of a projection, as it is shown. More: a volume, from the feet to the head, from the front to the back,
+ * from the right to the left of the patient.
+ *
+ * fit      crop: the largest middle part whose sides [mm] are in the proportion of the shape; stretch: all of it
+ *          either way a number is the mean of what lies under it
+ * window   values (Hounsfield units in CT) that become 0 and 1, and are not passed; without it the least and the greatest of the image
+ */
+const ImageInputSchema = Type.Object(
+  {
+    kind: Type.Literal('image'),
+    column: ColumnNameSchema,
+    shape: Type.Array(Type.Integer({ minimum: 1, maximum: FEATURE_COUNT_MAX }), { minItems: 3, maxItems: 3 }),
+    fit: Type.Union([Type.Literal('crop'), Type.Literal('stretch')]),
+    window: Type.Optional(RangeSchema),
+  },
+  { additionalProperties: false },
+);
+export type ImageInput = Static<typeof ImageInputSchema>;
+
+/** Features that an image makes. Throws `input.invalid` where they are more than a design matrix may have. */
+export function imageSize({ column, shape }: Pick<ImageInput, 'column' | 'shape'>): number {
+  const size = shape.reduce((product, side) => product * side, 1);
+  if (size <= FEATURE_COUNT_MAX) return size;
+  const field = `features/${column}`;
+  throw new AppError('input.invalid', `Features: ${column} makes more than ${FEATURE_COUNT_MAX} columns.`, { field });
+}
+
+/** `column[0]` and so on, in the order of the numbers. */
+export function imageNames(image: Pick<ImageInput, 'column' | 'shape'>): string[] {
+  return Array.from({ length: imageSize(image) }, (_, index) => `${image.column}[${index}]`);
+}
 
 export const FeatureSchema = Type.Union([
   Type.Object({ kind: Type.Literal('numeric'), column: ColumnNameSchema }, { additionalProperties: false }),
@@ -22,6 +58,7 @@ export const FeatureSchema = Type.Union([
     },
     { additionalProperties: false },
   ),
+  ImageInputSchema,
 ]);
 export type Feature = Static<typeof FeatureSchema>;
 

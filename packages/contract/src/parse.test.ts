@@ -53,7 +53,7 @@ describe('parse', () => {
     );
     assert.match(
       message(column({ kind: 'nmber' })),
-      /field \/columns\/0\/kind must be one of: number, category, patient-key\./,
+      /field \/columns\/0\/kind must be one of: number, category, patient-key, image\./,
     );
   });
 

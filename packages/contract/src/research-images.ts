@@ -22,7 +22,7 @@ const REGION_COUNT_MAX = 100;
 const PIXEL_COUNT_MAX = 1_000_000;
 
 /** Every condition that is given must hold. Orientation, thickness and image type are looked at image by image. */
-const SeriesRuleSchema = Type.Object(
+export const SeriesRuleSchema = Type.Object(
   {
     modalities: Type.Optional(
       Type.Array(Type.String({ pattern: '^[A-Z0-9_]{2,16}$' }), { minItems: 1, maxItems: LIST_COUNT_MAX }),
@@ -44,6 +44,13 @@ const SeriesRuleSchema = Type.Object(
     ),
     sliceThicknessMm: Type.Optional(
       Type.Object({ min: Type.Number({ minimum: 0 }), max: Type.Number({ minimum: 0 }) }, closed),
+    ),
+    bodyParts: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[A-Z0-9 _]{1,16}$' }), {
+        minItems: 1,
+        maxItems: LIST_COUNT_MAX,
+        description: 'BodyPartExamined, in any case',
+      }),
     ),
     sliceCountMin: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 100_000, description: 'images of the series that fit, frames counted' }),
@@ -76,10 +83,12 @@ export type StudySelection = Static<typeof StudySelectionSchema>;
 /** Checked as a whole by the de-identification, which names what it does not know. */
 const DeidentificationProfileSchema = Type.Record(Type.String(), Type.Unknown());
 
+export const IMAGE_COLLECTION_NAME_PATTERN = '^[a-z][a-z0-9-]{0,62}$';
+
 export const NewImageCollectionSchema = Type.Object(
   {
     name: Type.String({
-      pattern: '^[a-z][a-z0-9-]{0,62}$',
+      pattern: IMAGE_COLLECTION_NAME_PATTERN,
       description: 'a name that was used before makes a new version',
     }),
     projectId: Type.Optional(IdSchema('ProjectId')),

@@ -71,7 +71,7 @@ function featureFindings({ features, featureNames, datasetSchema }: ModelVersion
       findings.push({ rule: 'features', message: `Column ${column} is both an input and the outcome.` });
     }
     const declared = datasetSchema.columns.find(({ name }) => name === column);
-    if (declared === undefined || declared.kind === 'patient-key') {
+    if (declared === undefined || declared.kind === 'patient-key' || declared.kind === 'image') {
       findings.push({ rule: 'features', message: `Column ${column} is not in the dataset schema.` });
     }
   }
@@ -93,6 +93,8 @@ function inputFindings({ features, inputs }: ModelVersion): DeploymentFinding[] 
 
 /** A source must be able to give what the feature takes. */
 function sourceFindings(feature: Feature, source: InputSource): DeploymentFinding[] {
+  if (feature.kind === 'image')
+    return [{ rule: 'inputs', message: `Column ${feature.column} is an image, which no input source gives.` }];
   const given = categoriesOf(source);
   if (feature.kind === 'numeric') {
     if (given === undefined) return [];

@@ -3,18 +3,20 @@
  * (x - mean) / stdDev by the pooled standardisation of the model version. It is the bedside's half of what `learning` does in
  * training; a test holds the two together.
  */
-import { AppError, type Feature, type FeatureSpec, type Standardisation } from '@lantern/contract';
+import { AppError, type Feature, type FeatureSpec, imageNames, type Standardisation } from '@lantern/contract';
 
 export type DesignRow =
   | { readonly kind: 'row'; readonly values: readonly number[] }
   /** Columns without a value, or whose value is not one that the features describe. */
   | { readonly kind: 'unusable'; readonly columns: readonly string[] };
 
-/** Names of the features in order: a column, or `column=category`. */
+/** Names of the features in order: a column, `column=category`, or `column[index]` of an image, which no bedside has yet. */
 export function designNames(spec: Pick<FeatureSpec, 'features'>): string[] {
-  return spec.features.flatMap((feature) =>
-    feature.kind === 'numeric' ? [feature.column] : shownCategories(feature).map((each) => `${feature.column}=${each}`),
-  );
+  return spec.features.flatMap((feature) => {
+    if (feature.kind === 'one-hot') return shownCategories(feature).map((each) => `${feature.column}=${each}`);
+    if (feature.kind === 'numeric') return [feature.column];
+    return imageNames(feature);
+  });
 }
 
 /**
@@ -48,7 +50,7 @@ function scale(value: number, mean = Number.NaN, stdDev = Number.NaN): number {
 }
 
 function encode(feature: Feature, value: number | string | undefined): number[] | undefined {
-  if (value === undefined) return undefined;
+  if (value === undefined || feature.kind === 'image') return undefined;
   if (feature.kind === 'numeric') return typeof value === 'number' && Number.isFinite(value) ? [value] : undefined;
   const text = String(value).replace(/^(-?[0-9]+)\.0+$/, '$1'); // "1.0" is how some tables spell the category "1"
   if (!feature.categories.includes(text)) return undefined;

@@ -150,7 +150,7 @@ function mapInput(source: InputSource, context: MappingContext): InputValue | In
 
 function columnOf(schema: DatasetSchema, name: string): NumberColumn | CategoryColumn {
   const column = schema.columns.find((each) => each.name === name);
-  if (column === undefined || column.kind === 'patient-key') {
+  if (column === undefined || column.kind === 'patient-key' || column.kind === 'image') {
     throw new AppError('internal', `Input ${name} names no column of the dataset that can be an input.`);
   }
   return column;

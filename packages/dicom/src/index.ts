@@ -114,6 +114,7 @@ export { canTranscode, transcoded } from './pixel/transcode.ts';
 export { fitted } from './pixel/viewport.ts';
 export { transferSyntaxOf } from './transfer-syntax.ts';
 export { niftiGzOf } from './volume/nifti.ts';
+export { type Projection, projectionOf } from './volume/projection.ts';
 export { type Plane, planeOf, sliceThicknessOf } from './volume/slice-geometry.ts';
 export { type Volume, type VolumeLayout, type VolumeResult, volumeLayoutOf, volumeOf } from './volume/volume.ts';
 export { bulkDataAt, framesIn } from './web/bulk-data.ts';

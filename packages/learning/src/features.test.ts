@@ -13,6 +13,17 @@ test('features are named by column and category, in the order of the description
   assert.deepEqual(featureNames({ features }), ['age', 'cp=2', 'cp=3', 'sex=male', 'sex=female']);
 });
 
+test('an image makes as many features as its shape has numbers, within a bound, and no row at a bedside', () => {
+  const image = (shape: number[]): Feature => ({ kind: 'image', column: 'scan', shape, fit: 'crop' });
+  const names = featureNames({ features: [{ kind: 'numeric', column: 'age' }, image([1, 2, 3])] });
+  assert.deepEqual(names, ['age', 'scan[0]', 'scan[1]', 'scan[2]', 'scan[3]', 'scan[4]', 'scan[5]']);
+  assert.throws(() => featureNames({ features: [image([101, 10, 10])] }), { code: 'input.invalid' });
+  assert.throws(() => featureNames({ features: [image([60, 10, 10]), image([60, 10, 10])] }), {
+    code: 'input.invalid',
+  });
+  assert.deepEqual(encodeRow({ features: [image([1, 2, 3])] }, { scan: 'x' }), { kind: 'invalid', columns: ['scan'] });
+});
+
 test('a complete row becomes numbers in that order; the first category is all zeros when dropped', () => {
   const row = { age: 63.5, cp: '3', sex: 'female', unused: 'x' };
   assert.deepEqual(encodeRow({ features }, row), { kind: 'complete', values: [63.5, 0, 1, 0, 1] });

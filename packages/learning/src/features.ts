@@ -3,7 +3,15 @@
  * all three read one `FeatureSpec`. A row with a missing value is never completed by a guess, and a category that the
  * description does not list is never taken for the reference category (all zeros): both are answers of their own.
  */
-import { AppError, type Feature, type FeatureSpec, type Standardisation } from '@lantern/contract';
+import {
+  AppError,
+  FEATURE_COUNT_MAX,
+  type Feature,
+  type FeatureSpec,
+  imageNames,
+  imageSize,
+  type Standardisation,
+} from '@lantern/contract';
 
 /** A value of a column as a row gives it; `null` and `undefined` are missing. */
 export type ColumnValue = number | string | null | undefined;
@@ -14,13 +22,16 @@ export type EncodedRow =
   | { readonly kind: 'missing'; readonly columns: readonly string[] }
   | { readonly kind: 'invalid'; readonly columns: readonly string[] };
 
-/** Name of each feature, in order: the column, or `column=category` for one-hot. */
+/** Name of each feature, in order: the column, `column=category` for one-hot, or `column[index]` for an image. Throws `input.invalid` for too many. */
 export function featureNames(spec: Pick<FeatureSpec, 'features'>): string[] {
-  return spec.features.flatMap((feature) =>
-    feature.kind === 'numeric'
-      ? [feature.column]
-      : hotCategories(feature).map((category) => `${feature.column}=${category}`),
-  );
+  const pixelCount = spec.features.reduce((sum, one) => sum + (one.kind === 'image' ? imageSize(one) : 0), 0);
+  if (pixelCount > FEATURE_COUNT_MAX)
+    throw new AppError('input.invalid', `Features: images make more than ${FEATURE_COUNT_MAX} columns.`);
+  return spec.features.flatMap((feature) => {
+    if (feature.kind === 'numeric') return [feature.column];
+    if (feature.kind === 'one-hot') return hotCategories(feature).map((category) => `${feature.column}=${category}`);
+    return imageNames(feature);
+  });
 }
 
 /**
@@ -47,6 +58,7 @@ export function encodeRow(spec: Pick<FeatureSpec, 'features'>, row: Readonly<Rec
 }
 
 function encodeFeature(feature: Feature, value: number | string): number[] | undefined {
+  if (feature.kind === 'image') return undefined; // not one value of a row; nothing at a bedside gives one
   if (feature.kind === 'numeric') return typeof value === 'number' && Number.isFinite(value) ? [value] : undefined;
   const category = feature.categories.find((each) => each === categoryText(value));
   if (category === undefined) return undefined;

@@ -8,7 +8,7 @@ export { explainCohort } from './cohort/explanation.ts';
 export { namedConcepts } from './cohort/named-concepts.ts';
 export { type CdmNeeds, planNeeds } from './cohort/plan-needs.ts';
 export type { PrintOptions } from './cohort/sql-printer.ts';
-export { type FeaturePlan, planFeatures, type RowSet } from './dataset/feature-sql.ts';
+export { type FeaturePlan, type ImageTables, planFeatures, type RowSet } from './dataset/feature-sql.ts';
 export type { FilterPlan } from './dataset/filter-sql.ts';
 export {
   PATIENT_COLUMN,
@@ -91,7 +91,7 @@ export {
 export { codeMapStatements, sourceToStandardStatements, VOCABULARY_TABLES } from './etl/vocabulary.ts';
 export { type FeatureTablePlan, featureRowColumns, featureSql, planFeatureTable } from './features/feature-plan.ts';
 export { featureReportSql, featureTableSql } from './features/feature-table.ts';
-export { CLINICAL_UNITS, type UnitConversions } from './features/unit-conversion.ts';
+export { CLINICAL_UNITS, conversionsFor, type UnitConversions } from './features/unit-conversion.ts';
 export { createNoteDeidentifier, type DeidentifiedNote, type NoteSubject } from './free-text/deidentify-note.ts';
 export { FINDING_KINDS, type Finding, type FindingKind } from './free-text/finding.ts';
 export type { KnownName, KnownPerson } from './free-text/known-identifiers.ts';

@@ -34,6 +34,7 @@ import { createImageQueries } from './image-query/image-queries.ts';
 import { createImageRetrieval } from './image-retrieval/image-retrieval.ts';
 import { OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
 import { createResearchImages, type ResearchImagesDeps } from './research-images/research-images.ts';
+import type { ResearchSeries } from './research-images/research-series.ts';
 import { createStorageCommitment } from './storage-commitment/storage-commitment.ts';
 import { createStudyAssembly, type OnStudyComplete } from './study-assembly/study-assembly.ts';
 import { studyPullRoutes } from './study-pull/routes.ts';
@@ -66,6 +67,8 @@ export type Imaging = {
   readonly sweeps: readonly Sweep[];
   /** DICOMweb, pulls, findings and research copies, for the HTTP server of the process. */
   readonly routes: readonly Route[];
+  /** Images and their research copies, for datasets out of records. */
+  readonly series: ResearchSeries;
   /** Durable jobs by name, for the queue. */
   readonly jobs: Readonly<Record<string, QueueTask>>;
   /** For the queue: says where people look what will not be tried again. */
@@ -121,6 +124,7 @@ export async function createImaging(deps: ImagingDeps): Promise<Imaging> {
       ...imageFindingRoutes(findings),
       ...research.routes,
     ],
+    series: research.series,
     jobs: { ...commitment.jobs, ...pulls.jobs, ...research.tasks },
     jobFailed: (job) => research.jobFailed(job),
     sweeps: [

@@ -56,6 +56,7 @@ import { queueTasks } from './jobs.ts';
 import { createNotes } from './notes/notes.ts';
 import { noteRoutes } from './notes/routes.ts';
 import { createOptOuts, OPT_OUTS_DEFAULT } from './opt-outs/opt-outs.ts';
+import type { ResearchSeries } from './research-images/research-series.ts';
 import { researchSettings } from './research-images/research-settings.ts';
 import { createResearchKeys } from './research-keys/research-keys.ts';
 import { VOUCHED_ROLES } from './roles.ts';
@@ -113,11 +114,15 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
     siteId: link.siteId,
   };
   const machinery = await openMachinery(settings, { ...process, context, link });
-  const site = wire({ ...context, ...machinery, settings, hubKey: publicKeyFromPem(link.hubPublicKeyPem) });
+  let images: ResearchSeries | undefined; // of a plane, which asks what is wired here
+  const series = () => images;
+  const hubKey = publicKeyFromPem(link.hubPublicKeyPem);
+  const site = wire({ ...context, ...machinery, settings, hubKey, series });
   await site.openRecords();
   shutdown.onClose('tasks', () => site.close());
   const { projectStands, freeTextOf } = site;
   const planes = await openPlanes(settings, { ...process, database, keyPair, projectStands, freeTextOf });
+  images = planes.series;
   await startJobs(settings, { ...process, database, site, planes });
   const sweeper = startSweeper([...site.sweeps, ...planes.sweeps], log);
   shutdown.onClose('sweeper', () => sweeper.close());
@@ -161,6 +166,7 @@ async function build(settings: SiteConfig, process: Process): Promise<Omit<Runni
 type Planes = Pick<Imaging, 'jobs' | 'jobFailed' | 'sweeps' | 'routes'> & {
   /** Access tokens of programs that read and write records. */
   authenticate: FhirRecords['authenticate'];
+  readonly series: ResearchSeries | undefined;
   /** Opens the ports inside the hospital, once everything else is there. */
   listen(): Promise<{ dicomPort?: number; hl7Port?: number }>;
 };
@@ -194,6 +200,7 @@ async function openPlanes(settings: SiteConfig, opened: PlaneDeps): Promise<Plan
   const passes = openPasses(settings, opened);
   return {
     authenticate: records.authenticate,
+    series: imaging?.series,
     jobs: { ...imaging?.jobs, ...records.jobs, ...passes?.jobs },
     async jobFailed(job) {
       await imaging?.jobFailed(job);

@@ -42,6 +42,7 @@ import { createQuestions } from './questions/questions.ts';
 import { createRecordCdm } from './records/record-cdm.ts';
 import { createRecordPatients } from './records/record-patients.ts';
 import { createRecords } from './records/records.ts';
+import type { ResearchSeries } from './research-images/research-series.ts';
 import { createResearchKeys } from './research-keys/research-keys.ts';
 import type { SiteContext } from './site-context.ts';
 import type { Sweep } from './sweeper.ts';
@@ -55,7 +56,13 @@ const OPEN_TASK_SWEEP_MS = 60_000; // finds what was left open without a job; ev
 const RUN_SWEEP_MS = 3600_000; // runs are kept for a month
 const RETIREMENT_SWEEP_MS = 600_000; // a retired version is warned of at the bedside before the ward round is over
 
-export type WiringDeps = SiteContext & Machinery & { readonly settings: SiteConfig; readonly hubKey: SignerKey };
+export type WiringDeps = SiteContext &
+  Machinery & {
+    readonly settings: SiteConfig;
+    readonly hubKey: SignerKey;
+    /** Of the imaging plane, which is opened later; `undefined` where the site has none. */
+    readonly series: () => ResearchSeries | undefined;
+  };
 
 export type Wired = {
   readonly routes: Route[];

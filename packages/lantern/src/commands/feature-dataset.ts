@@ -160,6 +160,17 @@ async function fileResources(path: string) {
   };
 }
 
+function imageText({ images = [] }: DatasetBuildReport): string[] {
+  if (images.length === 0) return [];
+  const rows = images.map(({ name, ...counts }) => [
+    name,
+    ...[counts.seriesCount, counts.withoutCopyCount, counts.ambiguousCount].map(String),
+    ...[counts.otherPatientCount, counts.optedOutCount].map(String),
+  ]);
+  const head = ['Images', 'series', 'without a copy', 'of several persons', 'of another patient', 'opted out'];
+  return ['', table([head, ...rows])];
+}
+
 function reportText(report: DatasetBuildReport, out?: string): string {
   const { cohortPatientCount, optedOutCount, droppedCount, rowCount, testRowCount } = report;
   const rows = report.columns.map(({ name, missingCount, unitLeftOutCount, rangeLeftOutCount }) =>
@@ -170,6 +181,7 @@ function reportText(report: DatasetBuildReport, out?: string): string {
     `Rows: ${rowCount}, of them for testing: ${testRowCount}.`,
     '',
     table([['Column', 'without a value', 'values of other units', 'values out of range'], ...rows]),
+    ...imageText(report),
     ...(out === undefined ? [] : ['', `Written: ${out}`]),
   ].join('\n');
 }

@@ -123,6 +123,7 @@ function parameterCount({ parameters }: GraphManifest): number {
 
 function featureText(feature: Feature): string {
   if (feature.kind === 'numeric') return feature.column;
+  if (feature.kind === 'image') return `${feature.column} (image, ${feature.fit} to ${feature.shape.join(' x ')})`;
   return `${feature.column} (one of ${feature.categories.join(', ')}${feature.dropFirst ? '; the first is the reference' : ''})`;
 }
 

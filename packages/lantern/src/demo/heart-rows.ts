@@ -30,7 +30,7 @@ function encode(cells: ReadonlyMap<string, string>): number[] | undefined {
     const value = Number(cells.get(feature.column));
     if (!Number.isFinite(value)) return undefined;
     if (feature.kind === 'numeric') row.push(value);
-    else
+    else if (feature.kind === 'one-hot')
       row.push(
         ...feature.categories.slice(feature.dropFirst ? 1 : 0).map((category) => (value === Number(category) ? 1 : 0)),
       );

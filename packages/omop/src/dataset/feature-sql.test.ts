@@ -116,3 +116,50 @@ test('a description that does not fit the schema is refused with the name of the
     assert.throws(() => plan({ ...SPEC, ...change }), { code: 'input.invalid', message }, String(message));
   }
 });
+
+test('an image is its number in the table of those that can be read; a row whose image is not there is left out', async () => {
+  const reference = (digit: string) => `icol_1/2.25.${digit}/${digit.repeat(64)}`;
+  await db.run(`CREATE TABLE scanned AS SELECT * FROM (VALUES
+    (1, 10, '${reference('7')}', '1'), (2, 11, NULL, '0'), (3, 12, '${reference('8')}', '0'), (4, 13, '${reference('9')}', '1'))
+    AS t(_row, _patient, scan, label)`);
+  await db.run(
+    `CREATE TABLE readable AS SELECT * FROM (VALUES ('${reference('9')}', 0.0), ('${reference('7')}', 1.0)) AS t(reference, number)`,
+  );
+  const label = KEYED.columns.find(({ name }) => name === 'label') ?? assert.fail();
+  const scan = { kind: 'image', name: 'scan', description: 'a scan', missingAllowed: true } as const;
+  const schema = { ...KEYED, columns: [label, scan] };
+  const image: FeatureSpec['features'][number] = { kind: 'image', column: 'scan', shape: [1, 2, 2], fit: 'crop' };
+  const spec: FeatureSpec = { ...SPEC, features: [image], trainWhere: EVERYTHING };
+  const of = (change: object = {}) =>
+    planFeatures({
+      schema,
+      table: 'scanned',
+      spec,
+      rowSet: 'train',
+      images: new Map([[image, 'readable']]),
+      ...change,
+    });
+  const { rows, facts, readFacts, pairs } = of();
+  assert.deepEqual(
+    (await db.rows(rows)).map((row) => [row['_row'], row['f0'], row['label']]),
+    [
+      [1, 1, 1],
+      [4, 0, 1],
+    ],
+  );
+  const [counted] = await db.rows(facts);
+  assert.deepEqual(readFacts(counted).facts.categories, [{ subject: 'scan', patientCount: 2 }]);
+  assert.equal(pairs, undefined, 'an analysis that holds tables of two columns takes none');
+  assert.throws(() => of({ images: undefined }), { field: 'features/scan' });
+  assert.throws(() => of({ spec: { ...spec, features: [{ kind: 'numeric', column: 'scan' }] } }), {
+    field: 'features/scan',
+  });
+  const wide: FeatureSpec['features'][number] = { ...image, shape: [101, 10, 10] };
+  assert.throws(() => of({ spec: { ...spec, features: [wide] }, images: new Map([[wide, 'readable']]) }), {
+    code: 'input.invalid',
+  });
+  const asked = (filter: FeatureSpec['trainWhere']) => () => of({ spec: { ...spec, trainWhere: filter } });
+  assert.throws(asked({ kind: 'in', column: 'scan', values: [reference('7')] }), { field: 'filter/scan' });
+  assert.throws(asked({ kind: 'compare', column: 'scan', operator: '<', value: 1 }), { field: 'filter/scan' });
+  asked({ kind: 'missing', column: 'scan' })();
+});

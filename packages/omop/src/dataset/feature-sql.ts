@@ -13,6 +13,8 @@ import {
   FEATURE_COUNT_MAX,
   type Feature,
   type FeatureSpec,
+  type ImageInput,
+  imageSize,
   parse,
 } from '@lantern/contract';
 import { Type } from 'typebox';
@@ -34,6 +36,7 @@ type CountedFacts = Omit<RunFacts, 'parameterCount' | 'pairs'>;
  * `facts` yields one row of DOUBLE, to be read by `readFacts`; `twoValued` names numeric columns for the counter of pairs.
  */
 export type FeaturePlan = {
+  /** Of an image its column alone; `f<n>` is its number in the table of images then. */
   readonly featureNames: readonly string[];
   readonly rows: SqlQuery;
   readonly pairs: PairPlan | undefined;
@@ -41,16 +44,19 @@ export type FeaturePlan = {
   readonly readFacts: (row: unknown) => { readonly facts: CountedFacts; readonly twoValued: ReadonlySet<string> };
 };
 
-/** Plans the rows of one set over a typed table. Throws `input.invalid` naming the column and the rule. */
-export function planFeatures(options: {
-  schema: DatasetSchema;
-  table: string;
-  spec: FeatureSpec;
-  rowSet: RowSet;
-}): FeaturePlan {
+/** For each feature that is an image a table of those that can be read: (reference VARCHAR, number DOUBLE). */
+export type ImageTables = ReadonlyMap<Feature, string>;
+
+/**
+ * Plans the rows of one set over a typed table. Images are taken from `images`; a row whose image is not in there lacks it. Throws
+ * `input.invalid` naming the column and the rule.
+ */
+export function planFeatures(options: Source): FeaturePlan {
   const { schema, spec } = options;
-  const outputs = spec.features.flatMap((feature) => featureOutputs(schema, feature));
-  if (outputs.length > FEATURE_COUNT_MAX) refuse('features', `make more than ${FEATURE_COUNT_MAX} columns`);
+  const outputs = spec.features.flatMap((feature) => featureOutputs(options, feature));
+  const pixelCount = spec.features.reduce((sum, one) => sum + (one.kind === 'image' ? imageSize(one) : 0), 0);
+  if (outputs.length + pixelCount > FEATURE_COUNT_MAX)
+    refuse('features', `make more than ${FEATURE_COUNT_MAX} columns`);
   assertLabel(schema, spec);
   const featureNames = outputs.map(({ name }) => name);
   return { featureNames, rows: rowsQuery(options, outputs), pairs: planPairs(options), ...planFacts(schema, options) };
@@ -59,9 +65,13 @@ export function planFeatures(options: {
 /** One column of the design matrix; `print` gives its SQL and appends its values. */
 type Output = { readonly name: string; readonly print: (parameters: SqlValue[]) => string };
 
-function featureOutputs(schema: DatasetSchema, feature: Feature): Output[] {
+function featureOutputs({ schema, images }: Source, feature: Feature): Output[] {
   const column = featureColumn(schema, feature);
   const identifier = quoteIdentifier(column.name);
+  if (feature.kind === 'image') {
+    const sql = `(SELECT number FROM ${imageTable(images, feature)} i WHERE i.reference = ${identifier})`;
+    return [{ name: column.name, print: () => sql }];
+  }
   if (feature.kind === 'numeric') return [{ name: column.name, print: () => identifier }];
   const categories = feature.dropFirst ? feature.categories.slice(1) : feature.categories;
   return categories.map((category) => ({
@@ -70,9 +80,20 @@ function featureOutputs(schema: DatasetSchema, feature: Feature): Output[] {
   }));
 }
 
+function imageTable(images: ImageTables | undefined, feature: Feature): string {
+  const table = images?.get(feature);
+  return table === undefined
+    ? refuse(feature.column, 'holds images, which cannot be read here')
+    : quoteIdentifier(table);
+}
+
 function featureColumn(schema: DatasetSchema, feature: Feature): Column {
   const column = schema.columns.find(({ name }) => name === feature.column);
   if (column === undefined) return refuse(feature.column, `is not a column of dataset ${schema.name}`);
+  if (feature.kind === 'image') {
+    return column.kind === 'image' ? column : refuse(column.name, 'does not hold images');
+  }
+  if (column.kind === 'image') return refuse(column.name, 'holds images, which are features of their own kind');
   if (feature.kind === 'numeric') {
     return column.kind === 'number' ? column : refuse(column.name, 'does not hold numbers; use one-hot');
   }
@@ -100,6 +121,7 @@ type Source = {
   readonly table: string;
   readonly spec: FeatureSpec;
   readonly rowSet: RowSet;
+  readonly images?: ImageTables;
 };
 
 function rowsQuery(source: Source, outputs: readonly Output[]): SqlQuery {
@@ -119,12 +141,13 @@ function labelSql({ schema, spec }: Source, parameters: SqlValue[]): string {
 }
 
 /** True for the complete rows of the set. */
-function completeSql({ schema, spec, rowSet }: Source, parameters: SqlValue[]): string {
+function completeSql({ schema, spec, rowSet, images }: Source, parameters: SqlValue[]): string {
   const where = printFilter(planFilter(schema, rowSet === 'train' ? spec.trainWhere : spec.testWhere), parameters);
   const present = spec.label.columns.map((name) => `${quoteIdentifier(name)} IS NOT NULL`);
   const used = spec.features.map((feature) => {
     const identifier = quoteIdentifier(feature.column);
     if (feature.kind === 'numeric') return `${identifier} IS NOT NULL`;
+    if (feature.kind === 'image') return `${identifier} IN (SELECT reference FROM ${imageTable(images, feature)})`;
     return `${identifier} IN (${feature.categories.map((category) => addParameter(parameters, category)).join(', ')})`;
   });
   return [where, ...present, ...used].join(' AND ');
@@ -180,6 +203,8 @@ function subjectsOf(schema: DatasetSchema, spec: FeatureSpec, parameters: SqlVal
     if (feature.kind === 'numeric') {
       return [{ subject: name, condition: isOther(name, numeric.indexOf(name)), part: 'categories' }];
     }
+    // Whoever has no image is in no row; single numbers of images are seen to where they are made.
+    if (feature.kind === 'image') return [{ subject: name, condition: 'TRUE', part: 'categories' }];
     return feature.categories.map((category) => ({
       subject: `${name}=${category}`,
       condition: `${quoteIdentifier(name)} = ${addParameter(parameters, category)}`,
@@ -210,8 +235,10 @@ function isOther(column: string, index: number): string {
 function planPairs(source: Source): PairPlan | undefined {
   const { spec } = source;
   const features = spec.features.filter(
-    ({ column }, index) => spec.features.findIndex((one) => one.column === column) === index,
+    (feature, index): feature is Exclude<Feature, ImageInput> =>
+      feature.kind !== 'image' && spec.features.findIndex((one) => one.column === feature.column) === index,
   );
+  if (spec.features.some(({ kind }) => kind === 'image')) return undefined;
   const columns = [
     ...features.map((feature): PairedColumn => {
       const isNumeric = feature.kind === 'numeric';

@@ -104,8 +104,11 @@ function check(schema: DatasetSchema, filter: Filter, place: Place): FilterPlan 
   }
 }
 
+const HOLDS_IMAGES = 'holds images; only whether one is missing can be asked';
+
 function checkCompare(schema: DatasetSchema, filter: Extract<Filter, { kind: 'compare' }>): FilterPlan {
   const column = filterColumn(schema, filter.column);
+  if (column.kind === 'image') refuse(column.name, HOLDS_IMAGES);
   if (column.kind !== 'number') refuse(column.name, 'holds categories; use "in" instead of a comparison');
   if (!Number.isFinite(filter.value)) refuse(column.name, 'is compared with a finite number only');
   const value = filter.value === 0 ? 0 : filter.value; // -0 would be another wording of 0
@@ -114,6 +117,7 @@ function checkCompare(schema: DatasetSchema, filter: Extract<Filter, { kind: 'co
 
 function checkIn(schema: DatasetSchema, filter: Extract<Filter, { kind: 'in' }>): FilterPlan {
   const column = filterColumn(schema, filter.column);
+  if (column.kind === 'image') return refuse(column.name, HOLDS_IMAGES);
   if (column.kind !== 'category') return refuse(column.name, 'holds numbers; use a comparison instead of "in"');
   const values = filter.values.map(
     (value) =>

@@ -78,7 +78,7 @@ function planPartition(options: { table: string; filter: FilterPlan; column: Sum
   return { column: column.name, labels: cells.map(({ label }) => label), query: { sql, parameters } };
 }
 
-type SummaryColumn = Exclude<Column, { kind: 'patient-key' }>;
+type SummaryColumn = Exclude<Column, { kind: 'patient-key' | 'image' }>;
 
 function summaryColumn(schema: DatasetSchema, name: string): SummaryColumn {
   const column = schema.columns.find((candidate) => candidate.name === name);
@@ -87,6 +87,9 @@ function summaryColumn(schema: DatasetSchema, name: string): SummaryColumn {
   }
   if (column.kind === 'patient-key') {
     throw new AppError('input.invalid', `${name} is the patient key and has no summary.`, { field: 'columns' });
+  }
+  if (column.kind === 'image') {
+    throw new AppError('input.invalid', `${name} holds images and has no summary.`, { field: 'columns' });
   }
   return column;
 }

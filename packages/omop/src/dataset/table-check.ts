@@ -122,6 +122,11 @@ function rulesOf(column: Column): RowRule[] {
           broken: 'value IS NOT NULL AND nth > 1',
         },
       ];
+    case 'image':
+      return [
+        ...missingRule(column),
+        error('type', `Column ${name}: not a reference to an image.`, 'text IS NOT NULL AND value IS NULL'),
+      ];
     case 'category':
       return [
         ...missingRule(column),

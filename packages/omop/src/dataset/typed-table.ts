@@ -4,7 +4,7 @@
  *
  * What does not fit its column becomes NULL here; `table-check.ts` has reported it before and the table is not offered then.
  */
-import { AppError, type Column, type DatasetSchema } from '@lantern/contract';
+import { AppError, type Column, type DatasetSchema, IMAGE_REFERENCE_PATTERN } from '@lantern/contract';
 import { numberLiteral, PATIENT_COLUMN, quoteIdentifier, quoteLiteral, ROW_COLUMN } from './sql-text.ts';
 
 /** RFC 8259's numbers, and the signs and points that tables have besides; DuckDB alone would take "1_0" for ten. */
@@ -67,6 +67,8 @@ export function typedValueSql(schema: DatasetSchema, column: Column): string {
       const whole = wholeSql(text);
       return `CASE WHEN ${text} IN (${declared}) THEN ${text} WHEN ${whole} IN (${declared}) THEN ${whole} END`;
     }
+    case 'image':
+      return `CASE WHEN regexp_full_match(${text}, ${quoteLiteral(IMAGE_REFERENCE_PATTERN)}) THEN ${text} END`;
     case 'patient-key':
       return `CASE WHEN NOT regexp_matches(${text}, '[\\x00-\\x1f\\x7f]') THEN ${patientKeySql(text)} END`;
   }

@@ -126,8 +126,8 @@ function definitionAt(circe: Record<string, unknown>, at: string): CohortDefinit
 
 type Prepared =
   | { readonly kind: 'person'; readonly feature: Extract<FeatureColumn, { kind: 'age' | 'year' | 'sex' }> }
-  /** Filled in from views, once the rows are gathered. */
-  | { readonly kind: 'view' }
+  /** Of views and images: filled in once the rows are gathered. */
+  | { readonly kind: 'later' }
   | { readonly kind: 'label'; readonly feature: LabelFeature; readonly cohort: CohortDefinition }
   | { readonly kind: 'rows'; readonly feature: RowsFeature; readonly conceptSet: number };
 
@@ -142,7 +142,8 @@ function prepare(feature: FeatureColumn, numbers: ConceptSetNumbers, at: string)
     case 'sex':
       return { kind: 'person', feature };
     case 'view':
-      return { kind: 'view' };
+    case 'image':
+      return { kind: 'later' };
     case 'label':
       return { kind: 'label', feature, cohort: numbers.take(definitionAt(feature.cohort, `${at}/cohort`)) };
     default: {
@@ -172,7 +173,7 @@ function addColumn(
   switch (prepared.kind) {
     case 'person':
       return personCell(prepared.feature);
-    case 'view':
+    case 'later':
       return { value: { kind: 'null', type: 'double precision' } };
     case 'label':
       return yesNoCell(addLabel(steps, index, prepared));

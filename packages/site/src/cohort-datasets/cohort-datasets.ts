@@ -36,10 +36,12 @@ import { buildIdOf, JOBS } from '../jobs.ts';
 import type { OptOutEvidence, OptOuts } from '../opt-outs/opt-outs.ts';
 import type { RecordCdm } from '../records/record-cdm.ts';
 import { COUNTED_PATIENTS, identifierSource, type RecordPatients } from '../records/record-patients.ts';
+import type { ResearchSeries } from '../research-images/research-series.ts';
 import type { ResearchKeys } from '../research-keys/research-keys.ts';
 import { audit, type SiteContext } from '../site-context.ts';
 import type { SiteTables } from '../tables.ts';
 import { featureStatement, gatherFeatures, keyPersons, readReport, writeFeatures } from './feature-rows.ts';
+import { fillImageColumns, type ImageReport } from './image-values.ts';
 import { LISTS_STALE } from './remainder.ts';
 import * as store from './store.ts';
 import { compileViews, type ResourceSource } from './view-values.ts';
@@ -50,7 +52,7 @@ const PATIENTS_AT_ONCE = 5_000;
 export type BuildRecords = {
   readonly cdm: RecordCdm;
   readonly patients: RecordPatients;
-  readonly optOuts: Pick<OptOuts, 'evidence' | 'digestsOf'>;
+  readonly optOuts: Pick<OptOuts, 'evidence' | 'digestsOf' | 'verdictsOn'>;
 };
 
 export type CohortDatasetsDeps = SiteContext & {
@@ -58,6 +60,8 @@ export type CohortDatasetsDeps = SiteContext & {
   readonly keys: ResearchKeys;
   /** What the views of specifications are made of. */
   readonly resources: ResourceSource;
+  /** `undefined`: this site receives no images. */
+  readonly series: () => ResearchSeries | undefined;
   /** Folder for files between steps, which the table engine may touch. */
   readonly scratchDir: string;
   /** `undefined`: this site has no records to build from. */
@@ -107,6 +111,7 @@ async function ask(
     throw new AppError('conflict', 'This site has no records (setting "records"), so there is nothing to build from.');
   }
   assertFeatureSpecification(specification);
+  seriesFor(deps, specification);
   compileViews(specification);
   featureStatement(specification, { dialect: 'duckdb' }); // what is not understood is told to who asks
   const specificationDigest = documentDigest(specification);
@@ -120,6 +125,14 @@ async function ask(
     await audit(deps, transactionOf<SiteTables>(tx), line);
     return buildId;
   });
+}
+
+/** `undefined` where the specification asks for none. */
+function seriesFor({ series }: CohortDatasetsDeps, { images = [] }: FeatureSpecification): ResearchSeries | undefined {
+  const found = images.length === 0 ? undefined : series();
+  if (images.length > 0 && found === undefined)
+    throw new AppError('conflict', 'This site has no images (setting "dicom"), and the specification asks for some.');
+  return found;
 }
 
 function folderOf({ scratchDir }: CohortDatasetsDeps, buildId: DatasetBuildId): string {
@@ -137,8 +150,9 @@ async function build(deps: CohortDatasetsDeps, row: store.BuildRow, signal: Abor
   try {
     const file = path.join(folder, 'features.parquet');
     const made = await records.cdm.use(signal, async (cdm, cdmVersion) => {
-      const digests = await makeTable(deps, cdm, { records, evidence, specification, file });
-      return { digests, report: await readReport(cdm, specification), cdmVersion };
+      const { digests, images } = await makeTable(deps, cdm, { records, evidence, specification, file });
+      const report = { ...(await readReport(cdm, specification)), ...(images.length === 0 ? {} : { images }) };
+      return { digests, report, cdmVersion };
     });
     faultPoint('dataset-build.written');
     const table = {
@@ -173,10 +187,12 @@ type Making = {
 
 /** Gives of each patient in the table the digests by which a later list may know him. */
 async function makeTable(
-  { keys, resources }: CohortDatasetsDeps,
+  deps: CohortDatasetsDeps,
   cdm: Cdm,
   { records, evidence, specification, file }: Making,
-): Promise<store.PatientDigests[]> {
+): Promise<{ digests: store.PatientDigests[]; images: ImageReport[] }> {
+  const { keys, resources } = deps;
+  const series = seriesFor(deps, specification);
   const { results } = cdm;
   await records.patients.prepare(cdm, evidence);
   await cdm.gather(await identifierSource(cdm), { person_id: 'BIGINT', identifier: 'VARCHAR' });
@@ -184,11 +200,18 @@ async function makeTable(
   await gatherFeatures(cdm, specification, resources);
   const usable = `SELECT person_id FROM ${COUNTED_PATIENTS}`;
   await keyPersons(cdm, { key: await keys.keyOf('datasets'), testShare: specification.testShare, usable });
+  const { optOuts } = records;
+  const images = series === undefined ? [] : await fillImageColumns(cdm, specification, { series, resources, optOuts });
+  await results.run(`CREATE OR REPLACE TEMP TABLE known_identifier AS SELECT * FROM temp.person_identifier
+    ${series === undefined ? '' : 'UNION SELECT person_id, identifier FROM temp.image_identifier'}`);
   await writeFeatures(cdm, specification, file);
-  return readDigests(cdm, records);
+  return { digests: await readDigests(cdm, records), images };
 }
 
-/** Patients of whom the table has no row, for want of a value, are among them too. */
+/**
+ * By the identifiers of the records, and by the number that an image has which stands behind the row. Patients of whom the table has
+ * no row, for want of a value, are among them too.
+ */
 async function readDigests({ results }: Cdm, { optOuts }: BuildRecords): Promise<store.PatientDigests[]> {
   const found: store.PatientDigests[] = [];
   for (let after = ''; ; ) {
@@ -196,7 +219,7 @@ async function readDigests({ results }: Cdm, { optOuts }: BuildRecords): Promise
     const rows = await results.rows(
       `SELECT p.patient, i.identifier
        FROM (SELECT * FROM temp.feature_person WHERE patient > '${after}' ORDER BY patient LIMIT ${PATIENTS_AT_ONCE}) p
-       LEFT JOIN temp.person_identifier i ON i.person_id = p.person_id ORDER BY p.patient`,
+       LEFT JOIN temp.known_identifier i ON i.person_id = p.person_id ORDER BY p.patient`,
     );
     const numbers = new Map<string, string[]>();
     for (const [patient, identifier] of rows) {

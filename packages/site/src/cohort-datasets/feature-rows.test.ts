@@ -17,6 +17,7 @@ import {
   parse,
   type ViewFeature,
 } from '@lantern/contract';
+import { stagingStatements } from '@lantern/omop';
 import { copyToPostgres, ENGINES, makeCdm } from '../../test/cdm-engines.ts';
 import { circe } from '../../test/records-cdm.ts';
 import { type Cdm, openCdm } from '../cdm/cdm.ts';
@@ -507,6 +508,94 @@ describe('a column made of a view of SQL on FHIR', () => {
     assert.throws(() => assertFeatureSpecification(specificationOf([columnOf('last')], { views: [dayless] })), {
       field: '/columns/0/window',
     });
+  });
+});
+
+describe('a column made of a view whose values have units', () => {
+  const PERSON = `Patient/p${RAW.persons[0]?.id}`;
+  const VALUES: [value: number, unit: string | undefined, patient: string][] = [
+    [90, 'mg/dL', PERSON],
+    [1.1, 'g/L', PERSON], // 110 mg/dL
+    [7, 'mmol/L', PERSON], // 126.1092 mg/dL by the factor of the specification
+    [5, '[fur_us]', PERSON],
+    [101, undefined, PERSON],
+    [9, 'g/L', PERSON], // 900 mg/dL, beyond the range
+    [85, 'mg/dL', 'Patient/former'],
+  ];
+  async function* resources() {
+    for (const [index, [value, unit, patient]] of VALUES.entries()) {
+      const valueQuantity = { value, ...(unit === undefined ? {} : { code: unit }) };
+      const observation = { resourceType: 'Observation', id: `q${index}`, status: 'final', code: { text: 'glucose' } };
+      yield { ...observation, subject: { reference: patient }, valueQuantity };
+    }
+  }
+  const column = [
+    { name: 'who', path: 'subject.getReferenceKey(Patient)' },
+    { name: 'value', path: 'value.ofType(Quantity).value' },
+    { name: 'unit', path: 'value.ofType(Quantity).code' },
+  ];
+  const views = [{ name: 'glucose', patient: 'who', definition: { resource: 'Observation', select: [{ column }] } }];
+  const mean: ViewFeature = {
+    kind: 'view',
+    name: 'glucose',
+    description: 'glucose',
+    view: 'glucose',
+    column: 'value',
+    unitColumn: 'unit',
+    unit: 'mg/dL',
+    conversions: [{ unit: 'mmol/L', factor: FACTOR }],
+    aggregation: 'mean',
+    range: RANGE,
+    missing: 'keep',
+  };
+  async function ofPerson(changes: Partial<ViewFeature>[], own: readonly string[] = []): Promise<(number | null)[][]> {
+    const columns = changes.map((change, index) => ({ ...mean, ...change, name: `c${index}` }));
+    const specification = specificationOf(columns, { views });
+    assertFeatureSpecification(parse(FeatureSpecificationSchema, specification, { what: 'Feature specification' }));
+    const made = await makeCdm('duckdb', [...statements(), ...own], { isStrict: false });
+    const cdm = await open(made.where);
+    try {
+      await gatherFeatures(cdm, specification, resources);
+      const cells = columns.map((_, place) => `v${place}, u${place}, r${place}`).join(', ');
+      const [row = []] = await cdm.results.rows(
+        `SELECT ${cells} FROM temp.feature_row WHERE person_id = ${RAW.persons[0]?.id}`,
+      );
+      return columns.map((_, place) =>
+        row.slice(place * 3, place * 3 + 3).map((cell) => (cell === null ? null : Number(cell))),
+      );
+    } finally {
+      await cdm.close();
+      await made.close();
+    }
+  }
+
+  it('has them in the unit of the column, and counts those that do not become it', async () => {
+    const withoutUnit = 'as-declared' as const;
+    assert.deepEqual(await ofPerson([{}, { withoutUnit }, { aggregation: 'max' }, { conversions: [] }]), [
+      [(90 + 110 + 7 * FACTOR) / 3, 2, 1],
+      [(90 + 110 + 7 * FACTOR + 101) / 4, 1, 1],
+      [7 * FACTOR, 2, 1],
+      [100, 3, 1],
+    ]);
+  });
+
+  it('is refused where it would convert and has no units, or names a column that is not there', async () => {
+    const { unitColumn: _, ...bare } = mean;
+    const check = (one: ViewFeature) => assertFeatureSpecification(specificationOf([one], { views }));
+    assert.throws(() => check(bare), { field: '/columns/0/unitColumn' });
+    assert.throws(() => check({ ...mean, aggregation: 'count' }), { field: '/columns/0/unitColumn' });
+    await assert.rejects(ofPerson([{ unitColumn: 'nothing' }]), { field: '/columns/0/unitColumn' });
+  });
+
+  it('has the rows that name its person by a patient who was merged into him', async () => {
+    const [{ id } = { id: 0 }] = RAW.persons;
+    const own = [
+      ...stagingStatements(),
+      'INSERT INTO etl.resource (resource_number, resource_key) SELECT person_id, person_source_value FROM person',
+    ];
+    assert.deepEqual(await ofPerson([{ aggregation: 'min' }], own), [[90, 2, 1]]);
+    const merged = `INSERT INTO etl.person_survivor VALUES ('Patient/former', 'Patient/p${id}')`;
+    assert.deepEqual(await ofPerson([{ aggregation: 'min' }], [...own, merged]), [[85, 2, 1]]);
   });
 });
 

@@ -19,6 +19,7 @@ import type { Cdm } from '../cdm/cdm.ts';
 import type { TableAccount } from '../cdm/table-import.ts';
 import { checkNeeds, checkVocabulary } from '../cohorts/cohort-run.ts';
 import { sqlText } from '../datasets/table-engine.ts';
+import { imageNeeds } from './image-values.ts';
 import { conversionsTo } from './unit-conversions.ts';
 import { fillViewColumns, type ResourceSource } from './view-values.ts';
 
@@ -54,10 +55,12 @@ export async function gatherFeatures(
   return accounts;
 }
 
-/** Views are joined by the source value of the person. */
-function needsOf({ views = [] }: FeatureSpecification, { needs }: FeatureTablePlan): CdmNeeds {
-  if (views.length === 0) return needs;
-  return new Map([...needs, ['person', new Set(needs.get('person')).add('person_source_value')]]);
+/** Views and accession numbers are joined by the source value of the person. */
+function needsOf(specification: FeatureSpecification, { needs }: FeatureTablePlan): CdmNeeds {
+  const { views = [], images = [] } = specification;
+  const all = [...needs, ...imageNeeds(specification)];
+  if (views.length === 0 && images.every(({ link }) => link === 'patient')) return new Map(all);
+  return new Map([...all, ['person', new Set(needs.get('person')).add('person_source_value')]]);
 }
 
 type Keying = {

@@ -142,6 +142,10 @@ async function register(
   { schema, source, feasibility }: NewDataset,
   by: { name: string; signal: AbortSignal },
 ): Promise<RegisteredDataset> {
+  if (schema.columns.some(({ kind }) => kind === 'image')) {
+    const rule = 'Only a dataset that this site builds out of its records has columns of images.';
+    throw new AppError('dataset.invalid', rule, { field: '/schema/columns' });
+  }
   if (!(await deps.imports.has(source.digest))) {
     throw new AppError('not-found', 'The file has not been imported; upload it first.', { field: '/source/digest' });
   }

@@ -5,7 +5,7 @@ import { dataSetOf, numberElement, sequenceElement, textElement } from '@lantern
 import { asksForFacts, type Image, imageFactsOf, isLike, NO_FACTS, takenImages } from './series-rules.ts';
 
 const CT = '1.2.840.10008.5.1.4.1.1.2';
-const SERIES = { modality: 'CT', seriesDescription: 'Thorax 1.0 B70f' };
+const SERIES = { modality: 'CT', seriesDescription: 'Thorax 1.0 B70f', bodyPartExamined: 'Chest ' };
 
 function image(changes: Partial<Omit<Image, 'facts'>> & { readonly facts?: Partial<Image['facts']> } = {}): Image {
   const facts = { imageType: ['ORIGINAL', 'PRIMARY', 'AXIAL'], plane: 'axial', sliceThickness: 1.25 } as const;
@@ -18,6 +18,8 @@ describe('a rule of a collection', () => {
   it('takes a series of its modality and description, and no other', () => {
     assert.equal(takes({ modalities: ['MR', 'CT'] }), 1);
     assert.equal(takes({ modalities: ['MR'] }), 0);
+    assert.equal(takes({ bodyParts: ['HEAD', 'CHEST'] }), 1);
+    assert.equal(takes({ bodyParts: ['HEAD'] }), 0);
     assert.equal(takes({ description: 'thorax*b70?' }), 1);
     assert.equal(takes({ description: 'thorax' }), 0);
     assert.equal(takes({ modalities: ['CT'], description: 'abdomen*' }), 0);

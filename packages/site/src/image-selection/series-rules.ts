@@ -5,7 +5,11 @@
 import type { SeriesRule } from '@lantern/contract';
 import { type DataSet, type Plane, planeOf, sliceThicknessOf, tagOfKeyword, textsIn } from '@lantern/dicom';
 
-export type SeriesFacts = { readonly modality: string; readonly seriesDescription: string };
+export type SeriesFacts = {
+  readonly modality: string;
+  readonly seriesDescription: string;
+  readonly bodyPartExamined: string;
+};
 
 /** What only the header of an image says. */
 export type ImageFacts = {
@@ -52,8 +56,9 @@ export function takenImages<I extends Image>(
   return images.filter((image) => taken.has(image));
 }
 
-function fitsSeries({ modalities, description }: SeriesRule, series: SeriesFacts): boolean {
+function fitsSeries({ modalities, description, bodyParts }: SeriesRule, series: SeriesFacts): boolean {
   if (modalities !== undefined && !modalities.includes(series.modality)) return false;
+  if (bodyParts !== undefined && !bodyParts.includes(series.bodyPartExamined.trim().toUpperCase())) return false;
   return description === undefined || isLike(series.seriesDescription.toLowerCase(), description.toLowerCase());
 }
 

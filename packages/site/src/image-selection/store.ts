@@ -247,6 +247,7 @@ export type InstanceRow = {
   readonly seriesInstanceUid: string;
   readonly seriesNumber: number | null;
   readonly seriesDescription: string;
+  readonly bodyPartExamined: string;
   readonly modality: string;
   readonly sopClassUid: string;
   readonly frameCount: number | null;
@@ -259,7 +260,7 @@ export type InstanceRow = {
 
 const INSTANCE_COLUMNS = sql`
   instance_key::text as "instanceKey", series_key::text as "seriesKey", series_instance_uid as "seriesInstanceUid",
-  series_number as "seriesNumber", series_description as "seriesDescription", modality,
+  series_number as "seriesNumber", series_description as "seriesDescription", body_part_examined as "bodyPartExamined", modality,
   sop_class_uid as "sopClassUid", frame_count as "frameCount", image_rows as "rows", image_columns as "columns",
   file, encode(content_digest, 'hex') as "contentDigest"`;
 

@@ -61,25 +61,41 @@ const TABLES = [
 ];
 
 /** SQL that gives person_id and one identifier of the person in each row; null where there is none. */
-export async function identifierSource({ dialect, schema, results }: Cdm): Promise<string> {
-  const person = `${schema === undefined ? '' : `${quoteIdentifier(schema)}.`}person`;
-  if (dialect === 'duckdb') {
-    const own = await results.rows(
-      `SELECT table_name FROM duckdb_tables() WHERE database_name = 'cdm' AND schema_name = 'etl'`,
-    );
-    const tables = new Set(own.flat());
-    // In a CDM of our own the source value is the name of a resource, which no list knows.
-    if (tables.has('person_identifier')) {
-      const ofResource = 'SELECT resource_key, value FROM cdm.etl.person_identifier';
-      const ofMerged = `SELECT s.survivor_key, i.value FROM cdm.etl.person_identifier i
-        JOIN cdm.etl.person_survivor s ON s.person_key = i.resource_key`;
-      const all = tables.has('person_survivor') ? `${ofResource} UNION ALL ${ofMerged}` : ofResource; // an older CDM has none
-      return `SELECT p.person_id, i.value AS identifier FROM ${person} p
-        LEFT JOIN cdm.etl.resource r ON r.resource_number = p.person_id
-        LEFT JOIN (${all}) i ON i.resource_key = r.resource_key`;
-    }
-  }
-  return `SELECT person_id, person_source_value AS identifier FROM ${person}`;
+export async function identifierSource(cdm: Cdm): Promise<string> {
+  const person = personTable(cdm);
+  const own = await ownTables(cdm);
+  // In a CDM of our own the source value is the name of a resource, which no list knows.
+  if (!own.has('person_identifier')) return `SELECT person_id, person_source_value AS identifier FROM ${person}`;
+  const ofResource = 'SELECT resource_key, value FROM cdm.etl.person_identifier';
+  const ofMerged = `SELECT s.survivor_key, i.value FROM cdm.etl.person_identifier i
+    JOIN cdm.etl.person_survivor s ON s.person_key = i.resource_key`;
+  const all = own.has('person_survivor') ? `${ofResource} UNION ALL ${ofMerged}` : ofResource; // an older CDM has none
+  return `SELECT p.person_id, i.value AS identifier FROM ${person} p
+    LEFT JOIN cdm.etl.resource r ON r.resource_number = p.person_id
+    LEFT JOIN (${all}) i ON i.resource_key = r.resource_key`;
+}
+
+/** SQL that gives person_id and what resources of FHIR may call the person: his own, and who was merged into him. */
+export async function patientResourceSource(cdm: Cdm): Promise<string> {
+  const person = personTable(cdm);
+  const current = `SELECT person_id, person_source_value AS source FROM ${person}`;
+  if (!(await ownTables(cdm)).has('person_survivor')) return current;
+  return `${current} UNION ALL SELECT p.person_id, s.person_key FROM ${person} p
+    JOIN cdm.etl.resource r ON r.resource_number = p.person_id
+    JOIN cdm.etl.person_survivor s ON s.survivor_key = r.resource_key`;
+}
+
+function personTable({ schema }: Cdm): string {
+  return `${schema === undefined ? '' : `${quoteIdentifier(schema)}.`}person`;
+}
+
+/** What a CDM that was made of resources has beside its tables. */
+async function ownTables({ dialect, results }: Cdm): Promise<ReadonlySet<string | null>> {
+  if (dialect !== 'duckdb') return new Set();
+  const own = await results.rows(
+    `SELECT table_name FROM duckdb_tables() WHERE database_name = 'cdm' AND schema_name = 'etl'`,
+  );
+  return new Set(own.flat());
 }
 
 /** Changes with every person and identifier that comes, goes or is another, in whatever order they lie. */

@@ -137,7 +137,11 @@ async function recordRead(deps: CopiesDeps, collectionId: ImageCollectionId, { b
   await deps.database.transaction((tx: Tx<SiteTables>) => audit(deps, tx, line));
 }
 
-async function readable(deps: CopiesDeps, collectionId: ImageCollectionId): Promise<CollectionRow> {
+/** Throws `policy.not-approved`, `policy.refused` or `envelope.rejected` where the copies may not be read now. */
+export async function readable(
+  deps: Pick<CopiesDeps, 'collections' | 'optOuts'>,
+  collectionId: ImageCollectionId,
+): Promise<CollectionRow> {
   const row = await deps.collections.require(collectionId);
   if (row.state !== 'approved' && row.state !== 'superseded')
     throw new AppError('policy.not-approved', `This version of the collection is ${row.state}.`);

@@ -20,10 +20,12 @@ import { askToApplyOptOuts, askToFill, askToRemove } from './copy-jobs.ts';
 import { type CopyWork, createCopyWork } from './copy-work.ts';
 import { previewStudy } from './preview.ts';
 import { createQuarantine } from './quarantine.ts';
+import { createResearchSeries, type ResearchSeries } from './research-series.ts';
 import { researchImageRoutes } from './routes.ts';
 import { createSignedReleases } from './signed-release.ts';
 
-export type ResearchImages = CopyWork & Pick<CopyFailures, 'jobFailed'> & { readonly routes: readonly Route[] };
+export type ResearchImages = CopyWork &
+  Pick<CopyFailures, 'jobFailed'> & { readonly routes: readonly Route[]; readonly series: ResearchSeries };
 
 export type ResearchImagesDeps = {
   readonly database: Database;
@@ -55,6 +57,7 @@ export async function createResearchImages(deps: ResearchImagesDeps): Promise<Re
   return {
     ...createCopyWork(parts),
     jobFailed,
+    series: createResearchSeries(parts),
     routes: [
       ...researchImageRoutes({
         collections,

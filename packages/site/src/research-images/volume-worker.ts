@@ -1,7 +1,8 @@
 /** The thread of `volume-writing.ts`: reads the copies of one series, writes them as one volume, and says so. */
 import { open } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { type ByteSource, DicomError, niftiGzOf, openFileSource, readPart10, volumeOf } from '@lantern/dicom';
+import { DicomError, niftiGzOf, volumeOf } from '@lantern/dicom';
+import { openedWhenRead } from './series-file.ts';
 import { TOLERATED } from './volume-facts.ts';
 import type { VolumeAnswer, VolumeOrder } from './volume-writing.ts';
 
@@ -24,28 +25,4 @@ async function write(): Promise<VolumeAnswer> {
     if (caught instanceof DicomError) return { kind: 'refused', problems: [caught.code] };
     throw caught;
   }
-}
-
-/** Its pixels are read when they are needed: a series may have more files than a process may hold open. */
-function openedWhenRead(path: string): ReturnType<typeof readPart10> {
-  const source = openFileSource(path);
-  try {
-    return { ...readPart10(source), source: reopened(path, source.sizeBytes) };
-  } finally {
-    source.close();
-  }
-}
-
-function reopened(path: string, sizeBytes: number): ByteSource {
-  return {
-    sizeBytes,
-    bytes(start, length) {
-      const source = openFileSource(path);
-      try {
-        return source.bytes(start, length);
-      } finally {
-        source.close();
-      }
-    },
-  };
 }

@@ -9,6 +9,7 @@ import { AppError, type Standardisation } from '@lantern/contract';
 import { encodeHeader, headerBytesNeeded, parseHeader, standardise, type TensorLayout } from '@lantern/learning';
 
 const BLOCK_ROWS = 8192; // about a megabyte of a dozen features; one block for the tables of a single clinic
+const BLOCK_NUMBERS_MAX = 1024 ** 2; // rows with images are fewer: 8 MiB
 const LENGTH_BYTES = 8;
 
 export type RowBlock = {
@@ -72,8 +73,9 @@ export async function* rowBlocks(file: string): AsyncGenerator<RowBlock, void, u
     const [rowCount = 0, featureCount = 0] = x?.shape ?? [];
     if (x?.dtype !== 'F64' || y === undefined)
       throw new AppError('storage.corrupt', 'A file of rows has another form.');
-    for (let first = 0; first < rowCount; first += BLOCK_ROWS) {
-      const count = Math.min(BLOCK_ROWS, rowCount - first);
+    const blockRows = Math.max(1, Math.min(BLOCK_ROWS, Math.floor(BLOCK_NUMBERS_MAX / featureCount)));
+    for (let first = 0; first < rowCount; first += blockRows) {
+      const count = Math.min(blockRows, rowCount - first);
       const values = await readDoubles(
         handle,
         layout.dataOffset + x.begin + first * featureCount * 8,

@@ -17,11 +17,12 @@ import {
   type MomentsMessage,
   parse,
 } from '@lantern/contract';
-import { localMoments, mergeMoments } from '@lantern/learning';
+import { featureNames, localMoments, mergeMoments } from '@lantern/learning';
 import {
   createReleasedRowsBuilder,
   type EvaluationFacts,
   type FeaturePlan,
+  type ImageTables,
   PATIENT_COLUMN,
   planFeatures,
   type ReleasedRows,
@@ -32,7 +33,9 @@ import {
 } from '@lantern/omop';
 import { Type } from 'typebox';
 import type { TableEngine, TableSession } from '../datasets/table-engine.ts';
+import { evenOutRareNumbers } from './rare-numbers.ts';
 import { createRowFile, type RowBlock, rowBlocks } from './row-file.ts';
+import { type ImageNumbers, type OpenImages, openImages, type RunImages, referredImages } from './run-images.ts';
 
 /** Every label under one name that no column has: two labels over the same rows that differ in one patient are near. */
 const LABEL_NAME = '(label)';
@@ -50,6 +53,8 @@ export type SnapshotSource = {
   readonly features: FeatureSpec;
   /** Newton statistics hold the tables of two columns, which are counted for the gate then. */
   readonly holdsPairs: boolean;
+  /** `undefined`: features that are images are refused. */
+  readonly images?: RunImages | undefined;
 };
 
 export type Snapshot = {
@@ -68,11 +73,14 @@ export async function readFacts(
   source: SnapshotSource,
   signal: AbortSignal,
 ): Promise<SnapshotFacts> {
-  const plans = await plansOf(engine, source);
-  return engine.session(signal, async (session) => ({
-    train: await trainFactsOf(session, plans.train, source),
-    test: await evaluationFactsOf(session, plans.test),
-  }));
+  const table = await engine.tableOf(source.contentDigest);
+  return engine.session(signal, async (session) => {
+    const plans = plansOf(source, table, await referredImages(session, source, table));
+    return {
+      train: await trainFactsOf(session, plans.train, source),
+      test: await evaluationFactsOf(session, plans.test),
+    };
+  });
 }
 
 /** Makes the rows of both sets in `dir`, with their facts and moments. */
@@ -81,44 +89,87 @@ export async function makeSnapshot(
   source: SnapshotSource,
   into: { dir: string; signal: AbortSignal },
 ): Promise<Snapshot> {
-  const plans = await plansOf(engine, source);
+  const table = await engine.tableOf(source.contentDigest);
   return engine.session(into.signal, async (session) => {
-    const train = await writeRows(session, plans.train, rowsFileOf(into.dir, 'train'));
-    const test = await writeRows(session, plans.test, rowsFileOf(into.dir, 'test'));
-    const facts = {
-      train: await trainFactsOf(session, plans.train, source),
-      test: await evaluationFactsOf(session, plans.test),
-    };
-    const moments = await momentsOf(rowsFileOf(into.dir, 'train'), plans.train.featureNames.length);
-    const held = { train: train.held, test: test.held };
-    return { facts, held, moments, trainRowCount: train.rowCount, testRowCount: test.rowCount };
+    const images = await openImages(session, source, { table, ...into });
+    try {
+      const plans = plansOf(source, table, images.tables);
+      const layout = layoutOf(source.features, images);
+      const train = await writeRows(session, plans.train, { file: rowsFileOf(into.dir, 'train'), layout });
+      const test = await writeRows(session, plans.test, { file: rowsFileOf(into.dir, 'test'), layout });
+      await evenOut(rowsFileOf(into.dir, 'train'), source, layout);
+      const facts = {
+        train: await trainFactsOf(session, plans.train, source),
+        test: await evaluationFactsOf(session, plans.test),
+      };
+      const moments = await momentsOf(rowsFileOf(into.dir, 'train'), widthOf(layout));
+      const held = { train: train.held, test: test.held };
+      return { facts, held, moments, trainRowCount: train.rowCount, testRowCount: test.rowCount };
+    } finally {
+      await images.close();
+    }
   });
 }
 
-/** Makes the rows again when the folder lost them. */
+/** What stands at each place of a planned row: a number, or an image that becomes as many as it has. */
+type Layout = readonly (ImageNumbers | 'number')[];
+
+function layoutOf({ features }: FeatureSpec, { numbers }: OpenImages): Layout {
+  return features.flatMap((feature): Layout => {
+    const image = numbers.get(feature);
+    if (image !== undefined) return [image];
+    return featureNames({ features: [feature] }).map(() => 'number' as const);
+  });
+}
+
+function sizeOf(place: Layout[number]): number {
+  return place === 'number' ? 1 : place.size;
+}
+
+function widthOf(layout: Layout): number {
+  return layout.reduce((sum, place) => sum + sizeOf(place), 0);
+}
+
+/** Of the training rows, which what is sent is made of. */
+async function evenOut(file: string, { images }: Pick<SnapshotSource, 'images'>, layout: Layout): Promise<void> {
+  let first = 0;
+  const places: { first: number; count: number }[] = [];
+  for (const place of layout) {
+    if (place !== 'number') places.push({ first, count: place.size });
+    first += sizeOf(place);
+  }
+  if (images === undefined || places.length === 0) return;
+  await evenOutRareNumbers(file, { images: places, patientCountMin: images.patientCountMin });
+}
+
+/** Makes the rows again when the folder lost them. Throws `dataset.invalid` where images that stood in them are gone since. */
 export async function ensureRows(
   engine: TableEngine,
-  source: Omit<SnapshotSource, 'holdsPairs'>,
+  source: Omit<SnapshotSource, 'holdsPairs'> & Pick<Snapshot, 'trainRowCount' | 'testRowCount'>,
   into: { dir: string; signal: AbortSignal },
 ): Promise<void> {
   const present = (['train', 'test'] as const).every((rowSet) => existsSync(rowsFileOf(into.dir, rowSet)));
-  if (!present) await makeSnapshot(engine, { ...source, holdsPairs: false }, into);
+  if (present) return;
+  const { trainRowCount, testRowCount } = await makeSnapshot(engine, { ...source, holdsPairs: false }, into);
+  if (trainRowCount === source.trainRowCount && testRowCount === source.testRowCount) return;
+  for (const rowSet of ['train', 'test'] as const) await rm(rowsFileOf(into.dir, rowSet), { force: true });
+  throw new AppError('dataset.invalid', 'Images of this run are not there any more; begin another run.');
 }
 
 export function rowsFileOf(dir: string, rowSet: RowSet): string {
   return path.join(dir, `${rowSet}.safetensors`);
 }
 
-async function plansOf(
-  engine: TableEngine,
+function plansOf(
   source: Omit<SnapshotSource, 'holdsPairs'>,
-): Promise<Record<RowSet, FeaturePlan>> {
-  const table = await engine.tableOf(source.contentDigest);
+  table: string,
+  images: ImageTables,
+): Record<RowSet, FeaturePlan> {
   const { schema, features: spec } = source;
   try {
     return {
-      train: planFeatures({ schema, table, spec, rowSet: 'train' }),
-      test: planFeatures({ schema, table, spec, rowSet: 'test' }),
+      train: planFeatures({ schema, table, spec, rowSet: 'train', images }),
+      test: planFeatures({ schema, table, spec, rowSet: 'test', images }),
     };
   } catch (caught) {
     if (!(caught instanceof AppError) || caught.code !== 'input.invalid') throw caught;
@@ -164,20 +215,20 @@ async function countRows(session: TableSession, query: SqlQuery): Promise<number
 async function writeRows(
   session: TableSession,
   plan: FeaturePlan,
-  file: string,
+  { file, layout }: { file: string; layout: Layout },
 ): Promise<{ rowCount: number; held: ReleasedRows }> {
-  const featureCount = plan.featureNames.length;
+  const columnCount = plan.featureNames.length;
   const rowCount = await countRows(session, plan.rows);
   const names = [...plan.featureNames.keys()].map((index) => `f${index}`);
   const columns = [...names, 'label', PATIENT_COLUMN].join(', ');
   const select = `SELECT ${columns} FROM (${plan.rows.sql}) ORDER BY ${ROW_COLUMN}`;
   const held = createReleasedRowsBuilder([...plan.featureNames, LABEL_NAME]);
   const temporary = `${file}.${randomUUID()}.new`;
-  const writer = await createRowFile(temporary, { rowCount, featureCount }, 'F64');
+  const writer = await createRowFile(temporary, { rowCount, featureCount: widthOf(layout) }, 'F64');
   try {
-    await session.numbers({ ...plan.rows, sql: select }, (chunk) => {
-      held.add(chunk[featureCount + 1] ?? new Float64Array(), chunk);
-      return writer.append(rowMajor(chunk, featureCount));
+    await session.numbers({ ...plan.rows, sql: select }, async (chunk) => {
+      held.add(chunk[columnCount + 1] ?? new Float64Array(), marked(chunk, layout));
+      await writer.append(await rowMajor(chunk, layout));
     });
     await writer.finish();
   } catch (caught) {
@@ -189,12 +240,27 @@ async function writeRows(
   return { rowCount, held: held.finish() };
 }
 
-function rowMajor(columns: readonly Float64Array[], featureCount: number): RowBlock {
-  const labels = columns[featureCount] ?? new Float64Array();
+/** With what names the content of each image, where there was its number. */
+function marked(columns: readonly Float64Array[], layout: Layout): readonly Float64Array[] {
+  return columns.map((column, index) => {
+    const place = layout[index] ?? 'number';
+    return place === 'number' ? column : column.map((number) => place.marks[number] ?? Number.NaN);
+  });
+}
+
+async function rowMajor(columns: readonly Float64Array[], layout: Layout): Promise<RowBlock> {
+  const featureCount = widthOf(layout);
+  const labels = columns[layout.length] ?? new Float64Array();
   const values = new Float64Array(labels.length * featureCount);
-  for (let feature = 0; feature < featureCount; feature += 1) {
-    const column = columns[feature] ?? new Float64Array();
-    for (let row = 0; row < labels.length; row += 1) values[row * featureCount + feature] = column[row] ?? Number.NaN;
+  let first = 0;
+  for (const [index, place] of layout.entries()) {
+    const column = columns[index] ?? new Float64Array();
+    for (let row = 0; row < labels.length; row += 1) {
+      const at = row * featureCount + first;
+      if (place === 'number') values[at] = column[row] ?? Number.NaN;
+      else values.set(await place.read(column[row] ?? 0), at);
+    }
+    first += sizeOf(place);
   }
   return { rowCount: labels.length, featureCount, values, labels };
 }

@@ -10,6 +10,7 @@ import {
   AppError,
   type Digest,
   type DisclosureFinding,
+  type FeatureSpec,
   type ProjectId,
   type RoundTask,
   type Standardisation,
@@ -22,11 +23,13 @@ import { type Dataset, schemaDigestOf } from '../datasets/datasets.ts';
 import type { TableEngine } from '../datasets/table-engine.ts';
 import type { Performed } from '../exchange/performer.ts';
 import { allowsRound, type Refusal, type RoundPermission, type Standing } from '../governance/policy.ts';
+import type { ResearchSeries } from '../research-images/research-series.ts';
 import type { SiteContext } from '../site-context.ts';
 import { holdsPairs, parameterCountOf } from './bundles.ts';
 import { type ComputationDeps, computeStep, type Step } from './computation.ts';
 import { refused, refusedByGate } from './refusal.ts';
 import { letRunIn } from './release.ts';
+import { assertImagesReadable, imagesIn, type RunImages } from './run-images.ts';
 import { ensureRows, makeSnapshot } from './snapshot.ts';
 import { type RunRows, rowCountBehindUpdate } from './steps.ts';
 import * as store from './store.ts';
@@ -43,6 +46,8 @@ export type TrainingDeps = SiteContext &
     /** With the content that may be used now: patients who opted out since have left it. */
     readonly withoutLeavers: (dataset: Dataset, signal: AbortSignal) => Promise<Dataset | 'lists-stale'>;
     readonly standingOf: (projectId: ProjectId, signal: AbortSignal) => Promise<Standing | undefined>;
+    /** Research copies of images; `undefined` where the site has none. */
+    readonly series: () => Pick<ResearchSeries, 'filesOf' | 'assertReadable'> | undefined;
   };
 
 export function createTraining(deps: TrainingDeps) {
@@ -87,14 +92,19 @@ async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): 
   if (task.manifest.kind === 'graph') await deps.bundles.filesOf(task.manifest, signal);
   const { schema, contentDigest } = dataset;
   const dir = await deps.folders.dirOf(task.runId);
-  const source = { schema, contentDigest, features, holdsPairs: holdsPairs(task.manifest) };
+  const images = imagesFor(deps, { task, permission });
+  const source = { schema, contentDigest, features, holdsPairs: holdsPairs(task.manifest), images };
   const snapshot = await makeSnapshot(deps.engine, source, { dir, signal });
   const parameterCount = parameterCountOf(task.manifest, featureNames(features).length);
   const policy = permission.conditions.runStatistics;
   const verdict = answerRunStatistics(policy, { ...snapshot.facts.train, parameterCount });
-  if (verdict.kind === 'refused') {
+  const findings = [
+    ...(verdict.kind === 'refused' ? verdict.findings : []),
+    ...fewImages(features, { rowCount: snapshot.trainRowCount, patientCountMin: policy.patientCountMin }),
+  ];
+  if (findings.length > 0) {
     await deps.folders.remove(task.runId);
-    return refusedByGate(verdict.findings);
+    return refusedByGate(findings);
   }
   const { trainRowCount, testRowCount, held } = snapshot;
   const testOpen = answerEvaluation(policy, snapshot.facts.test).kind === 'released';
@@ -128,6 +138,33 @@ async function prepare(deps: TrainingDeps, { task, permission, signal }: Step): 
         at: deps.clock.now(),
       }),
   };
+}
+
+/** For this project, as the site's decision bounds it. */
+function imagesFor(
+  { series }: TrainingDeps,
+  { task, permission }: Pick<Step, 'task' | 'permission'>,
+): RunImages | undefined {
+  const found = series();
+  if (found === undefined) return undefined;
+  const reader = { projectId: task.projectId, runId: task.runId };
+  const { patientCountMin } = permission.conditions.runStatistics;
+  return {
+    patientCountMin,
+    filesOf: (references) => found.filesOf(references, reader),
+    assertReadable: (references) => found.assertReadable(references, task.projectId),
+  };
+}
+
+/** Who differs from all others in a number of an image can be told only among twice as many. */
+function fewImages(
+  features: FeatureSpec,
+  { rowCount, patientCountMin }: { rowCount: number; patientCountMin: number },
+): DisclosureFinding[] {
+  const limit = 2 * patientCountMin;
+  if (imagesIn(features).length === 0 || rowCount >= limit) return [];
+  const message = `Images need ${limit} training rows at least, twice the threshold.`;
+  return [{ rule: 'patient-count', subject: 'rows with images', limit, message }];
 }
 
 /**
@@ -172,7 +209,10 @@ async function compute(deps: TrainingDeps, step: Step): Promise<Performed> {
   if (narrow !== undefined) return refusedByGate([narrow]);
   const { schema, content_digest: contentDigest, features } = snapshot;
   const dir = await deps.folders.dirOf(task.runId);
-  await ensureRows(deps.engine, { schema, contentDigest, features }, { dir, signal });
+  const counts = { trainRowCount: snapshot.train_row_count, testRowCount: snapshot.test_row_count };
+  const images = imagesFor(deps, { task, permission });
+  await assertImagesReadable(deps.engine, { contentDigest, features, images }, signal);
+  await ensureRows(deps.engine, { schema, contentDigest, features, images, ...counts }, { dir, signal });
   const rows: RunRows = {
     dir,
     featureCount: featureNames(features).length,
