@@ -22,6 +22,8 @@ export type PrintOptions = {
   readonly dialect: SqlDialect;
   /** Of the tables of the CDM; without it those of the connection. */
   readonly schema?: string;
+  /** Keeps PostgreSQL from writing a step that is read once into its reader, which it may then make anew for each row. */
+  readonly isEachStepMadeOnce?: boolean;
 };
 
 export const CONCEPT_SET_STEP = 'concept_sets';
@@ -46,7 +48,8 @@ const DIALECTS: Readonly<
 /** `result` reads the steps; all of them are part of the statement, in their order, whether it reads them or not. */
 export function printPlan(steps: readonly Step[], result: Query, options: PrintOptions): string {
   const printer = new Printer(options);
-  const named = steps.map(({ name, query }) => `${quoteIdentifier(name)} AS (\n${printer.query(query)}\n)`);
+  const as = options.isEachStepMadeOnce === true ? 'AS MATERIALIZED' : 'AS';
+  const named = steps.map(({ name, query }) => `${quoteIdentifier(name)} ${as} (\n${printer.query(query)}\n)`);
   return `${named.length === 0 ? '' : `WITH ${named.join(',\n')}\n`}${printer.query(result)}`;
 }
 

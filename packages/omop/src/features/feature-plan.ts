@@ -83,7 +83,7 @@ export function planFeatureTable(
 }
 
 export function featureSql({ steps, rows }: FeatureTablePlan, options: PrintOptions): string {
-  return printPlan(steps, rows, options);
+  return printPlan(steps, rows, { ...options, isEachStepMadeOnce: options.dialect === 'postgres' });
 }
 
 /** Types of the rows, as they are gathered. */
