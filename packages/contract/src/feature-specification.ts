@@ -161,10 +161,8 @@ const ViewFeatureSchema = Type.Object(
       Type.Literal('count'),
       Type.Literal('exists'),
     ]),
+    ...numeric,
     range: Type.Optional(RangeSchema),
-    missing: MissingSchema,
-    medianRange: Type.Optional(RangeSchema),
-    binEdges: Type.Optional(Type.Array(Type.Number(), { minItems: 2, maxItems: 101 })),
   },
   closed,
 );
@@ -223,10 +221,8 @@ const ImageFeatureSchema = Type.Object(
       Type.Literal('days'),
       Type.Literal('reference'),
     ]),
+    ...numeric,
     range: Type.Optional(RangeSchema),
-    missing: MissingSchema,
-    medianRange: Type.Optional(RangeSchema),
-    binEdges: Type.Optional(Type.Array(Type.Number(), { minItems: 2, maxItems: 101 })),
   },
   closed,
 );

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CdmPass, SITE_API } from '@lantern/contract';
-import { systemClock } from '@lantern/service';
+import { loadConfig, systemClock } from '@lantern/service';
 import { openCdm } from '../src/cdm/cdm.ts';
 import type { PassSettings } from '../src/cdm-passes/pass-settings.ts';
 import type { SiteConfig } from '../src/config.ts';
+import { DicomSettingsSchema } from '../src/dimse/dicom-settings.ts';
 import { createFhirStore } from '../src/fhir/fhir-store.ts';
 import { loadFiles } from '../src/fhir/loader.ts';
 import { type ScriptedHub, startScriptedHub } from './scripted-hub.ts';
@@ -30,10 +31,18 @@ export type CdmPassSite = {
   /** Creates or replaces a resource, or deletes it, over HTTP. */
   put(resource: Readonly<Record<string, unknown>>): Promise<void>;
   remove(type: string, id: string): Promise<void>;
+  /** Hands images in by STOW-RS; throws where one is not kept. */
+  store(...files: readonly Uint8Array[]): Promise<void>;
   /** Asks the CDM as it is published; each row as one text. */
   ask(sql: string): Promise<string[]>;
   close(): Promise<void>;
 };
+
+/** Of a site that takes images under one title. */
+export function dicomSettings(title: { readonly quietMs?: number } = {}): NonNullable<SiteConfig['dicom']> {
+  const overrides = { port: 0, aeTitles: [{ aeTitle: 'LANTERN', ...title }] };
+  return loadConfig({ schema: DicomSettingsSchema, env: {}, prefix: '', overrides });
+}
 
 export async function startCdmPassSite(
   name: string,
@@ -76,6 +85,7 @@ export async function startCdmPassSite(
     },
     put: (resource) => changeRecord(site, 'PUT', `${resource['resourceType']}/${resource['id']}`, resource),
     remove: (type, id) => changeRecord(site, 'DELETE', `${type}/${id}`),
+    store: (...files) => storeImages(site, files),
     ask: (sql) => askCdm(file, sql),
     async close() {
       await site.close();
@@ -93,6 +103,21 @@ async function askCdm(file: string, sql: string): Promise<string[]> {
   } finally {
     await cdm.close();
   }
+}
+
+async function storeImages(site: TestSite, files: readonly Uint8Array[]): Promise<void> {
+  const head = '--b\r\nContent-Type: application/dicom\r\n\r\n';
+  const parts = files.flatMap((file) => [Buffer.from(head), file, Buffer.from('\r\n')]);
+  const response = await fetch(`${site.url()}/dicom-web/studies`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${site.tokens()['data-engineer']}`,
+      'content-type': 'multipart/related; type="application/dicom"; boundary=b',
+      accept: 'application/dicom+json',
+    },
+    body: Buffer.concat([...parts, Buffer.from('--b--\r\n')]),
+  });
+  if (response.status !== 200) throw new Error(`STOW-RS: ${response.status} ${await response.text()}`);
 }
 
 async function changeRecord(site: TestSite, method: string, where: string, body?: unknown): Promise<void> {

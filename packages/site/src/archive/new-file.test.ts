@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -10,6 +19,8 @@ const folder = mkdtempSync(path.join(tmpdir(), 'lantern-new-file-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const BLOCK_BYTES = 640 * 1024;
+/** statfs(2). */
+const TMPFS_MAGIC = 0x01021994;
 
 function contentOf(sizeBytes: number, seed = 1): Buffer {
   return Buffer.from(Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + seed) % 251));
@@ -68,6 +79,24 @@ describe('a new file', () => {
     for (let attempt = 0; attempt < 40; attempt += 1)
       await assert.rejects(write(maker, file, [contentOf(20)]), { code: 'EEXIST' });
     assert.ok(readFileSync(file).equals(contentOf(10)));
+  });
+
+  it('is written through the page cache once the disk has refused memory that is not aligned', async () => {
+    const memory = new ArrayBuffer(2 * BLOCK_BYTES + 2);
+    const crooked = [Buffer.from(memory, 1, BLOCK_BYTES), Buffer.from(memory, BLOCK_BYTES + 1, BLOCK_BYTES)];
+    const maker = createFileMaker(crooked);
+    for (const sizeBytes of [10, 2 * BLOCK_BYTES + 5]) {
+      const file = path.join(folder, `crooked-${sizeBytes}`);
+      await write(maker, file, [contentOf(sizeBytes)]);
+      assert.ok(readFileSync(file).equals(contentOf(sizeBytes)), `${sizeBytes} bytes`);
+    }
+    const next = path.join(folder, 'next');
+    const target = maker.create(next);
+    await target.opened();
+    const flags = openFlags(next);
+    target.close();
+    const isOnTmpfs = statfsSync(folder).type === TMPFS_MAGIC; // takes any memory
+    assert.equal((flags & constants.O_DIRECT) !== 0, isOnTmpfs);
   });
 
   it('is written past the page cache where the file system can, and through it where it cannot', async (t) => {

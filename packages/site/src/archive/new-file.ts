@@ -27,6 +27,7 @@ const BLOCK_BYTES = 640 * 1024;
 /** For as many files at once: 20 MiB, used only as far as they are needed. */
 const BLOCK_COUNT = 32;
 const WASM_PAGE_BYTES = 64 * 1024;
+const EXISTING_FILE_FLAGS = constants.O_WRONLY;
 const NEW_FILE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 const MODE = 0o600;
 
@@ -43,16 +44,20 @@ export type NewFile = {
 
 export type FileMaker = { create(file: string): NewFile };
 
-export function createFileMaker(): FileMaker {
-  const spareBlocks = alignedBlocks();
-  let isDirect = constants.O_DIRECT !== undefined; // Linux alone has it
+/** `blocks`: memory for direct writes, each of `BLOCK_BYTES`; the disk decides whether it is aligned well enough. */
+export function createFileMaker(blocks: readonly Buffer[] = alignedBlocks()): FileMaker {
+  const spareBlocks = [...blocks];
+  let mayBeDirect = constants.O_DIRECT !== undefined; // Linux alone has it
+  const refused = () => {
+    mayBeDirect = false;
+  };
   const openNew = async (file: string, aligned: boolean) => {
-    if (aligned && isDirect) {
+    if (aligned && mayBeDirect) {
       try {
         return { descriptor: await openFile(file, NEW_FILE_FLAGS | constants.O_DIRECT, MODE), isDirect: true };
       } catch (caught) {
         if (codeOf(caught) !== 'EINVAL') throw caught;
-        isDirect = false;
+        refused();
         await removeIfThere(file); // Linux makes it before it refuses; one that was there would have been EEXIST
       }
     }
@@ -62,8 +67,14 @@ export function createFileMaker(): FileMaker {
     create(file) {
       const aligned = spareBlocks.pop();
       const block = aligned ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
-      return new BlockwiseFile(openNew(file, aligned !== undefined), block, () => {
-        if (aligned !== undefined) spareBlocks.push(aligned);
+      return new BlockwiseFile({
+        file,
+        block,
+        opening: openNew(file, aligned !== undefined),
+        refused,
+        giveBack() {
+          if (aligned !== undefined) spareBlocks.push(aligned);
+        },
       });
     },
   };
@@ -77,16 +88,29 @@ function alignedBlocks(): Buffer[] {
 
 type Opened = { readonly descriptor: number; readonly isDirect: boolean };
 
+type Blockwise = {
+  readonly file: string;
+  readonly block: Buffer;
+  readonly opening: Promise<Opened>;
+  /** Told when the disk takes no direct write of ours. */
+  readonly refused: () => void;
+  readonly giveBack: () => void;
+};
+
 class BlockwiseFile implements NewFile {
-  readonly #opening: Promise<Opened>;
+  readonly #file: string;
   readonly #block: Buffer;
+  readonly #refused: () => void;
   readonly #giveBack: () => void;
+  #opening: Promise<Opened>;
   #usedBytes = 0;
   #writtenBytes = 0;
 
-  constructor(opening: Promise<Opened>, block: Buffer, giveBack: () => void) {
-    this.#opening = opening;
+  constructor({ file, block, opening, refused, giveBack }: Blockwise) {
+    this.#file = file;
     this.#block = block;
+    this.#opening = opening;
+    this.#refused = refused;
     this.#giveBack = giveBack;
     opening.catch(() => undefined); // thrown where it is waited for, which may be later
   }
@@ -102,11 +126,12 @@ class BlockwiseFile implements NewFile {
   }
 
   async sync(): Promise<void> {
-    const { descriptor, isDirect } = await this.#opening;
+    const { isDirect } = await this.#opening;
     const sizeBytes = this.#writtenBytes + this.#usedBytes;
     const lastBytes = isDirect ? Math.ceil(this.#usedBytes / SECTOR_BYTES) * SECTOR_BYTES : this.#usedBytes;
     this.#block.fill(0, this.#usedBytes, lastBytes);
     await this.#writeBlock(lastBytes);
+    const { descriptor } = await this.#opening; // which a refused write has changed
     if (this.#writtenBytes > sizeBytes) await truncateFile(descriptor, sizeBytes);
     await syncData(descriptor); // includes what is needed to read it back
   }
@@ -121,11 +146,25 @@ class BlockwiseFile implements NewFile {
   }
 
   async #writeBlock(sizeBytes: number): Promise<void> {
-    const { descriptor } = await this.#opening;
-    const count = await writeAt(descriptor, this.#block.subarray(0, sizeBytes), this.#writtenBytes);
+    const count = await this.#write(this.#block.subarray(0, sizeBytes), this.#writtenBytes);
     if (count !== sizeBytes) throw new AppError('storage.full', 'The disk took only a part of what was written.');
     this.#writtenBytes += sizeBytes;
     this.#usedBytes = 0;
+  }
+
+  /** Some file systems open a file for direct writes and then want longer sectors, or other memory, than we have. */
+  async #write(bytes: Buffer, position: number): Promise<number> {
+    const { descriptor, isDirect } = await this.#opening;
+    try {
+      return await writeAt(descriptor, bytes, position);
+    } catch (caught) {
+      if (!isDirect || codeOf(caught) !== 'EINVAL') throw caught;
+    }
+    this.#refused();
+    const again = await openFile(this.#file, EXISTING_FILE_FLAGS);
+    this.#opening = Promise.resolve({ descriptor: again, isDirect: false });
+    await closeFile(descriptor);
+    return writeAt(again, bytes, position);
   }
 }
 

@@ -3,12 +3,11 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, it } from 'node:test';
 import { SITE_API } from '@lantern/contract';
-import { createLogger, loadConfig, systemClock } from '@lantern/service';
-import { type CdmPassSite, startCdmPassSite } from '../../test/cdm-pass-site.ts';
+import { createLogger, systemClock } from '@lantern/service';
+import { type CdmPassSite, dicomSettings, startCdmPassSite } from '../../test/cdm-pass-site.ts';
 import { takeIn } from '../../test/imaging-harness.ts';
 import { type SyntheticImage, syntheticInstance } from '../../test/synthetic-images.ts';
 import { createArchive } from '../archive/archive.ts';
-import { DicomSettingsSchema } from '../dimse/dicom-settings.ts';
 
 const MR = path.resolve(import.meta.dirname, '../../../../fixtures/dicom/MR_small.dcm');
 const MR_STUDY = '1.3.6.1.4.1.5962.1.2.4.20040826185059.5457';
@@ -20,12 +19,7 @@ const ROWS = `SELECT p.person_source_value, i.image_study_uid, i.image_series_ui
 let one: CdmPassSite;
 before(async () => {
   one = await startCdmPassSite('cdm-images', {
-    dicom: loadConfig({
-      schema: DicomSettingsSchema,
-      env: {},
-      prefix: '',
-      overrides: { port: 0, aeTitles: [{ aeTitle: 'LANTERN' }] },
-    }),
+    dicom: dicomSettings(),
     etl: { patientNumbers: [{ system: HOSPITAL }, { issuer: 'CLINIC', system: CLINIC }] },
   });
   await one.settle();
@@ -49,20 +43,6 @@ async function receive(image: SyntheticImage): Promise<void> {
   await archive.close();
 }
 
-async function storeOverWeb(file: string): Promise<void> {
-  const head = '--b\r\nContent-Type: application/dicom\r\n\r\n';
-  const response = await fetch(`${one.site.url()}/dicom-web/studies`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${one.site.tokens()['data-engineer']}`,
-      'content-type': 'multipart/related; type="application/dicom"; boundary=b',
-      accept: 'application/dicom+json',
-    },
-    body: Buffer.concat([Buffer.from(head), await readFile(file), Buffer.from('\r\n--b--\r\n')]),
-  });
-  assert.equal(response.status, 200, await response.text());
-}
-
 async function studiesByRule(): Promise<Record<string, string>> {
   const { findings } = await one.site.as('data-engineer').call(SITE_API.readCdmAccount, { query: {} });
   return Object.fromEntries(
@@ -71,7 +51,7 @@ async function studiesByRule(): Promise<Record<string, string>> {
 }
 
 it('a study that was received is an image of the one patient who has its number, and what matches nobody says so', async () => {
-  await storeOverWeb(MR);
+  await one.store(await readFile(MR));
   await receive({ study: 2, series: 1, number: 1, patientId: 'TWO' });
   await receive({ study: 3, series: 1, number: 1, patientId: 'C-3', others: { IssuerOfPatientID: 'CLINIC' } });
   await receive({ study: 4, series: 1, number: 1, patientId: 'C-3', others: { IssuerOfPatientID: 'ELSEWHERE' } });

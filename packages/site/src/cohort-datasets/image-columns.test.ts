@@ -21,13 +21,12 @@ import {
 } from '@lantern/contract';
 import { decodeTensors } from '@lantern/learning';
 import { buildGraphBundle } from '@lantern/runner';
-import { loadConfig, newId } from '@lantern/service';
-import { type CdmPassSite, startCdmPassSite } from '../../test/cdm-pass-site.ts';
+import { newId } from '@lantern/service';
+import { type CdmPassSite, dicomSettings, startCdmPassSite } from '../../test/cdm-pass-site.ts';
 import { GRAPH_MODEL } from '../../test/clinic-runs.ts';
 import { projectSpec, roundTask, TRAINING_BOUNDS } from '../../test/documents.ts';
 import { type Radiograph, receiveRadiographs } from '../../test/radiographs.ts';
 import { circe } from '../../test/records-cdm.ts';
-import { DicomSettingsSchema } from '../dimse/dicom-settings.ts';
 
 const HOSPITAL = 'urn:hospital:patients';
 const BRONCHITIS = 260139;
@@ -44,12 +43,7 @@ const SHAPE = [1, 2, 2];
 let one: CdmPassSite;
 before(async () => {
   one = await startCdmPassSite('image-columns', {
-    dicom: loadConfig({
-      schema: DicomSettingsSchema,
-      env: {},
-      prefix: '',
-      overrides: { port: 0, aeTitles: [{ aeTitle: 'LANTERN', quietMs: 100 }] },
-    }),
+    dicom: dicomSettings({ quietMs: 100 }),
     etl: { patientNumbers: [{ system: HOSPITAL }] },
   });
   await one.settle();
@@ -95,20 +89,6 @@ function pixelsOf(index: number): number[] {
     const [row, column] = [Math.floor(at / 6), at % 6];
     return 100 + 37 * row + 53 * column + 7 * (index % 11) + (index % 2 === 0 && column > 2 ? 900 : 0);
   });
-}
-
-async function storeOverWeb(file: string): Promise<void> {
-  const head = '--b\r\nContent-Type: application/dicom\r\n\r\n';
-  const response = await fetch(`${one.site.url()}/dicom-web/studies`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${one.site.tokens()['data-engineer']}`,
-      'content-type': 'multipart/related; type="application/dicom"; boundary=b',
-      accept: 'application/dicom+json',
-    },
-    body: Buffer.concat([Buffer.from(head), await readFile(file), Buffer.from('\r\n--b--\r\n')]),
-  });
-  assert.equal(response.status, 200, await response.text());
 }
 
 const radiograph = (index: number, change: Partial<Radiograph> = {}): Radiograph => ({
@@ -240,7 +220,7 @@ describe('columns made of images', () => {
       radiograph(52, { texts: { BodyPartExamined: 'HAND' } }),
       radiograph(53, { texts: { Modality: 'OT' } }),
     ]);
-    await storeOverWeb(MR);
+    await one.store(await readFile(MR));
     await settled();
   });
 
