@@ -10,14 +10,16 @@ export function replaceTexts(value: JsonValue, nameFor: (text: string) => string
   for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
     if (Array.isArray(item)) {
       item.forEach((child, index) => {
-        if (typeof child === 'string') item[index] = nameFor(child) ?? child;
-        else if (typeof child === 'object' && child !== null) stack.push(child);
+        if (typeof child === 'object' && child !== null) stack.push(child);
+        const other = typeof child === 'string' ? nameFor(child) : undefined;
+        if (other !== undefined) item[index] = other; // writing is dearer than looking
       });
     } else if (isJsonObject(item)) {
       for (const name in item) {
         const child = item[name];
-        if (typeof child === 'string') item[name] = nameFor(child) ?? child;
-        else if (typeof child === 'object' && child !== null) stack.push(child);
+        if (typeof child === 'object' && child !== null) stack.push(child);
+        const other = typeof child === 'string' ? nameFor(child) : undefined;
+        if (other !== undefined) item[name] = other;
       }
     }
   }

@@ -13,6 +13,7 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createGunzip, gunzip } from 'node:zlib';
 import { Hl7Error, isJsonObject, type JsonObject, parseJson, replaceTexts, validateResource } from '@lantern/hl7';
@@ -24,6 +25,8 @@ import { analyzeTables, nameText } from './store.ts';
 const BATCH_COUNT = 500;
 /** Batches on their way to the database at once. */
 const BATCHES_IN_FLIGHT_MAX = 3;
+/** Checked in one turn of the event loop; between turns batches on their way get further, and others are served. */
+const TURN_COUNT = 50;
 /** What is unpacked at a time. */
 const CHUNK_BYTES = 256 * 1024;
 /** A bundle that may be read has no more, as a character takes at most three bytes. Two are held at once. */
@@ -189,6 +192,7 @@ class Load {
     }
     this.#batch.set(name, prepared);
     if (this.#batch.size >= BATCH_COUNT) this.#send();
+    if (this.#batch.size % TURN_COUNT === 0) await turn();
     while (this.#inFlight.size >= BATCHES_IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
     if (this.#fault !== undefined) throw this.#fault;
   }
