@@ -122,6 +122,7 @@ async function headerOf(
     }
     return header;
   } catch (caught) {
+    await written.durable.catch(() => undefined); // else it could be made after it was removed
     await files.discard(written.file);
     throw fromDicomError(caught);
   }

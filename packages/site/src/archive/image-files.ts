@@ -103,9 +103,10 @@ export function createImageFiles({ dir, clock, freeBytesMin = FREE_BYTES_MIN }: 
       const target = maker.create(pathOf(file));
       try {
         const written = await writeInstance(target, { uids, dataSet, assertSpace });
-        // In any order: nothing is answered before both are done.
+        // In any order, once the name is there: nothing is answered before both are done.
         const synced = target.sync().finally(() => target.close()); // the peer need not wait for the end of closing
-        const durable = Promise.all([synced, syncNames(folder)]).then(() => undefined, leftOver);
+        const named = target.opened().then(() => syncNames(folder));
+        const durable = Promise.all([synced, named]).then(() => undefined, leftOver);
         durable.catch(() => undefined); // thrown where it is waited for, unless the header is refused before
         return { file, ...written, durable };
       } catch (caught) {
