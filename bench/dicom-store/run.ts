@@ -15,7 +15,7 @@
  * where such a receiver ends, and no proof that none could be faster. Beside each rate stands the processor time of an instance, which a busy machine changes less.
  */
 import { strict as assert } from 'node:assert';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -35,6 +35,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { medianOf, report, summarise } from '../measurement.ts';
+import { useMemory } from '../memory.ts';
 import { endedChildrenMs, type Receiver, type ReceiverName, startFloor, startReceiver } from './receivers.ts';
 import { writeBigInstance, writeSlices } from './slices.ts';
 
@@ -60,11 +61,6 @@ const MANY_ASSOCIATIONS = 100;
 const PER_ASSOCIATION = 5;
 const INSTANCE_BYTES = 525_000;
 const FIRST_INSTANCES = 200;
-
-/** Uses as much memory as the instances take, and frees it by its end. */
-function useMemory(): void {
-  execFileSync(process.execPath, ['--eval', `Buffer.alloc(${INSTANCES * INSTANCE_BYTES}, 1)`]);
-}
 
 /** Milliseconds until every sender has its last answer and has gone. */
 async function send(port: number, folders: readonly string[]): Promise<number> {
@@ -143,7 +139,7 @@ async function floorMs(folder: string, connectionCount: number): Promise<number>
     socket.destroy();
   };
   await sendAll(FIRST_INSTANCES);
-  useMemory();
+  useMemory(INSTANCES * INSTANCE_BYTES);
   const before = floor.processorMs();
   await Promise.all(Array.from({ length: connectionCount }, () => sendAll(INSTANCES / connectionCount)));
   const took = floor.processorMs() - before;
@@ -165,7 +161,7 @@ const emptyRuns = (): Runs => ({ lantern: [], orthanc: [], storescp: [], sink: [
  */
 async function timed(receiver: Receiver, name: ReceiverName, folders: readonly string[], first: string): Promise<Run> {
   await send(receiver.port, [first]);
-  useMemory();
+  useMemory(INSTANCES * INSTANCE_BYTES);
   const before = { receiver: receiver.processorMs(), sender: endedChildrenMs() };
   const took = await send(receiver.port, folders);
   const [receiverMs, senderMs] = [receiver.processorMs() - before.receiver, endedChildrenMs() - before.sender];
