@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { loadConfig, newId } from '@lantern/service';
 import { SiteConfigSchema } from '@lantern/site';
 import { RecordsSite } from '../../packages/site/test/records-site.ts';
+import { seededRandom } from '../../tests/seeded-random.ts';
 import { medianOf, report } from '../measurement.ts';
 import { cdmStatements, datasetCsv, type Kind, type Place, placesOf, type Question, SCHEMA } from './questions.ts';
 import { areaInterval, areaOf, heldOutAccuracy, shuffled, type TwoKinds } from './threshold-attack.ts';
@@ -47,18 +48,7 @@ const PATIENT_COUNT = Number(values.patients);
 const PERSON_COUNT = Number(values.persons);
 const WORDING_COUNT = Number(values.wordings);
 
-/** mulberry32. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const random = seeded(SEED);
+const random = seededRandom(SEED);
 
 /** Times of a question, asked over and over [ms]. */
 type Timed = { readonly kind: Kind; readonly question: Question; readonly ms: number[] };

@@ -25,6 +25,7 @@ import { fhirFileSource } from '../../packages/site/src/omop-etl/bundle-source.t
 import { type CdmDatabase, openCdmDatabase } from '../../packages/site/src/omop-etl/cdm-database.ts';
 import { runEtl } from '../../packages/site/src/omop-etl/etl.ts';
 import { loadVocabulary } from '../../packages/site/src/omop-etl/vocabulary-files.ts';
+import { seededRandom } from '../../tests/seeded-random.ts';
 import { report, summarise } from '../measurement.ts';
 
 const ROWS_PER_S_MIN = 20_000;
@@ -41,22 +42,12 @@ const { values } = parseArgs({
   },
 });
 
-/** mulberry32: the same ids for the same seed. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
-}
-
 async function writeInput(file: string): Promise<void> {
   const lines = (
     await Promise.all(HOSPITALS.map((name) => readFile(path.join(FIXTURES, 'fhir-synthea', `${name}.ndjson.gz`))))
   ).flatMap((bytes) => gunzipSync(bytes).toString('utf8').split('\n').filter(Boolean));
-  const next = seeded(Number(values.seed));
+  const random = seededRandom(Number(values.seed));
+  const next = () => random() * 2 ** 32;
   await pipeline(async function* () {
     for (let copy = 0; copy < Number(values.copies); copy += 1) {
       const suffix = next().toString(16).padStart(8, '0');

@@ -27,6 +27,7 @@ import {
   uploadFile,
 } from '@lantern/lantern';
 import { buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
+import { seededRandom } from '../seeded-random.ts';
 
 const EXACT = { kind: 'logistic-regression', ridge: 1, damping: 1 };
 const FEATURE_NAMES = ['age', 'pressure', 'pulse', 'glucose'];
@@ -96,19 +97,8 @@ export function newModelVersion({ runId }: Pick<Run, 'runId'>): NewModelVersion 
   };
 }
 
-/** mulberry32: enough for a table, and the same on every machine. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 function syntheticCsv(seed: number): string {
-  const uniform = seeded(seed);
+  const uniform = seededRandom(seed);
   const rows = Array.from({ length: ROW_COUNT }, (_, index) => {
     const x = FEATURE_NAMES.map(() => (uniform() - 0.5) * 4);
     const risk = 1 / (1 + Math.exp(-(1.5 * (x[0] ?? 0) - (x[1] ?? 0) + 0.3)));

@@ -23,7 +23,7 @@ const GROWTH_BYTES_MAX = 384 * 1024 * 1024;
 export type Chance = (below: number) => number;
 
 /** A stream of numbers from a seed (mulberry32). */
-function chanceFrom(seed: number): Chance {
+export function chanceFrom(seed: number): Chance {
   let state = seed >>> 0;
   return (below) => {
     state = (state + 0x6d2b79f5) >>> 0;

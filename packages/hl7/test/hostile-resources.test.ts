@@ -9,6 +9,7 @@ import { isJsonObject, parseJson, writeJson } from '../src/fhir/json.ts';
 import { searchValuesOf } from '../src/fhir/search-values.ts';
 import { validateResource } from '../src/fhir/validator.ts';
 import { Hl7Error } from '../src/hl7-error.ts';
+import { chanceFrom } from './fuzzing.ts';
 
 const CASE_MS_MAX = 1000;
 const LIMITS = { lengthMax: 1_000_000, depthMax: 64 };
@@ -40,17 +41,6 @@ const PIECES = [
   '"__proto__"',
   '"contained"',
 ];
-
-/** Numbers from a seed (mulberry32). */
-function chanceFrom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 /** Single characters, tokens, and whole values are cut, repeated or exchanged. */
 function hostile(chance: (below: number) => number): string {

@@ -2,14 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createNoteDeidentifier } from '../../src/free-text/deidentify-note.ts';
-import {
-  NOTE_KINDS,
-  type NoteKind,
-  type PlantedKind,
-  type SyntheticNote,
-  seeded,
-  syntheticNote,
-} from './synthetic-notes.ts';
+import { seededRandom } from '../attacks/world.ts';
+import { NOTE_KINDS, type NoteKind, type PlantedKind, type SyntheticNote, syntheticNote } from './synthetic-notes.ts';
 
 const NOTE_COUNT = 2_000;
 const SEED = 20_261_127;
@@ -18,7 +12,7 @@ type Score = { found: number; all: number; readonly missed: string[] };
 
 /** How much of each kind is found, letter by letter: a piece counts where all its letters and digits lie in findings. */
 function measure(kind: NoteKind): { planted: Map<PlantedKind, Score>; facts: Score } {
-  const random = seeded(SEED + NOTE_KINDS.indexOf(kind));
+  const random = seededRandom(SEED + NOTE_KINDS.indexOf(kind));
   const planted = new Map<PlantedKind, Score>();
   const facts: Score = { found: 0, all: 0, missed: [] };
   for (let count = 0; count < NOTE_COUNT; count += 1) {

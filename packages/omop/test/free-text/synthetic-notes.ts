@@ -32,17 +32,6 @@ export type SyntheticNote = {
 export const NOTE_KINDS = ['clinic letter', 'discharge summary', 'radiology report', 'nursing note'] as const;
 export type NoteKind = (typeof NOTE_KINDS)[number];
 
-/** mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 const lines = (text: string): readonly string[] =>
   text
