@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { loadConfig, newId } from '@lantern/service';
 import { SiteConfigSchema } from '@lantern/site';
 import { RecordsSite } from '../../packages/site/test/records-site.ts';
-import { seededRandom } from '../../tests/seeded-random.ts';
+import { seededRandom } from '../../packages/site/test/seeded-random.ts';
 import { medianOf, report } from '../measurement.ts';
 import { cdmStatements, datasetCsv, type Kind, type Place, placesOf, type Question, SCHEMA } from './questions.ts';
 import { areaInterval, areaOf, heldOutAccuracy, shuffled, type TwoKinds } from './threshold-attack.ts';

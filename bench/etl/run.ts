@@ -25,7 +25,7 @@ import { fhirFileSource } from '../../packages/site/src/omop-etl/bundle-source.t
 import { type CdmDatabase, openCdmDatabase } from '../../packages/site/src/omop-etl/cdm-database.ts';
 import { runEtl } from '../../packages/site/src/omop-etl/etl.ts';
 import { loadVocabulary } from '../../packages/site/src/omop-etl/vocabulary-files.ts';
-import { seededRandom } from '../../tests/seeded-random.ts';
+import { seededRandom } from '../../packages/site/test/seeded-random.ts';
 import { report, summarise } from '../measurement.ts';
 
 const ROWS_PER_S_MIN = 20_000;

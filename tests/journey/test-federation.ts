@@ -27,7 +27,7 @@ import {
   uploadFile,
 } from '@lantern/lantern';
 import { buildAnalysisBundle, buildGraphBundle } from '@lantern/runner';
-import { seededRandom } from '../seeded-random.ts';
+import { seededRandom } from '../../packages/site/test/seeded-random.ts';
 
 const EXACT = { kind: 'logistic-regression', ridge: 1, damping: 1 };
 const FEATURE_NAMES = ['age', 'pressure', 'pulse', 'glucose'];

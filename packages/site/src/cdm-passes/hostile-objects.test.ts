@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { DicomError, memorySource, readPart10 } from '@lantern/dicom';
+import { seededRandom } from '../../test/seeded-random.ts';
 import type { DerivedObject } from '../archive/derived-objects.ts';
 import { reportFeatures } from './report-features.ts';
 import { segmentFeatures } from './segment-features.ts';
@@ -19,17 +20,6 @@ const OBJECT: DerivedObject = {
   dataSetBytes: 0,
 };
 
-/** mulberry32: the same mutants in every run. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 function mutant(original: Buffer, random: () => number): Buffer {
   const changed = Buffer.from(original);
   const at = () => Math.floor(random() * changed.length);
@@ -43,7 +33,7 @@ for (const [file, read] of [
 ] as const) {
   test(`${file} with bytes changed or cut off is read, or refused in the words of DICOM, and nothing else`, async () => {
     const original = await readFile(path.join(FINDINGS, file));
-    const random = randomFrom(4);
+    const random = seededRandom(4);
     let refusedCount = 0;
     for (let index = 0; index < MUTANT_COUNT; index += 1) {
       try {

@@ -24,6 +24,7 @@ import {
 import { type EngineCdm, makeCdm } from '../../test/cdm-engines.ts';
 import { CONCEPTS, circe, recordsStatements } from '../../test/records-cdm.ts';
 import { RecordsSite } from '../../test/records-site.ts';
+import { seededRandom } from '../../test/seeded-random.ts';
 import { openCdm } from '../cdm/cdm.ts';
 import { keyedHashOf } from '../questions/gated-release.ts';
 import { createRecordPatients } from './record-patients.ts';
@@ -43,20 +44,9 @@ const COMPARED_EACH = 4;
 const GROUP_COUNT = 45;
 const groupConcept = (size: number) => 4_200_000 + size;
 
-const random = seeded(SEED);
+const random = seededRandom(SEED);
 const below = (count: number) => Math.floor(random() * count);
 const oneOf = <T>(all: readonly [T, ...T[]]): T => all[below(all.length)] ?? all[0];
-
-/** mulberry32, so that a failure can be seen again. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** The groups lie across one another, so that cells of every size come of them. */
 function groupStatements(): string[] {
