@@ -93,7 +93,7 @@ const OCCURRENCE_OPERATORS = { exactly: '=', 'at-most': '<=', 'at-least': '>=' }
 
 function correlated(steps: PlanSteps, one: CorrelatedCriterion, index: string): Select {
   const { kind, count, distinct } = one.occurrence;
-  const events = addEvents(steps, one.criterion, distinct);
+  const events = addEvents(steps, one.criterion, { counting: distinct, around: index });
   return {
     columns: keysOf(INDEX),
     from: { step: index, as: INDEX },
@@ -145,10 +145,17 @@ function within(window: Window, ignoresObservationPeriod: boolean): Expression[]
   return [...limit(window.from, '>='), ...limit(window.to, '<=')];
 }
 
+type EventUse = {
+  readonly counting?: CountColumn | undefined;
+  /** Step of the events around which these are looked for. */
+  readonly around?: string;
+};
+
 /** Adds the events of a criterion, those alone around which its own group is satisfied; returns the step. */
-export function addEvents(steps: PlanSteps, criterion: Criterion, counting?: CountColumn): string {
-  const events = steps.add('events', criterionEvents(criterion, counting));
-  if (criterion.correlated === undefined) return events;
+export function addEvents(steps: PlanSteps, criterion: Criterion, { counting, around }: EventUse = {}): string {
+  const all = steps.add('events', criterionEvents(criterion, counting));
+  if (criterion.correlated === undefined) return all;
+  const events = around === undefined ? all : steps.add('events_of_persons', ofSamePersons(all, around));
   const index = steps.add('index_events', withObservationPeriod(events));
   const group = addGroup(steps, criterion.correlated, index);
   return steps.add('correlated_events', {
@@ -157,6 +164,27 @@ export function addEvents(steps: PlanSteps, criterion: Criterion, counting?: Cou
     from: { step: events, as: EVENT },
     joins: [{ kind: 'inner', source: { step: group, as: 'g' }, on: sameEvent('g', EVENT) }],
   });
+}
+
+/** A group is costly; whoever has nothing in the index needs none. */
+function ofSamePersons(events: string, index: string): Select {
+  const persons: Query = {
+    isDistinct: true,
+    columns: { person_id: column(INDEX, 'person_id') },
+    from: { step: index, as: INDEX },
+  };
+  return {
+    allOf: EVENT,
+    columns: {},
+    from: { step: events, as: EVENT },
+    joins: [
+      {
+        kind: 'inner',
+        source: { query: persons, as: 'p' },
+        on: [equal(column('p', 'person_id'), column(EVENT, 'person_id'))],
+      },
+    ],
+  };
 }
 
 /** Events with the observation period in which they start; without one they are no index events. */
