@@ -87,8 +87,9 @@ class Printer {
     const clauses = [
       `SELECT ${select.isDistinct === true ? 'DISTINCT ' : ''}${[...all, ...columns].join(', ')}`,
       `FROM ${this.#source(select.from)}`,
-      ...picks.map((pick, index) => this.#pickJoin(pick, `${PICK}${index}`)),
       ...(select.joins ?? []).map((join) => this.#join(join)),
+      // After all that they may be of.
+      ...picks.map((pick, index) => this.#pickJoin(pick, `${PICK}${index}`)),
     ];
     if (conditions.length > 0) clauses.push(`WHERE ${this.#conjunction(conditions)}`);
     if (select.groupBy !== undefined) clauses.push(`GROUP BY ${this.#list(select.groupBy)}`);
