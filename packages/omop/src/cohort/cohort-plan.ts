@@ -13,7 +13,7 @@ import { addConceptSets } from './concept-set-plan.ts';
 import type { CohortDefinition, Limit } from './definition.ts';
 import { addEnds, hasSeveralEnds } from './end-plan.ts';
 import { addEvents, addGroup, sameEvent } from './group-plan.ts';
-import { addJoinedPeriods } from './joined-periods.ts';
+import { joinedPeriods } from './joined-periods.ts';
 import { PlanSteps } from './plan-steps.ts';
 import { withSharedRows } from './shared-rows.ts';
 import { type PrintOptions, printPlan } from './sql-printer.ts';
@@ -309,7 +309,7 @@ function satisfyingAll(rules: string, count: number): Select {
 /** person_id, start_date, end_date: periods that overlap, or lie no further apart than the padding, are one. */
 function addPeriods(steps: PlanSteps, definition: CohortDefinition, ends: string): string {
   if (!haveSeveral(definition).included) return ends;
-  return addJoinedPeriods(steps, ends, definition.eraPadDays);
+  return steps.add('periods', joinedPeriods(ends, definition.eraPadDays));
 }
 
 function censoredPeriods({ censorWindow }: CohortDefinition, periods: string): Select {

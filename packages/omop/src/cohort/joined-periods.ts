@@ -1,63 +1,11 @@
 /** Periods that overlap or nearly touch become one, as eras do. `step` has person_id, start_date and end_date. */
-import type { PlanSteps } from './plan-steps.ts';
-import {
-  addDays,
-  coalesce,
-  column,
-  compare,
-  type Expression,
-  equal,
-  integer,
-  max,
-  min,
-  type Select,
-} from './sql-tree.ts';
-
-/**
- * Adds the steps for periods that end no earlier than they start; returns the last. Most persons have one, which stands for itself:
- * only the others are put in order, the costly part.
- */
-export function addJoinedPeriods(steps: PlanSteps, step: string, gapDays: number): string {
-  const own = (name: string) => column('s', name);
-  const persons = steps.add('period_persons', {
-    columns: {
-      person_id: own('person_id'),
-      start_date: min(own('start_date')),
-      end_date: max(own('end_date')),
-      period_count: { kind: 'aggregate', name: 'count', of: own('start_date') },
-    },
-    from: { step, as: 's' },
-    groupBy: [own('person_id')],
-  });
-  const count = column('a', 'period_count');
-  const several = steps.add('several_periods', {
-    columns: { person_id: own('person_id'), start_date: own('start_date'), end_date: own('end_date') },
-    from: { step, as: 's' },
-    joins: [
-      {
-        kind: 'inner',
-        source: { step: persons, as: 'a' },
-        on: [equal(column('a', 'person_id'), own('person_id')), compare(count, '>', integer(1))],
-      },
-    ],
-  });
-  const alone: Select = {
-    columns: {
-      person_id: column('a', 'person_id'),
-      start_date: column('a', 'start_date'),
-      end_date: column('a', 'end_date'),
-    },
-    from: { step: persons, as: 'a' },
-    where: [equal(count, integer(1))],
-  };
-  return steps.add('periods', { unionAll: [alone, joinedPeriods(several, gapDays)] });
-}
+import { addDays, coalesce, column, compare, type Expression, integer, max, min, type Select } from './sql-tree.ts';
 
 /**
  * Of periods that end no earlier than they start. In the order of their starts, a joined one begins where all before end too early;
  * it ends where all that come before the next beginning end at the latest.
  */
-function joinedPeriods(step: string, gapDays: number): Select {
+export function joinedPeriods(step: string, gapDays: number): Select {
   const person = column('s', 'person_id');
   const latest = (frame: 'before' | 'all'): Expression => ({
     kind: 'window',

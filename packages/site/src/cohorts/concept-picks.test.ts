@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readCirce } from '@lantern/omop';
 import { ENGINES, type Engine, makeCdm } from '../../test/cdm-engines.ts';
+import { circeSet } from '../../test/circe-sets.ts';
 import { openCdm } from '../cdm/cdm.ts';
 import { runCohort } from './cohort-run.ts';
 
@@ -59,18 +60,13 @@ function conceptStatements(): string[] {
 }
 
 function circeOf(illness: object, rules: readonly object[] = []): string {
-  const set = (id: number, concept: number) => ({
-    id,
-    name: `set ${id}`,
-    expression: { items: [{ concept: { CONCEPT_ID: concept, CONCEPT_NAME: 'any' } }] },
-  });
   return JSON.stringify({
     ConceptSets: [
-      set(SETS.ill, ILL),
-      set(SETS.specialty, SPECIALTY),
-      set(SETS.inpatient, INPATIENT),
-      set(SETS.procedure, PROCEDURE),
-      set(SETS.woman, WOMAN),
+      circeSet(SETS.ill, ILL),
+      circeSet(SETS.specialty, SPECIALTY),
+      circeSet(SETS.inpatient, INPATIENT),
+      circeSet(SETS.procedure, PROCEDURE),
+      circeSet(SETS.woman, WOMAN),
     ],
     PrimaryCriteria: {
       CriteriaList: [{ ConditionOccurrence: { CodesetId: SETS.ill, ...illness } }],

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readCirce } from '@lantern/omop';
 import { ENGINES, makeCdm } from '../../test/cdm-engines.ts';
+import { circeSet } from '../../test/circe-sets.ts';
 import { openCdm } from '../cdm/cdm.ts';
 import { runCohort } from './cohort-run.ts';
 
@@ -80,15 +81,10 @@ function statementsOf(persons: readonly Person[]): string[] {
 }
 
 function circeOf(asked: Asked, isLong: boolean): string {
-  const set = (id: number, concept: number) => ({
-    id,
-    name: `set ${id}`,
-    expression: { items: [{ concept: { CONCEPT_ID: concept, CONCEPT_NAME: 'any' } }] },
-  });
   const { offset } = asked;
   const everybody = { name: 'everybody', expression: { Type: 'ALL', CriteriaList: [], Groups: [] } };
   return JSON.stringify({
-    ConceptSets: [set(0, CONCEPT), set(1, NOBODYS_CONCEPT)],
+    ConceptSets: [circeSet(0, CONCEPT), circeSet(1, NOBODYS_CONCEPT)],
     PrimaryCriteria: {
       CriteriaList: [{ ConditionOccurrence: { CodesetId: 0 } }],
       ObservationWindow: { PriorDays: asked.priorDays, PostDays: asked.postDays },
